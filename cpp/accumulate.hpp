@@ -1,0 +1,113 @@
+// Exact sums of rows, at the price of about one float64 addition a value.
+//
+// With M = 1.5 * 2^52 * g, t = x + M lies where float64 has the spacing g, so bits(t) - bits(M) is x rounded to
+// the grid, an integer. What is left, x - (t - M), is exact and mostly 0; otherwise it goes to a second grid
+// 2^40 times finer the same way, and what even that leaves to exact::add_value. Integers need no order: threads,
+// blocks and tiles cannot change a bit.
+#pragma once
+
+#include "distances.hpp"
+#include "exact.hpp"
+#include "kernels.hpp"
+#include "simd.hpp"
+
+namespace macqueen {
+namespace MACQUEEN_ISA {
+namespace {
+
+inline int64_t bits_of(double value) {
+  int64_t bits;
+  memcpy(&bits, &value, sizeof bits);
+  return bits;
+}
+
+// Adds what the first grid left of a row; `row` as in add_row.
+template <class T>
+__attribute__((noinline)) void add_rest(const T* row, size_t d, size_t cell, SumBuffer& s) {
+  const int64_t base2 = bits_of(s.shift2);
+  int64_t* second = s.second + cell;
+  s.second_used = true;
+  int64_t left = 0;
+  for (size_t j = 0; j < d; ++j) {
+    const double x = static_cast<double>(row[j]);
+    const double rest = x - ((x + s.shift1) - s.shift1);
+    const double t = rest + s.shift2;
+    second[j] += bits_of(t) - base2;
+    left |= bits_of(rest - (t - s.shift2)) << 1;  // the shift drops the sign of zero
+  }
+  if (left == 0) return;
+  for (size_t j = 0; j < d; ++j) {
+    const double x = static_cast<double>(row[j]);
+    const double rest = x - ((x + s.shift1) - s.shift1);
+    const double last = rest - ((rest + s.shift2) - s.shift2);
+    if (last != 0) exact::add_value(s.exact, cell + j, last);
+  }
+}
+
+// Adds the d values of a row to the cells from `cell` on; every |value| < s.limit.
+template <class T>
+inline void add_row(const T* row, size_t d, size_t cell, SumBuffer& s) {
+  const double shift = s.shift1;
+  const int64_t base = bits_of(shift);
+  int64_t* first = s.first + cell;
+  int64_t left = 0;
+  for (size_t j = 0; j < d; ++j) {
+    const double x = static_cast<double>(row[j]);
+    const double t = x + shift;
+    first[j] += bits_of(t) - base;
+    left |= bits_of(x - (t - shift)) << 1;
+  }
+  if (left != 0) add_rest(row, d, cell, s);
+}
+
+template <class T>
+void add(const T* rows, const int32_t* labels, size_t n, size_t d, SumBuffer& s) {
+  const bool all_fit = static_cast<double>(largest_value(rows, n * d)) < s.limit;
+  for (size_t i = 0; i < n; ++i) {
+    if (labels[i] < 0) continue;
+    const T* row = rows + i * d;
+    const size_t cell = static_cast<size_t>(labels[i]) * d;
+    if (all_fit || static_cast<double>(largest_value(row, d)) < s.limit) {
+      add_row(row, d, cell, s);
+    } else {
+      for (size_t j = 0; j < d; ++j) exact::add_value(s.exact, cell + j, static_cast<double>(row[j]));
+    }
+  }
+}
+
+// A square of float32 is exact in float64; that of a float64 is product + error, both added, unless the error
+// would underflow.
+template <class T>
+void add_squares(const T* rows, const int32_t* labels, size_t n, size_t d, SumBuffer& s) {
+  constexpr size_t kPart = 64;
+  constexpr double kSafe = 0x1p-480;
+  double squares[kPart];
+  double errors[kPart];
+  for (size_t i = 0; i < n; ++i) {
+    if (labels[i] < 0) continue;
+    for (size_t j0 = 0; j0 < d; j0 += kPart) {
+      const size_t count = d - j0 < kPart ? d - j0 : kPart;
+      const T* x = rows + i * d + j0;
+      bool fits = true;
+      for (size_t j = 0; j < count; ++j) {
+        const double v = static_cast<double>(x[j]);
+        squares[j] = v * v;
+        fits &= squares[j] < s.limit;
+        if constexpr (sizeof(T) == 8) {
+          errors[j] = __builtin_fma(v, v, -squares[j]);
+          fits &= (v == 0) | (v >= kSafe) | (v <= -kSafe);
+        }
+      }
+      if (fits) {
+        add_row(squares, count, j0, s);
+        if constexpr (sizeof(T) == 8) add_row(errors, count, j0, s);
+      } else {
+        for (size_t j = 0; j < count; ++j) exact::add_squared_value(s.exact, j0 + j, static_cast<double>(x[j]));
+      }
+    }
+  }
+}
+
+}  // namespace
+}  // namespace MACQUEEN_ISA
+}  // namespace macqueen

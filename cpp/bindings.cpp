@@ -1,0 +1,253 @@
+// Python's door to the kernels: array checks and the release of the GIL, nothing else.
+#include <nanobind/nanobind.h>
+#include <nanobind/ndarray.h>
+#include <nanobind/stl/optional.h>
+#include <nanobind/stl/string.h>
+#include <nanobind/stl/vector.h>
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "dispatch.hpp"
+#include "exact.hpp"
+#include "step.hpp"
+#include "update.hpp"
+
+namespace nb = nanobind;
+using namespace nb::literals;
+using namespace macqueen;
+
+namespace {
+
+using nb::ndarray;
+template <class T>
+using Matrix = ndarray<T, nb::ndim<2>, nb::c_contig, nb::device::cpu>;
+template <class T>
+using Vector = ndarray<T, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
+
+void expect(bool holds, const char* rule) {
+  if (!holds) throw std::invalid_argument(rule);
+}
+
+template <class T>
+T* pointer(const std::optional<Vector<T>>& array) {
+  return array ? array->data() : nullptr;
+}
+
+// An array of our own making, freed by Python.
+template <class T>
+ndarray<nb::numpy, T> new_array(std::vector<T>&& values, std::initializer_list<size_t> shape) {
+  auto* held = new std::vector<T>(std::move(values));
+  nb::capsule owner(held, [](void* p) noexcept { delete static_cast<std::vector<T>*>(p); });
+  return ndarray<nb::numpy, T>(held->data(), shape, owner);
+}
+
+nb::object big_integer(exact::uint128 value) {
+  const nb::object high = nb::int_(static_cast<uint64_t>(value >> 64));
+  return (high << nb::int_(64)) | nb::int_(static_cast<uint64_t>(value));
+}
+
+exact::uint128 from_big_integer(const nb::int_& value) {
+  const nb::object mask = nb::int_(~uint64_t{0});
+  const auto low = nb::cast<uint64_t>(nb::object(value & mask));
+  const auto high = nb::cast<uint64_t>(nb::object(value >> nb::int_(64)));
+  return static_cast<exact::uint128>(high) << 64 | low;
+}
+
+// Exact sums leave and enter as (lowest digit index, digits (cells, width)) in canonical form.
+nb::tuple get_digits(exact::Sums& sums) {
+  sums.canonicalize();
+  std::vector<int64_t> digits = sums.digits();
+  return nb::make_tuple(sums.first(), new_array(std::move(digits), {sums.cells(), static_cast<size_t>(sums.width())}));
+}
+
+void bind_totals(nb::module_& m) {
+  nb::class_<Totals>(m, "Totals", "Exact sums (k, d), squares (d,) and counts (k,) of rows; additive.")
+      .def(nb::init<size_t, size_t>(), "k"_a, "d"_a)
+      .def_ro("zero_rows", &Totals::zero_rows)
+      .def("merge", &Totals::merge, "other"_a)
+      .def("counts",
+           [](const Totals& t) { return new_array(std::vector<int64_t>(t.counts), {t.k}); })
+      .def("sums_digits", [](Totals& t) { return get_digits(t.sums); })
+      .def("squares_digits", [](Totals& t) { return get_digits(t.squares); })
+      .def(
+          "take_squares_of", [](Totals& t, const Totals& other) {
+            t.squares.assign(other.squares.first(), other.squares.width(), other.squares.digits().data());
+          }, "other"_a, "Uses the squares of another pass over the same rows.")
+      .def(
+          "move_row",
+          [](Totals& t, Vector<const double> row, size_t from, size_t to) {
+            expect(row.shape(0) == t.d && from < t.k && to < t.k, "row (d,) and clusters below k");
+            for (size_t j = 0; j < t.d; ++j) {
+              t.sums.add(from * t.d + j, -row.data()[j]);
+              t.sums.add(to * t.d + j, row.data()[j]);
+            }
+            --t.counts[from];
+            ++t.counts[to];
+          },
+          "row"_a, "source"_a, "target"_a)
+      .def(
+          "rounded",
+          [](Totals& t, Threads& threads) {
+            std::vector<double> high(t.k * t.d), low(t.k * t.d);
+            {
+              nb::gil_scoped_release release;
+              round_sums(threads, t.sums, high.data(), low.data());
+            }
+            return nb::make_tuple(new_array(std::move(high), {t.k, t.d}), new_array(std::move(low), {t.k, t.d}));
+          },
+          "threads"_a, "(high, low), each (k, d): the sums rounded to float64, and what that left.");
+}
+
+template <class T>
+void bind_rows(nb::module_& m, const char* name) {
+  using C = Centers<T>;
+  nb::class_<C>(m, name, "Centers (k, d) made ready for one step.")
+      .def(
+          "__init__",
+          [](C* self, const std::string& isa, Matrix<const T> centers) {
+            expect(centers.shape(0) > 0 && centers.shape(0) < (size_t{1} << 31) && centers.shape(1) > 0,
+                   "centers must have 1 to 2^31 - 1 rows and at least one column");
+            const Kernels& kernels = find_kernels(isa);
+            nb::gil_scoped_release release;
+            new (self) C(kernels, centers.data(), centers.shape(0), centers.shape(1));
+          },
+          "isa"_a, "centers"_a)
+      .def_prop_ro("isa", [](const C& c) { return c.kernels().name; })
+      .def(
+          "accumulate",
+          [](const C& c, Threads& threads, Matrix<const T> rows, bool squares, bool skip_zero_rows,
+             Workspace& workspace, Totals& totals, std::optional<Vector<int32_t>> labels) {
+            expect(rows.shape(1) == c.d() && totals.k == c.k() && totals.d == c.d(), "rows and totals must fit the centers");
+            expect(!labels || labels->shape(0) == rows.shape(0), "labels must be (n,)");
+            nb::gil_scoped_release release;
+            return accumulate<T>(threads, c, rows.data(), rows.shape(0), {squares, skip_zero_rows}, workspace, totals,
+                                 pointer(labels));
+          },
+          "threads"_a, "rows"_a, "squares"_a, "skip_zero_rows"_a, "workspace"_a, "totals"_a,
+          "labels"_a = nb::none())
+      .def(
+          "assign",
+          [](const C& c, Threads& threads, Matrix<const T> rows, bool skip_zero_rows, Vector<int32_t> labels,
+             std::optional<Vector<double>> distances) {
+            expect(rows.shape(1) == c.d() && labels.shape(0) == rows.shape(0), "rows (n, d), labels (n,)");
+            expect(!distances || distances->shape(0) == rows.shape(0), "distances must be (n,)");
+            nb::gil_scoped_release release;
+            return assign<T>(threads, c, rows.data(), rows.shape(0), skip_zero_rows, labels.data(), pointer(distances));
+          },
+          "threads"_a, "rows"_a, "skip_zero_rows"_a, "labels"_a, "distances"_a = nb::none())
+      .def(
+          "distances",
+          [](const C& c, Threads& threads, Matrix<const T> rows, double factor, bool zero_rows_are_one, Matrix<T> out) {
+            expect(rows.shape(1) == c.d() && out.shape(0) == rows.shape(0) && out.shape(1) == c.k(),
+                   "rows (n, d), out (n, k)");
+            nb::gil_scoped_release release;
+            return distances<T>(threads, c, rows.data(), rows.shape(0), factor, zero_rows_are_one, out.data());
+          },
+          "threads"_a, "rows"_a, "factor"_a, "zero_rows_are_one"_a, "out"_a)
+      .def(
+          "cost",
+          [](const C& c, const Totals& totals, Matrix<const double> high, Matrix<const double> low) {
+            expect(high.size() == c.k() * c.d() && low.size() == high.size() && totals.k == c.k(), "sums must be (k, d)");
+            nb::gil_scoped_release release;
+            return cost<T>(c.kernels(), totals, totals.squares, high.data(), low.data(), c.values());
+          },
+          "totals"_a, "high"_a, "low"_a);
+
+  m.def(
+      "normalize",
+      [](const std::string& isa, Threads& threads, Matrix<const T> rows, Matrix<T> out) {
+        expect(out.shape(0) == rows.shape(0) && out.shape(1) == rows.shape(1), "out must have the shape of rows");
+        const Kernels& kernels = find_kernels(isa);
+        nb::gil_scoped_release release;
+        return normalize<T>(threads, kernels, rows.data(), rows.shape(0), rows.shape(1), out.data());
+      },
+      "isa"_a, "threads"_a, "rows"_a, "out"_a);
+  m.def(
+      "set_means",
+      [](Matrix<const double> sums, Vector<const int64_t> counts, Matrix<T> centers) {
+        expect(sums.size() == centers.size() && counts.shape(0) == centers.shape(0), "sums (k, d), counts (k,)");
+        set_means<T>(sums.data(), counts.data(), centers.shape(0), centers.shape(1), centers.data());
+      },
+      "sums"_a, "counts"_a, "centers"_a);
+  m.def(
+      "move_running_means",
+      [](Matrix<const double> sums, Vector<const int64_t> counts, Vector<const int64_t> before, Matrix<T> centers) {
+        expect(sums.size() == centers.size() && counts.shape(0) == centers.shape(0) &&
+                   before.shape(0) == centers.shape(0),
+               "sums (k, d), counts (k,)");
+        move_running_means<T>(sums.data(), counts.data(), before.data(), centers.shape(0), centers.shape(1),
+                              centers.data());
+      },
+      "sums"_a, "counts"_a, "counts_before"_a, "centers"_a);
+  m.def(
+      "lower_to",
+      [](const std::string& isa, Threads& threads, Matrix<const T> rows, Vector<const T> center, Vector<double> nearest) {
+        expect(center.shape(0) == rows.shape(1) && nearest.shape(0) == rows.shape(0), "center (d,), nearest (n,)");
+        const Kernels& kernels = find_kernels(isa);
+        nb::gil_scoped_release release;
+        lower_to<T>(threads, kernels, rows.data(), center.data(), rows.shape(0), rows.shape(1), nearest.data());
+      },
+      "isa"_a, "threads"_a, "rows"_a, "center"_a, "nearest"_a,
+      "nearest (n,) in/out: the smaller of itself and the squared distance to the center.");
+  m.def(
+      "weight_lowered_to",
+      [](const std::string& isa, Threads& threads, Matrix<const T> rows, Vector<const T> center,
+         Vector<const double> nearest, int top) {
+        expect(center.shape(0) == rows.shape(1) && nearest.shape(0) == rows.shape(0), "center (d,), nearest (n,)");
+        const Kernels& kernels = find_kernels(isa);
+        exact::uint128 total;
+        {
+          nb::gil_scoped_release release;
+          total = weight_lowered_to<T>(threads, kernels, rows.data(), center.data(), rows.shape(0), rows.shape(1),
+                                       nearest.data(), top);
+        }
+        return big_integer(total);
+      },
+      "isa"_a, "threads"_a, "rows"_a, "center"_a, "nearest"_a, "top"_a,
+      "Total weight that `lower_to` would leave, without doing it.");
+}
+
+}  // namespace
+
+NB_MODULE(_core, m) {
+  m.doc() = "The hot loop: exact labels, exact sums, exact cost.";
+  nb::class_<Threads>(m, "Threads", "A pool of threads; started when first needed.")
+      .def(nb::init<int>(), "count"_a)
+      .def_prop_ro("count", &Threads::count);
+  nb::class_<Workspace>(m, "Workspace", "Per-thread buffers, kept from step to step. One user at a time.")
+      .def(nb::init<>());
+  bind_totals(m);
+  bind_rows<float>(m, "Centers32");
+  bind_rows<double>(m, "Centers64");
+  m.def("available_isas", [] {
+    std::vector<std::string> names;
+    for (const Kernels* kernels : available_kernels()) names.emplace_back(kernels->name);
+    return names;
+  });
+  m.def("find_isa", [](const std::string& name) { return std::string(find_kernels(name).name); }, "name"_a);
+  m.def("random_bits", &random_bits, "seed"_a, "purpose"_a, "index"_a);
+  m.def(
+      "permuted",
+      [](uint64_t seed, uint32_t purpose, uint64_t n, uint64_t begin, uint64_t end) {
+        expect(begin <= end && end <= n, "0 <= begin <= end <= n");
+        std::vector<int64_t> result(end - begin);
+        for (uint64_t i = begin; i < end; ++i) result[i - begin] = static_cast<int64_t>(permuted(seed, purpose, n, i));
+        const size_t count = result.size();
+        return new_array(std::move(result), {count});
+      },
+      "seed"_a, "purpose"_a, "n"_a, "begin"_a, "end"_a, "Places begin..end-1 of a random permutation of 0..n-1.");
+  m.def(
+      "total_weight",
+      [](Threads& threads, Vector<const double> weights, int top) {
+        return big_integer(total_weight(threads, weights.data(), weights.shape(0), top));
+      },
+      "threads"_a, "weights"_a, "top"_a);
+  m.def(
+      "pick_by_weight",
+      [](Vector<const double> weights, int top, const nb::int_& target) {
+        return pick_by_weight(weights.data(), weights.shape(0), top, from_big_integer(target));
+      },
+      "weights"_a, "top"_a, "target"_a);
+}

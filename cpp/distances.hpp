@@ -1,0 +1,148 @@
+// Distances that are reported or compared as numbers: float64, difference form, eight lanes in a fixed
+// order, multiply and add rounded separately. The same bits on every instruction set.
+#pragma once
+
+#include "kernels.hpp"
+#include "simd.hpp"
+
+namespace macqueen {
+namespace MACQUEEN_ISA {
+namespace {
+
+// Eight values as float64; `count` < 8 pads with zeros, which change no bit of a sum of squares.
+template <class T>
+inline Doubles load_doubles(const T* p) {
+  Doubles v;
+  for (size_t l = 0; l < kDoubleLanes; ++l) v[l] = static_cast<double>(p[l]);
+  return v;
+}
+template <class T>
+inline Doubles load_doubles(const T* p, size_t count) {
+  Doubles v = {};
+  for (size_t l = 0; l < count; ++l) v[l] = static_cast<double>(p[l]);
+  return v;
+}
+
+// sum_j (x_j - c_j)^2; relative error at most (d + 8) 2^-53 beside underflow of float64 squares.
+template <class T>
+inline double squared_distance(const T* x, const T* c, size_t d) {
+  Doubles sum = {};
+  size_t j = 0;
+  for (; j + kDoubleLanes <= d; j += kDoubleLanes) {
+    const Doubles difference = load_doubles(x + j) - load_doubles(c + j);
+    sum += difference * difference;
+  }
+  if (j < d) {
+    const Doubles difference = load_doubles(x + j, d - j) - load_doubles(c + j, d - j);
+    sum += difference * difference;
+  }
+  return sum_lanes(sum);
+}
+
+template <class T>
+void own_distances(const T* rows, const int32_t* labels, const T* centers, size_t n, size_t d, double* out) {
+  for (size_t i = 0; i < n; ++i) {
+    out[i] = squared_distance(rows + i * d, centers + static_cast<size_t>(labels[i]) * d, d);
+  }
+}
+
+template <class T>
+void distances(const T* rows, const T* centers, size_t n, size_t k, size_t d, double factor, T* out) {
+  for (size_t i = 0; i < n; ++i) {
+    for (size_t c = 0; c < k; ++c) {
+      out[i * k + c] = static_cast<T>(factor * squared_distance(rows + i * d, centers + c * d, d));
+    }
+  }
+}
+
+template <class T>
+void distances_to(const T* rows, const T* center, size_t n, size_t d, double* out) {
+  for (size_t i = 0; i < n; ++i) out[i] = squared_distance(rows + i * d, center, d);
+}
+
+template <class T>
+uint64_t largest(const T* values, size_t count);
+
+template <>
+inline uint64_t largest<float>(const float* values, size_t count) {
+  int32_t result = 0;
+  for (size_t i = 0; i < count; ++i) {
+    int32_t bits;
+    memcpy(&bits, values + i, sizeof bits);
+    bits &= 0x7fffffff;
+    result = bits > result ? bits : result;
+  }
+  return static_cast<uint64_t>(result);
+}
+
+template <>
+inline uint64_t largest<double>(const double* values, size_t count) {
+  int64_t result = 0;
+  for (size_t i = 0; i < count; ++i) {
+    int64_t bits;
+    memcpy(&bits, values + i, sizeof bits);
+    bits &= 0x7fffffffffffffff;
+    result = bits > result ? bits : result;
+  }
+  return static_cast<uint64_t>(result);
+}
+
+template <class T>
+inline T largest_value(const T* values, size_t count) {
+  const uint64_t wide = largest(values, count);
+  if constexpr (sizeof(T) == 4) {
+    const uint32_t bits = static_cast<uint32_t>(wide);
+    T value;
+    memcpy(&value, &bits, sizeof value);
+    return value;
+  } else {
+    T value;
+    memcpy(&value, &wide, sizeof value);
+    return value;
+  }
+}
+
+// The power of two that brings `top` near 1; float32 squares are safe in float64 as they are.
+inline double power_near_inverse(float) { return 1.0; }
+inline double power_near_inverse(double top) {
+  uint64_t bits;
+  memcpy(&bits, &top, sizeof bits);
+  uint64_t exponent = bits >> 52;
+  if (exponent < 23) exponent = 23;  // 2^1000 at most: 2^1023 / 2^23
+  const uint64_t inverse = (2046 - exponent) << 52;
+  double power;
+  memcpy(&power, &inverse, sizeof power);
+  return power;
+}
+
+// x / |x|, |x| = sqrt(sum of squares) in float64. float64 rows are first divided by the power of two at their
+// largest value, so that squares neither overflow nor vanish.
+template <class T>
+void normalize(const T* rows, size_t n, size_t d, T* out) {
+  for (size_t i = 0; i < n; ++i) {
+    const T* x = rows + i * d;
+    T* y = out + i * d;
+    const T top = largest_value(x, d);
+    if (top == 0) {
+      for (size_t j = 0; j < d; ++j) y[j] = 0;
+      continue;
+    }
+    const double scale = power_near_inverse(top);
+    Doubles sum = {};
+    size_t j = 0;
+    for (; j + kDoubleLanes <= d; j += kDoubleLanes) {
+      const Doubles v = load_doubles(x + j) * scale;
+      sum += v * v;
+    }
+    if (j < d) {
+      const Doubles v = load_doubles(x + j, d - j) * scale;
+      sum += v * v;
+    }
+    const double length = __builtin_sqrt(sum_lanes(sum));
+    for (j = 0; j < d; ++j) y[j] = static_cast<T>(static_cast<double>(x[j]) * scale / length);
+  }
+}
+
+}  // namespace
+}  // namespace MACQUEEN_ISA
+}  // namespace macqueen

@@ -1,0 +1,98 @@
+// Exact arithmetic on integers: sums that lose nothing, and the sign of a difference of two distances.
+// Compiled once, without SIMD; reached only where floating point cannot decide, and to merge buffers.
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include <mutex>
+#include <vector>
+
+namespace macqueen::exact {
+
+using int128 = __int128;
+using uint128 = unsigned __int128;
+
+// A number is a row of digits, lowest first: sum of digit[i] * 2^(kDigitBits * (first + i)). Digits are signed
+// and hold 63 bits, so that 2^21 numbers can be added before carries must be moved up.
+constexpr int kDigitBits = 40;
+constexpr int64_t kAddsBeforeCarry = int64_t{1} << 21;
+
+// float64 = mantissa * 2^exponent, exactly; 0 gives (0, 0).
+struct Scaled {
+  int64_t mantissa;
+  int exponent;
+};
+Scaled split(double value);
+
+// Index of the digit that holds 2^exponent.
+inline int digit_of(int exponent) {
+  return exponent >= 0 ? exponent / kDigitBits : -((-exponent + kDigitBits - 1) / kDigitBits);
+}
+
+// Adds value * 2^exponent; the digits from digit_of(exponent) to four above it must be there.
+void add_scaled(int64_t* digits, int first, int128 value, int exponent);
+
+// Moves carries up: every digit but the last ends in [0, 2^40), the last one carries the sign.
+void carry(int64_t* digits, int count);
+
+// The number as high + low: high is the nearest float64 (ties to even), low the rest to about 2^-106 of it.
+void round(const int64_t* digits, int count, int first, double* high, double* low);
+
+// -1, 0 or 1: is |x - a|^2 below, equal to or above |x - b|^2, as real numbers. x, a, b are (d,).
+template <class T>
+int compare_distances(const T* x, const T* a, const T* b, size_t d);
+
+// `cells` exact sums side by side. All cells share one range of digits, which grows when a value needs it.
+class Sums {
+ public:
+  explicit Sums(size_t cells) : cells_(cells) {}
+
+  size_t cells() const { return cells_; }
+  int first() const { return first_; }
+  int width() const { return width_; }
+  std::mutex& mutex() { return mutex_; }  // for those who use the parallel functions below beside `add`
+  const std::vector<int64_t>& digits() const { return digits_; }
+
+  // Makes room for values whose lowest bit is 2^low and whose magnitude is below 2^high.
+  void reserve(int low, int high);
+  // Adds value * 2^exponent to a cell. Room must have been reserved; distinct cells may be added to in parallel.
+  void add_reserved(size_t cell, int128 value, int exponent);
+  // Counts additions per cell; carries when the digits could overflow. Not to be called in parallel.
+  void note_adds(int64_t adds);
+  // Adds one float64 to a cell; reserves by itself and may be called from several threads.
+  void add(size_t cell, double value);
+  // Adds (or takes off) the square of a float64, exactly; otherwise as `add`.
+  void add_square(size_t cell, double value);
+  // Adds all cells of another object of the same size.
+  void merge(const Sums& other);
+  // Replaces the content; digits (cells, width).
+  void assign(int first, int width, const int64_t* digits);
+  // Brings the digits into the one form that equal sums share: carries moved, empty digits trimmed.
+  void canonicalize();
+  // One cell as in `round` above.
+  void rounded(size_t cell, double* high, double* low) const;
+  // Sum of all cells, as one cell.
+  void total(Sums* out) const;
+
+ private:
+  void canonical_carry();
+  void add_locked(size_t cell, int128 value, int exponent);
+
+  size_t cells_;
+  int first_ = 0;
+  int width_ = 0;
+  int64_t adds_ = 0;
+  std::vector<int64_t> digits_;  // (cells, width)
+  std::mutex mutex_;
+};
+
+// squares - sum over (k, d) of (2 S c - n c^2), rounded once and clamped at 0. S are the cells of `sums`.
+template <class T>
+double cost(const Sums& squares, const Sums& sums, const int64_t* counts, const T* centers, size_t k, size_t d);
+
+// For instruction-set sources, which see no C++ classes: `sums` is a Sums*.
+void add_value(void* sums, size_t cell, double value);
+void add_squared_value(void* sums, size_t cell, double value);
+
+}  // namespace macqueen::exact

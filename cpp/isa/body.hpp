@@ -1,0 +1,26 @@
+// The one body: included once by every instruction-set source, with MACQUEEN_ISA naming its namespace.
+#pragma once
+
+#include "../accumulate.hpp"
+#include "../assign.hpp"
+#include "../cost_terms.hpp"
+#include "../distances.hpp"
+
+namespace macqueen {
+namespace MACQUEEN_ISA {
+namespace {
+
+template <class T>
+constexpr RowKernels<T> row_kernels_here() {
+  return {pack<T>,      assign<T>,       add<T>,       add_squares<T>, largest<T>, own_distances<T>,
+          distances<T>, distances_to<T>, normalize<T>, cost_terms<T>};
+}
+
+constexpr Kernels kernels_here(const char* name, const char* description, unsigned features) {
+  return {name,      description, features, kLanes, kWidth, kTileRows, kBlockRows, row_kernels_here<float>(),
+          row_kernels_here<double>()};
+}
+
+}  // namespace
+}  // namespace MACQUEEN_ISA
+}  // namespace macqueen

@@ -1,0 +1,108 @@
+// The kernels as an instruction set offers them: one table of functions for each set, filled by
+// cpp/isa/*.cpp from one body. Everything here is plain data, so that an instruction-set source needs
+// nothing inline from the standard library (the linker could keep its AVX copy for everyone).
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+
+namespace macqueen {
+
+// Processor features an entry needs; `dispatch.cpp` asks the processor for them.
+enum Feature : unsigned {
+  kAvx2Fma = 1u << 0,
+  kAvx512 = 1u << 1,  // F, BW, DQ and VL
+  kAvx512Vnni = 1u << 2,
+  kNeon = 1u << 3,
+};
+
+// The centers as the float32 screen sees them: origin subtracted, scaled by a power of two so that the
+// largest coordinate is about 1, and packed `lanes` centers side by side. cpp/screen.hpp has the bounds.
+struct Screen {
+  size_t k, d;
+  size_t panels;        // ceil(k / lanes)
+  double scale;         // the power of two
+  double slack;         // b of the bound: half-width of the product term, relative to |x||c|
+  double row_slack;     // relative to |x|^2
+  double row_absolute;  // absolute part per unit of |x| + largest |c|: underflow
+  double absolute;      // absolute part: underflow
+  double largest_norm;  // upper bound of every packed |c|
+  double* origin;       // (d,)
+  float* packed;        // (panels, d + 1, lanes): -2 c, then -b |c|
+  float* start;         // (panels, lanes): (1 - a)|c|^2, +huge in lanes without a center
+  double* width;        // (k,) constant part of the distance between lower and upper bound
+  double* width_norm;   // (k,) its part per unit of |x|
+};
+
+// Buffers of one thread for `assign`, sized by `Kernels::block` and `Kernels::tile` (see step.cpp).
+struct AssignScratch {
+  float* packed;        // (block + tile, d + 1)
+  float* best;          // (block, 3, width): lowest bound, second lowest, index of the lowest (int32 bits)
+  double* threshold;    // (block,)
+  int32_t* undecided;   // (block,)
+  int32_t* candidates;  // (tile, k)
+  int32_t* candidate_counts;  // (tile,)
+};
+
+// Exact sums of one thread, integers on the grids g = 2^(top - 40) and g * 2^-40 (cpp/accumulate.hpp).
+struct SumBuffer {
+  int64_t* first;   // (cells,)
+  int64_t* second;  // (cells,)
+  double shift1;    // 1.5 * 2^52 * g
+  double shift2;    // 1.5 * 2^52 * g * 2^-40
+  double limit;     // 2^top: magnitudes below it fit the grid
+  bool second_used;
+  void* exact;  // exact::Sums*: takes what the two grids cannot hold
+};
+
+// One function per job and row type T. Roles: in unless said otherwise.
+template <class T>
+struct RowKernels {
+  // centers (k, d) -> screen (out)
+  void (*pack)(const T* centers, Screen& screen);
+  // rows (n, d), n <= block; labels (n,) out: index of the nearest center, ties to the lowest index
+  void (*assign)(const T* rows, size_t n, const T* centers, const Screen& screen, const AssignScratch& scratch,
+                 int32_t* labels);
+  // rows (n, d) added to cells (k, d) of `sums` (in/out) at their label; negative labels are left out
+  void (*add)(const T* rows, const int32_t* labels, size_t n, size_t d, SumBuffer& sums);
+  // squares of rows (n, d) added to cells (d,) of `sums` (in/out); rows with a negative label are left out
+  void (*add_squares)(const T* rows, const int32_t* labels, size_t n, size_t d, SumBuffer& sums);
+  // bits of the largest |value| among `count` values, as an unsigned integer (NaN and infinity sort above all)
+  uint64_t (*largest)(const T* values, size_t count);
+  // squared distances (float64) of rows (n, d) to their own center; out (n,)
+  void (*own_distances)(const T* rows, const int32_t* labels, const T* centers, size_t n, size_t d, double* out);
+  // all squared distances of rows (n, d) to centers (k, d), times `factor`; out (n, k)
+  void (*distances)(const T* rows, const T* centers, size_t n, size_t k, size_t d, double factor, T* out);
+  // squared distances (float64) of rows (n, d) to one center (d,); out (n,)
+  void (*distances_to)(const T* rows, const T* center, size_t n, size_t d, double* out);
+  // rows (n, d) over their Euclidean length; zero rows stay zero; out (n, d), may be `rows`
+  void (*normalize)(const T* rows, size_t n, size_t d, T* out);
+  // sum over (k, d) of 2 S c - n c^2 as a double-double, S = high + low; `magnitude` bounds the sum of |terms|
+  void (*cost_terms)(const double* high, const double* low, const int64_t* counts, const T* centers, size_t k,
+                     size_t d, double* result_high, double* result_low, double* magnitude);
+};
+
+struct Kernels {
+  const char* name;
+  const char* description;
+  unsigned requires_features;
+  size_t lanes;  // centers in a panel
+  size_t width;  // float32 values in a vector register
+  size_t tile;   // rows in a register tile
+  size_t block;  // most rows one call of `assign` takes
+  RowKernels<float> f32;
+  RowKernels<double> f64;
+};
+
+template <class T>
+const RowKernels<T>& row_kernels(const Kernels& kernels);
+template <>
+inline const RowKernels<float>& row_kernels<float>(const Kernels& kernels) {
+  return kernels.f32;
+}
+template <>
+inline const RowKernels<double>& row_kernels<double>(const Kernels& kernels) {
+  return kernels.f64;
+}
+
+}  // namespace macqueen

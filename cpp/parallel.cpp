@@ -1,0 +1,137 @@
+#include "parallel.hpp"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <condition_variable>
+#include <exception>
+#include <mutex>
+#include <thread>
+#include <vector>
+
+#if defined(__SSE2__)
+#include <xmmintrin.h>
+#endif
+
+namespace macqueen {
+
+PinFloatingPoint::PinFloatingPoint() : saved_(0) {
+#if defined(__SSE2__)
+  saved_ = _mm_getcsr();
+  _mm_setcsr(0x1f80);  // all exceptions masked, nearest, no flush-to-zero, no denormals-are-zero
+#elif defined(__aarch64__)
+  asm volatile("mrs %0, fpcr" : "=r"(saved_));
+  asm volatile("msr fpcr, %0" ::"r"(0ull));
+#endif
+}
+
+PinFloatingPoint::~PinFloatingPoint() {
+#if defined(__SSE2__)
+  _mm_setcsr(static_cast<unsigned>(saved_));
+#elif defined(__aarch64__)
+  asm volatile("msr fpcr, %0" ::"r"(saved_));
+#endif
+}
+
+namespace {
+
+// One call of `run`, on the stack of its caller.
+struct Job {
+  const std::function<void(int, size_t)>* task;
+  size_t tasks;
+  int slots;                    // most threads
+  std::atomic<size_t> next{0};  // next task to take
+  // Guarded by the pool's mutex:
+  int taken = 0;   // slots given out
+  int active = 0;  // helpers inside
+  std::exception_ptr error;
+};
+
+void work(Job& job, int slot, std::mutex& mutex) {
+  const PinFloatingPoint pin;
+  try {
+    for (size_t i = job.next++; i < job.tasks; i = job.next++) (*job.task)(slot, i);
+  } catch (...) {
+    job.next = job.tasks;
+    const std::lock_guard<std::mutex> lock(mutex);
+    if (!job.error) job.error = std::current_exception();
+  }
+}
+
+}  // namespace
+
+struct Threads::Pool {
+  const pid_t process = getpid();
+  std::mutex mutex;
+  std::condition_variable wake;
+  std::condition_variable done;
+  std::vector<Job*> jobs;  // with slots left
+  std::vector<std::thread> helpers;
+  bool closing = false;
+
+  void start(int count) {
+    while (static_cast<int>(helpers.size()) < count) helpers.emplace_back([this] { serve(); });
+  }
+
+  void serve() {
+    std::unique_lock<std::mutex> lock(mutex);
+    while (true) {
+      wake.wait(lock, [this] { return closing || !jobs.empty(); });
+      if (closing) return;
+      Job& job = *jobs.front();
+      const int slot = job.taken++;
+      if (job.taken == job.slots) jobs.erase(jobs.begin());
+      ++job.active;
+      lock.unlock();
+      work(job, slot, mutex);
+      lock.lock();
+      if (--job.active == 0) done.notify_all();
+    }
+  }
+};
+
+// After fork only the calling thread exists, and a mutex may have been held by one that is gone: a child starts
+// with a pool of its own and leaves the parent's untouched.
+Threads::Pool* Threads::pool() {
+  Pool* current = pool_.load();
+  if (current != nullptr && current->process == getpid()) return current;
+  Pool* fresh = new Pool;
+  if (pool_.compare_exchange_strong(current, fresh)) return fresh;
+  delete fresh;
+  return current;
+}
+
+Threads::~Threads() {
+  Pool* last = pool_.load();
+  if (last == nullptr || last->process != getpid()) return;
+  {
+    const std::lock_guard<std::mutex> lock(last->mutex);
+    last->closing = true;
+  }
+  last->wake.notify_all();
+  for (std::thread& helper : last->helpers) helper.join();
+  delete last;
+}
+
+void Threads::run(size_t tasks, const std::function<void(int, size_t)>& task) {
+  Job job{&task, tasks, static_cast<int>(std::min<size_t>(tasks, static_cast<size_t>(count_))), {}, 1, 0, nullptr};
+  std::mutex alone;
+  if (job.slots <= 1) {
+    work(job, 0, alone);
+  } else {
+    Pool& shared = *pool();
+    {
+      const std::lock_guard<std::mutex> lock(shared.mutex);
+      shared.start(job.slots - 1);
+      shared.jobs.push_back(&job);
+    }
+    for (int i = 1; i < job.slots; ++i) shared.wake.notify_one();
+    work(job, 0, shared.mutex);
+    std::unique_lock<std::mutex> lock(shared.mutex);
+    shared.jobs.erase(std::remove(shared.jobs.begin(), shared.jobs.end(), &job), shared.jobs.end());
+    shared.done.wait(lock, [&job] { return job.active == 0; });
+  }
+  if (job.error) std::rethrow_exception(job.error);
+}
+
+}  // namespace macqueen

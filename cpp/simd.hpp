@@ -1,0 +1,157 @@
+// Vectors of the instruction set that the including source is compiled for, and the few operations the
+// screen needs on them. Included by cpp/isa/*.cpp only, inside one namespace per instruction set.
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#if defined(__AVX512F__) || defined(__AVX2__) || defined(__SSE2__)
+#include <immintrin.h>
+#elif defined(__ARM_NEON)
+#include <arm_neon.h>
+#endif
+
+namespace macqueen {
+namespace MACQUEEN_ISA {
+namespace {
+
+#if defined(__AVX512F__)
+
+constexpr size_t kWidth = 16;
+constexpr size_t kTileRows = 8;
+using Floats = __m512;
+using Ints = __m512i;
+inline Floats load(const float* p) { return _mm512_loadu_ps(p); }
+inline void store(float* p, Floats v) { _mm512_storeu_ps(p, v); }
+inline Ints load_ints(const float* p) { return _mm512_loadu_si512(p); }
+inline void store_ints(float* p, Ints v) { _mm512_storeu_si512(p, v); }
+inline Floats broadcast(float x) { return _mm512_set1_ps(x); }
+inline Ints broadcast_int(int32_t x) { return _mm512_set1_epi32(x); }
+inline Ints add_ints(Ints a, Ints b) { return _mm512_add_epi32(a, b); }
+inline Floats add(Floats a, Floats b) { return _mm512_add_ps(a, b); }
+inline Floats multiply_add(Floats a, Floats b, Floats c) { return _mm512_fmadd_ps(a, b, c); }
+inline Floats minimum(Floats a, Floats b) { return _mm512_min_ps(a, b); }
+inline Floats maximum(Floats a, Floats b) { return _mm512_max_ps(a, b); }
+inline Ints select_below(Floats a, Floats b, Ints then, Ints otherwise) {
+  return _mm512_mask_mov_epi32(otherwise, _mm512_cmp_ps_mask(a, b, _CMP_LT_OQ), then);
+}
+inline uint32_t at_most_mask(Floats a, Floats b) { return _mm512_cmp_ps_mask(a, b, _CMP_LE_OQ); }
+
+#elif defined(__AVX2__)
+
+constexpr size_t kWidth = 8;
+constexpr size_t kTileRows = 4;
+using Floats = __m256;
+using Ints = __m256i;
+inline Floats load(const float* p) { return _mm256_loadu_ps(p); }
+inline void store(float* p, Floats v) { _mm256_storeu_ps(p, v); }
+inline Ints load_ints(const float* p) { return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)); }
+inline void store_ints(float* p, Ints v) { _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), v); }
+inline Floats broadcast(float x) { return _mm256_set1_ps(x); }
+inline Ints broadcast_int(int32_t x) { return _mm256_set1_epi32(x); }
+inline Ints add_ints(Ints a, Ints b) { return _mm256_add_epi32(a, b); }
+inline Floats add(Floats a, Floats b) { return _mm256_add_ps(a, b); }
+inline Floats multiply_add(Floats a, Floats b, Floats c) { return _mm256_fmadd_ps(a, b, c); }
+inline Floats minimum(Floats a, Floats b) { return _mm256_min_ps(a, b); }
+inline Floats maximum(Floats a, Floats b) { return _mm256_max_ps(a, b); }
+inline Ints select_below(Floats a, Floats b, Ints then, Ints otherwise) {
+  return _mm256_blendv_epi8(otherwise, then, _mm256_castps_si256(_mm256_cmp_ps(a, b, _CMP_LT_OQ)));
+}
+inline uint32_t at_most_mask(Floats a, Floats b) {
+  return static_cast<uint32_t>(_mm256_movemask_ps(_mm256_cmp_ps(a, b, _CMP_LE_OQ)));
+}
+
+#elif defined(__SSE2__)
+
+constexpr size_t kWidth = 4;
+constexpr size_t kTileRows = 4;
+using Floats = __m128;
+using Ints = __m128i;
+inline Floats load(const float* p) { return _mm_loadu_ps(p); }
+inline void store(float* p, Floats v) { _mm_storeu_ps(p, v); }
+inline Ints load_ints(const float* p) { return _mm_loadu_si128(reinterpret_cast<const __m128i*>(p)); }
+inline void store_ints(float* p, Ints v) { _mm_storeu_si128(reinterpret_cast<__m128i*>(p), v); }
+inline Floats broadcast(float x) { return _mm_set1_ps(x); }
+inline Ints broadcast_int(int32_t x) { return _mm_set1_epi32(x); }
+inline Ints add_ints(Ints a, Ints b) { return _mm_add_epi32(a, b); }
+inline Floats add(Floats a, Floats b) { return _mm_add_ps(a, b); }
+inline Floats multiply_add(Floats a, Floats b, Floats c) { return _mm_add_ps(_mm_mul_ps(a, b), c); }
+inline Floats minimum(Floats a, Floats b) { return _mm_min_ps(a, b); }
+inline Floats maximum(Floats a, Floats b) { return _mm_max_ps(a, b); }
+inline Ints select_below(Floats a, Floats b, Ints then, Ints otherwise) {
+  const Ints mask = _mm_castps_si128(_mm_cmplt_ps(a, b));
+  return _mm_or_si128(_mm_and_si128(mask, then), _mm_andnot_si128(mask, otherwise));
+}
+inline uint32_t at_most_mask(Floats a, Floats b) {
+  return static_cast<uint32_t>(_mm_movemask_ps(_mm_cmple_ps(a, b)));
+}
+
+#elif defined(__ARM_NEON)
+
+constexpr size_t kWidth = 4;
+constexpr size_t kTileRows = 8;
+using Floats = float32x4_t;
+using Ints = int32x4_t;
+inline Floats load(const float* p) { return vld1q_f32(p); }
+inline void store(float* p, Floats v) { vst1q_f32(p, v); }
+inline Ints load_ints(const float* p) { return vreinterpretq_s32_f32(vld1q_f32(p)); }
+inline void store_ints(float* p, Ints v) { vst1q_f32(p, vreinterpretq_f32_s32(v)); }
+inline Floats broadcast(float x) { return vdupq_n_f32(x); }
+inline Ints broadcast_int(int32_t x) { return vdupq_n_s32(x); }
+inline Ints add_ints(Ints a, Ints b) { return vaddq_s32(a, b); }
+inline Floats add(Floats a, Floats b) { return vaddq_f32(a, b); }
+inline Floats multiply_add(Floats a, Floats b, Floats c) { return vfmaq_f32(c, a, b); }
+inline Floats minimum(Floats a, Floats b) { return vminq_f32(a, b); }
+inline Floats maximum(Floats a, Floats b) { return vmaxq_f32(a, b); }
+inline Ints select_below(Floats a, Floats b, Ints then, Ints otherwise) {
+  return vbslq_s32(vcltq_f32(a, b), then, otherwise);
+}
+inline uint32_t at_most_mask(Floats a, Floats b) {
+  const uint32x4_t bits = {1, 2, 4, 8};
+  return vaddvq_u32(vandq_u32(vcleq_f32(a, b), bits));
+}
+
+#else
+
+// A processor we have no vectors for: one value at a time.
+constexpr size_t kWidth = 1;
+constexpr size_t kTileRows = 4;
+using Floats = float;
+using Ints = int32_t;
+inline Floats load(const float* p) { return *p; }
+inline void store(float* p, Floats v) { *p = v; }
+inline Ints load_ints(const float* p) {
+  Ints v;
+  memcpy(&v, p, sizeof v);
+  return v;
+}
+inline void store_ints(float* p, Ints v) { memcpy(p, &v, sizeof v); }
+inline Floats broadcast(float x) { return x; }
+inline Ints broadcast_int(int32_t x) { return x; }
+inline Ints add_ints(Ints a, Ints b) { return a + b; }
+inline Floats add(Floats a, Floats b) { return a + b; }
+inline Floats multiply_add(Floats a, Floats b, Floats c) { return a * b + c; }
+inline Floats minimum(Floats a, Floats b) { return a < b ? a : b; }
+inline Floats maximum(Floats a, Floats b) { return a < b ? b : a; }
+inline Ints select_below(Floats a, Floats b, Ints then, Ints otherwise) { return a < b ? then : otherwise; }
+inline uint32_t at_most_mask(Floats a, Floats b) { return a <= b ? 1u : 0u; }
+
+#endif
+
+constexpr size_t kTileVectors = 2;
+constexpr size_t kLanes = kTileVectors * kWidth;
+constexpr size_t kBlockRows = 128;
+static_assert(kBlockRows % kTileRows == 0);
+
+// Eight float64 lanes whatever the register width: what is reported is summed in this fixed order.
+typedef double Doubles __attribute__((vector_size(64)));
+constexpr size_t kDoubleLanes = 8;
+
+inline double sum_lanes(const Doubles& v) {
+  return ((v[0] + v[4]) + (v[2] + v[6])) + ((v[1] + v[5]) + (v[3] + v[7]));
+}
+
+}  // namespace
+}  // namespace MACQUEEN_ISA
+}  // namespace macqueen

@@ -1,0 +1,418 @@
+#include "step.hpp"
+
+#include <string.h>
+
+#include <algorithm>
+#include <atomic>
+#include <cmath>
+#include <limits>
+#include <mutex>
+
+namespace macqueen {
+
+namespace {
+
+// Bits of one magnitude a float64 row must stay below: its squares would overflow. float32 only must be finite.
+template <class T>
+uint64_t first_refused_bits();
+template <>
+uint64_t first_refused_bits<float>() {
+  return 0x7f800000;
+}
+template <>
+uint64_t first_refused_bits<double>() {
+  const double most = std::nextafter(1e150, 1e151);
+  uint64_t bits;
+  memcpy(&bits, &most, sizeof bits);
+  return bits;
+}
+
+// The grids of a buffer reach 80 bits further down and must themselves be numbers.
+constexpr int kLowestTop = -900;
+
+// Smallest e with |value| < 2^e, from the bits of the largest magnitude of type T.
+template <class T>
+int top_exponent(uint64_t bits) {
+  const int exponent = sizeof(T) == 4 ? static_cast<int>(bits >> 23) - 126 : static_cast<int>(bits >> 52) - 1022;
+  return std::max(exponent, kLowestTop);
+}
+
+template <class T>
+size_t first_bad_row(const Kernels& kernels, const T* rows, size_t n, size_t d) {
+  const auto& k = row_kernels<T>(kernels);
+  size_t i = 0;
+  while (i < n && k.largest(rows + i * d, d) < first_refused_bits<T>()) ++i;
+  return i;
+}
+
+// An exponent that all but a sixteenth of the rows stay below: an outlier must not coarsen the grid for all.
+template <class T>
+int usual_exponent(const RowKernels<T>& kernels, const T* rows, size_t n, size_t d) {
+  std::vector<int> tops(n);
+  for (size_t i = 0; i < n; ++i) tops[i] = top_exponent<T>(kernels.largest(rows + i * d, d));
+  const auto usual = tops.begin() + static_cast<std::ptrdiff_t>(n - 1 - n / 16);
+  std::nth_element(tops.begin(), usual, tops.end());
+  return *usual;
+}
+
+// The lowest bad row that any thread has seen.
+class BadRow {
+ public:
+  void note(size_t row) {
+    int64_t seen = row_.load();
+    const auto mine = static_cast<int64_t>(row);
+    while ((seen == kAllFinite || mine < seen) && !row_.compare_exchange_weak(seen, mine)) {
+    }
+  }
+  bool found_before(size_t row) const {
+    const int64_t seen = row_.load();
+    return seen != kAllFinite && seen < static_cast<int64_t>(row);
+  }
+  int64_t get() const { return row_.load(); }
+
+ private:
+  std::atomic<int64_t> row_{kAllFinite};
+};
+
+// Rows per task: whole blocks, enough tasks to share, not so small that taking one costs more than doing it.
+size_t rows_per_task(size_t n, size_t block, int threads) {
+  const size_t blocks = (n + block - 1) / block;
+  const size_t share = blocks / (static_cast<size_t>(threads) * 8);
+  return block * std::clamp<size_t>(share, 1, 64);
+}
+
+// Threads worth waking for this many multiplications: about 20 microseconds of work each.
+int useful_threads(int threads, size_t n, size_t k, size_t d) {
+  constexpr double kWorth = 200000;
+  const double work = static_cast<double>(n) * static_cast<double>(k + 4) * static_cast<double>(d + 4);
+  return static_cast<int>(std::clamp(work / kWorth, 1.0, static_cast<double>(threads)));
+}
+
+template <class Task>
+void for_blocks(Threads& threads, size_t n, size_t block, int useful, const Task& task) {
+  const size_t rows = useful == 1 ? std::max<size_t>(n, 1) : rows_per_task(n, block, threads.count());
+  threads.run((n + rows - 1) / rows, [&](int slot, size_t i) {
+    const size_t end = std::min(n, (i + 1) * rows);
+    for (size_t begin = i * rows; begin < end; begin += block) task(slot, begin, std::min(block, end - begin));
+  });
+}
+
+// One grid-sum buffer of a thread, and where it flushes to.
+class Buffer {
+ public:
+  void resize(size_t cells) {
+    if (first_.size() == cells) return;
+    first_.assign(cells, 0);
+    second_.assign(cells, 0);
+  }
+
+  // Readies the grid for `rows` more rows, most of whose magnitudes are below 2^top.
+  void prepare(int top, size_t rows, exact::Sums& sums) {
+    constexpr size_t kRowsBeforeFlush = size_t{1} << 22;
+    if (ready_ && top <= top_ && rows_ + rows <= kRowsBeforeFlush) {
+      rows_ += rows;
+      return;
+    }
+    if (ready_) {
+      top = std::max(top, top_);
+      const std::lock_guard<std::mutex> lock(sums.mutex());
+      reserve(sums);
+      flush(0, first_.size(), sums);
+      sums.note_adds(2);
+      forget();
+    }
+    ready_ = true;
+    top_ = top;
+    rows_ = rows;
+    view_.first = first_.data();
+    view_.second = second_.data();
+    view_.shift1 = std::ldexp(1.5, 52 + top - 40);
+    view_.shift2 = std::ldexp(1.5, 52 + top - 80);
+    view_.limit = std::ldexp(1.0, top);
+    view_.exact = &sums;
+  }
+
+  bool ready() const { return ready_; }
+  int top() const { return top_; }
+  SumBuffer& view() { return view_; }
+
+  void reserve(exact::Sums& sums) const { sums.reserve(top_ - (view_.second_used ? 80 : 40), top_ + 23); }
+
+  // Moves cells [begin, end) to the sums; ranges may be flushed in parallel once room is reserved.
+  void flush(size_t begin, size_t end, exact::Sums& sums) {
+    for (size_t cell = begin; cell < end; ++cell) {
+      if (first_[cell] != 0) sums.add_reserved(cell, first_[cell], top_ - 40);
+      first_[cell] = 0;
+    }
+    if (!view_.second_used) return;
+    for (size_t cell = begin; cell < end; ++cell) {
+      if (second_[cell] != 0) sums.add_reserved(cell, second_[cell], top_ - 80);
+      second_[cell] = 0;
+    }
+  }
+
+  void forget() {
+    ready_ = false;
+    view_.second_used = false;
+  }
+
+ private:
+  std::vector<int64_t> first_, second_;
+  SumBuffer view_{};
+  bool ready_ = false;
+  int top_ = 0;
+  size_t rows_ = 0;
+};
+
+}  // namespace
+
+struct Workspace::Slot {
+  std::vector<float> packed, best;
+  std::vector<double> threshold;
+  std::vector<int32_t> undecided, candidates, candidate_counts, labels;
+  Buffer sums, squares;
+  std::vector<int64_t> counts;
+  int64_t zero_rows = 0;
+
+  void resize(const Kernels& kernels, size_t k, size_t d) {
+    packed.resize((kernels.block + kernels.tile) * (d + 1));
+    best.resize(kernels.block * 3 * kernels.width);
+    threshold.resize(kernels.block);
+    undecided.resize(kernels.block);
+    candidates.resize(kernels.tile * k);
+    candidate_counts.resize(kernels.tile);
+    labels.resize(kernels.block);
+  }
+
+  AssignScratch scratch() {
+    return {packed.data(),    best.data(),       threshold.data(),
+            undecided.data(), candidates.data(), candidate_counts.data()};
+  }
+};
+
+Workspace::Workspace() = default;
+Workspace::~Workspace() = default;
+
+template <class T>
+std::vector<std::unique_ptr<Workspace::Slot>>& Workspace::slots(const Centers<T>& centers, int threads) {
+  while (static_cast<int>(slots_.size()) < threads) slots_.push_back(std::make_unique<Slot>());
+  for (auto& slot : slots_) slot->resize(centers.kernels(), centers.k(), centers.d());
+  return slots_;
+}
+
+template <class T>
+Centers<T>::Centers(const Kernels& kernels, const T* centers, size_t k, size_t d)
+    : kernels_(kernels), values_(centers, centers + k * d), origin_(d), width_(k), width_norm_(k) {
+  screen_.k = k;
+  screen_.d = d;
+  screen_.panels = (k + kernels.lanes - 1) / kernels.lanes;
+  packed_.resize(screen_.panels * (d + 1) * kernels.lanes);
+  start_.resize(screen_.panels * kernels.lanes);
+  screen_.origin = origin_.data();
+  screen_.packed = packed_.data();
+  screen_.start = start_.data();
+  screen_.width = width_.data();
+  screen_.width_norm = width_norm_.data();
+  const PinFloatingPoint pin;
+  row_kernels<T>(kernels).pack(values_.data(), screen_);
+}
+
+void Totals::merge(const Totals& other) {
+  sums.merge(other.sums);
+  squares.merge(other.squares);
+  for (size_t c = 0; c < k; ++c) counts[c] += other.counts[c];
+  zero_rows += other.zero_rows;
+}
+
+namespace {
+
+// Marks rows of zeros with label -1 and counts them.
+template <class T>
+int64_t leave_out_zero_rows(const RowKernels<T>& kernels, const T* rows, size_t n, size_t d, int32_t* labels) {
+  int64_t found = 0;
+  for (size_t i = 0; i < n; ++i) {
+    if (kernels.largest(rows + i * d, d) != 0) continue;
+    labels[i] = -1;
+    ++found;
+  }
+  return found;
+}
+
+// Flushes what the threads hold into the totals, clusters shared out among them.
+void collect(Threads& threads, std::vector<std::unique_ptr<Workspace::Slot>>& slots, Totals& totals) {
+  for (auto& slot : slots) {
+    if (slot->sums.ready()) slot->sums.reserve(totals.sums);
+    if (slot->squares.ready()) slot->squares.reserve(totals.squares);
+    totals.zero_rows += slot->zero_rows;
+    slot->zero_rows = 0;
+  }
+  constexpr size_t kCellsPerTask = 1 << 14;
+  const size_t clusters = std::max<size_t>(1, kCellsPerTask / totals.d);
+  threads.run((totals.k + clusters - 1) / clusters, [&](int, size_t i) {
+    const size_t end = std::min(totals.k, (i + 1) * clusters);
+    for (auto& slot : slots) {
+      if (!slot->sums.ready()) continue;
+      for (size_t c = i * clusters; c < end; ++c) {
+        if (slot->counts[c] == 0) continue;
+        slot->sums.flush(c * totals.d, (c + 1) * totals.d, totals.sums);
+        totals.counts[c] += slot->counts[c];
+        slot->counts[c] = 0;
+      }
+    }
+  });
+  for (auto& slot : slots) {
+    if (slot->sums.ready()) totals.sums.note_adds(2);
+    slot->sums.forget();
+    if (!slot->squares.ready()) continue;
+    slot->squares.flush(0, totals.d, totals.squares);
+    totals.squares.note_adds(2);
+    slot->squares.forget();
+  }
+}
+
+}  // namespace
+
+template <class T>
+int64_t accumulate(Threads& threads, const Centers<T>& centers, const T* rows, size_t n, PassOptions options,
+                   Workspace& workspace, Totals& totals, int32_t* labels) {
+  const auto& kernels = row_kernels<T>(centers.kernels());
+  const size_t k = centers.k(), d = centers.d();
+  auto& slots = workspace.slots(centers, threads.count());
+  for (auto& slot : slots) {
+    slot->sums.resize(k * d);
+    slot->squares.resize(d);
+    slot->counts.resize(k, 0);
+  }
+  BadRow bad;
+  for_blocks(threads, n, centers.kernels().block, useful_threads(threads.count(), n, k, d),
+             [&](int index, size_t begin, size_t count) {
+               if (bad.found_before(begin)) return;
+               Workspace::Slot& slot = *slots[static_cast<size_t>(index)];
+               const T* block = rows + begin * d;
+               const uint64_t top = kernels.largest(block, count * d);
+               if (top >= first_refused_bits<T>()) {
+                 bad.note(begin + first_bad_row(centers.kernels(), block, count, d));
+                 return;
+               }
+               kernels.assign(block, count, centers.values(), centers.screen(), slot.scratch(), slot.labels.data());
+               if (options.skip_zero_rows) {
+                 slot.zero_rows += leave_out_zero_rows(kernels, block, count, d, slot.labels.data());
+               }
+               int exponent = top_exponent<T>(top);
+               if (!slot.sums.ready() || exponent > slot.sums.top()) {
+                 exponent = usual_exponent(kernels, block, count, d);
+               }
+               slot.sums.prepare(exponent, count, totals.sums);
+               kernels.add(block, slot.labels.data(), count, d, slot.sums.view());
+               if (options.squares) {
+                 slot.squares.prepare(std::max(2 * slot.sums.top(), kLowestTop), 2 * count, totals.squares);
+                 kernels.add_squares(block, slot.labels.data(), count, d, slot.squares.view());
+               }
+               for (size_t i = 0; i < count; ++i) {
+                 if (slot.labels[i] >= 0) ++slot.counts[static_cast<size_t>(slot.labels[i])];
+               }
+               if (labels != nullptr) {
+                 for (size_t i = 0; i < count; ++i) labels[begin + i] = std::max(slot.labels[i], 0);
+               }
+             });
+  collect(threads, slots, totals);
+  return bad.get();
+}
+
+template <class T>
+int64_t assign(Threads& threads, const Centers<T>& centers, const T* rows, size_t n, bool skip_zero_rows,
+               int32_t* labels, double* distances) {
+  const auto& kernels = row_kernels<T>(centers.kernels());
+  const size_t d = centers.d();
+  Workspace workspace;
+  auto& slots = workspace.slots(centers, threads.count());
+  BadRow bad;
+  for_blocks(threads, n, centers.kernels().block, useful_threads(threads.count(), n, centers.k(), d),
+             [&](int index, size_t begin, size_t count) {
+               if (bad.found_before(begin)) return;
+               const T* block = rows + begin * d;
+               if (kernels.largest(block, count * d) >= first_refused_bits<T>()) {
+                 bad.note(begin + first_bad_row(centers.kernels(), block, count, d));
+                 return;
+               }
+               int32_t* own = labels + begin;
+               kernels.assign(block, count, centers.values(), centers.screen(),
+                              slots[static_cast<size_t>(index)]->scratch(), own);
+               if (skip_zero_rows) leave_out_zero_rows(kernels, block, count, d, own);
+               for (size_t i = 0; i < count; ++i) own[i] = std::max(own[i], 0);
+               if (distances != nullptr) {
+                 kernels.own_distances(block, own, centers.values(), count, d, distances + begin);
+               }
+             });
+  return bad.get();
+}
+
+template <class T>
+int64_t distances(Threads& threads, const Centers<T>& centers, const T* rows, size_t n, double factor,
+                  bool zero_rows_are_one, T* out) {
+  const auto& kernels = row_kernels<T>(centers.kernels());
+  const size_t k = centers.k(), d = centers.d();
+  BadRow bad;
+  for_blocks(threads, n, centers.kernels().block, useful_threads(threads.count(), n, k, d),
+             [&](int, size_t begin, size_t count) {
+               const T* block = rows + begin * d;
+               if (kernels.largest(block, count * d) >= first_refused_bits<T>()) {
+                 bad.note(begin + first_bad_row(centers.kernels(), block, count, d));
+                 return;
+               }
+               kernels.distances(block, centers.values(), count, k, d, factor, out + begin * k);
+               for (size_t i = begin; zero_rows_are_one && i < begin + count; ++i) {
+                 if (kernels.largest(rows + i * d, d) == 0) std::fill_n(out + i * k, k, T{1});
+               }
+             });
+  return bad.get();
+}
+
+template <class T>
+int64_t normalize(Threads& threads, const Kernels& kernels, const T* rows, size_t n, size_t d, T* out) {
+  const auto& k = row_kernels<T>(kernels);
+  BadRow bad;
+  for_blocks(threads, n, kernels.block, useful_threads(threads.count(), n, 1, d),
+             [&](int, size_t begin, size_t count) {
+               if (k.largest(rows + begin * d, count * d) >= first_refused_bits<T>()) {
+                 bad.note(begin + first_bad_row(kernels, rows + begin * d, count, d));
+                 return;
+               }
+               k.normalize(rows + begin * d, count, d, out + begin * d);
+             });
+  return bad.get();
+}
+
+template <class T>
+double cost(const Kernels& kernels, const Totals& totals, const exact::Sums& squares, const double* high,
+            const double* low, const T* centers) {
+  const PinFloatingPoint pin;
+  exact::Sums total(1);
+  squares.total(&total);
+  double q_high, q_low, t_high, t_low, magnitude;
+  total.rounded(0, &q_high, &q_low);
+  row_kernels<T>(kernels).cost_terms(high, low, totals.counts.data(), centers, totals.k, totals.d, &t_high, &t_low,
+                                     &magnitude);
+  // Two-sum of the leading parts; then the rest. N additions of errors of errors: N^2 2^-104 of the magnitudes.
+  const double lead = q_high - t_high;
+  const double part = lead - q_high;
+  const double rest = ((q_high - (lead - part)) - (t_high + part)) + (q_low - t_low);
+  const double cells = static_cast<double>(totals.k * totals.d + 16);
+  const double doubt = cells * cells * 0x1p-104 * (magnitude + q_high) + cells * 0x1p-1060;
+  const double lower = lead + (rest - doubt);
+  if (std::isfinite(lower) && lower > 0 && lower == lead + (rest + doubt)) return lower;
+  return exact::cost(squares, totals.sums, totals.counts.data(), centers, totals.k, totals.d);
+}
+
+#define MACQUEEN_INSTANTIATE(T)                                                                                    \
+  template class Centers<T>;                                                                                       \
+  template int64_t accumulate<T>(Threads&, const Centers<T>&, const T*, size_t, PassOptions, Workspace&, Totals&,  \
+                                 int32_t*);                                                                        \
+  template int64_t assign<T>(Threads&, const Centers<T>&, const T*, size_t, bool, int32_t*, double*);              \
+  template int64_t distances<T>(Threads&, const Centers<T>&, const T*, size_t, double, bool, T*);                  \
+  template int64_t normalize<T>(Threads&, const Kernels&, const T*, size_t, size_t, T*);                           \
+  template double cost<T>(const Kernels&, const Totals&, const exact::Sums&, const double*, const double*, const T*);
+MACQUEEN_INSTANTIATE(float)
+MACQUEEN_INSTANTIATE(double)
+
+}  // namespace macqueen

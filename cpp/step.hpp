@@ -1,0 +1,94 @@
+// One pass of many rows over many threads: cuts rows into blocks, calls the kernels, merges exact sums.
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include "exact.hpp"
+#include "kernels.hpp"
+#include "parallel.hpp"
+
+namespace macqueen {
+
+constexpr int64_t kAllFinite = -1;
+
+// Centers made ready for one step: a copy, and the copy that the screen reads.
+template <class T>
+class Centers {
+ public:
+  Centers(const Kernels& kernels, const T* centers, size_t k, size_t d);
+
+  size_t k() const { return screen_.k; }
+  size_t d() const { return screen_.d; }
+  const T* values() const { return values_.data(); }
+  const Screen& screen() const { return screen_; }
+  const Kernels& kernels() const { return kernels_; }
+
+ private:
+  const Kernels& kernels_;
+  std::vector<T> values_;
+  std::vector<double> origin_, width_, width_norm_;
+  std::vector<float> packed_, start_;
+  Screen screen_{};
+};
+
+// What one pass adds up. Objects are additive: `merge` them in any order.
+struct Totals {
+  Totals(size_t k, size_t d) : k(k), d(d), sums(k * d), squares(d), counts(k, 0) {}
+
+  size_t k, d;
+  exact::Sums sums;             // (k, d) of the rows of each cluster
+  exact::Sums squares;          // (d,) of the squared coordinates
+  std::vector<int64_t> counts;  // (k,)
+  int64_t zero_rows = 0;        // rows left out because all their coordinates are 0
+
+  void merge(const Totals& other);
+};
+
+// Per-thread buffers, kept from step to step so that small steps allocate nothing.
+class Workspace {
+ public:
+  struct Slot;
+  Workspace();
+  Workspace(const Workspace&) = delete;
+  ~Workspace();
+
+  // The slots for `threads` threads, sized for these centers.
+  template <class T>
+  std::vector<std::unique_ptr<Slot>>& slots(const Centers<T>& centers, int threads);
+
+ private:
+  std::vector<std::unique_ptr<Slot>> slots_;
+};
+
+struct PassOptions {
+  bool squares;         // also add up squares
+  bool skip_zero_rows;  // rows of zeros get label 0 and are not added (cosine)
+};
+
+// Labels rows (n, d) and adds them to `totals` (in/out). Returns kAllFinite, or the first row with a NaN, an
+// infinity or a magnitude beyond `most`; then `totals` is not to be used. `labels` (n,) out, may be null.
+template <class T>
+int64_t accumulate(Threads& threads, const Centers<T>& centers, const T* rows, size_t n, PassOptions options,
+                   Workspace& workspace, Totals& totals, int32_t* labels);
+
+// Labels rows (n, d) into `labels` (n,) and, unless null, their squared distances into `distances` (n,).
+template <class T>
+int64_t assign(Threads& threads, const Centers<T>& centers, const T* rows, size_t n, bool skip_zero_rows,
+               int32_t* labels, double* distances);
+
+// factor * squared distances of rows (n, d) to all centers into out (n, k); zero rows get 1 where asked for.
+template <class T>
+int64_t distances(Threads& threads, const Centers<T>& centers, const T* rows, size_t n, double factor,
+                  bool zero_rows_are_one, T* out);
+
+// rows (n, d) over their length into out (n, d). Returns as `accumulate`.
+template <class T>
+int64_t normalize(Threads& threads, const Kernels& kernels, const T* rows, size_t n, size_t d, T* out);
+
+// squares - sum_c (2 S_c.c - n_c |c|^2) >= 0, correctly rounded; `high` + `low` are the rounded sums (k, d).
+template <class T>
+double cost(const Kernels& kernels, const Totals& totals, const exact::Sums& squares, const double* high,
+            const double* low, const T* centers);
+
+}  // namespace macqueen

@@ -1,0 +1,170 @@
+#include "update.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <vector>
+
+namespace macqueen {
+
+void round_sums(Threads& threads, const exact::Sums& sums, double* high, double* low) {
+  constexpr size_t kCellsPerTask = 1 << 13;
+  threads.run((sums.cells() + kCellsPerTask - 1) / kCellsPerTask, [&](int, size_t i) {
+    const size_t end = std::min(sums.cells(), (i + 1) * kCellsPerTask);
+    for (size_t cell = i * kCellsPerTask; cell < end; ++cell) sums.rounded(cell, high + cell, low + cell);
+  });
+}
+
+template <class T>
+void set_means(const double* sums, const int64_t* counts, size_t k, size_t d, T* centers) {
+  const PinFloatingPoint pin;
+  for (size_t c = 0; c < k; ++c) {
+    if (counts[c] == 0) continue;
+    const double n = static_cast<double>(counts[c]);
+    for (size_t j = c * d; j < (c + 1) * d; ++j) centers[j] = static_cast<T>(sums[j] / n);
+  }
+}
+template void set_means<float>(const double*, const int64_t*, size_t, size_t, float*);
+template void set_means<double>(const double*, const int64_t*, size_t, size_t, double*);
+
+template <class T>
+void move_running_means(const double* sums, const int64_t* counts, const int64_t* counts_before, size_t k, size_t d,
+                        T* centers) {
+  const PinFloatingPoint pin;
+  for (size_t c = 0; c < k; ++c) {
+    if (counts[c] == 0) continue;
+    const double m = static_cast<double>(counts[c]);
+    const double total = static_cast<double>(counts_before[c] + counts[c]);
+    for (size_t j = c * d; j < (c + 1) * d; ++j) {
+      const double center = static_cast<double>(centers[j]);
+      centers[j] = static_cast<T>(center + (sums[j] - m * center) / total);
+    }
+  }
+}
+template void move_running_means<float>(const double*, const int64_t*, const int64_t*, size_t, size_t, float*);
+template void move_running_means<double>(const double*, const int64_t*, const int64_t*, size_t, size_t, double*);
+
+namespace {
+
+struct Block {
+  uint32_t word[4];
+};
+
+Block philox(Block counter, uint32_t key0, uint32_t key1) {
+  for (int round = 0; round < 10; ++round) {
+    const uint64_t p0 = uint64_t{0xD2511F53} * counter.word[0];
+    const uint64_t p1 = uint64_t{0xCD9E8D57} * counter.word[2];
+    counter = {{static_cast<uint32_t>(p1 >> 32) ^ counter.word[1] ^ key0, static_cast<uint32_t>(p1),
+                static_cast<uint32_t>(p0 >> 32) ^ counter.word[3] ^ key1, static_cast<uint32_t>(p0)}};
+    key0 += 0x9E3779B9;
+    key1 += 0xBB67AE85;
+  }
+  return counter;
+}
+
+uint64_t draw(uint64_t seed, uint32_t purpose, uint32_t round, uint64_t index) {
+  const Block block = philox({{static_cast<uint32_t>(index), static_cast<uint32_t>(index >> 32), purpose, round}},
+                             static_cast<uint32_t>(seed), static_cast<uint32_t>(seed >> 32));
+  return block.word[0] | (uint64_t{block.word[1]} << 32);
+}
+
+// The integer that stands for a weight: its bits above 2^(top - 62), the rest dropped.
+uint64_t grid_weight(double weight, int top) {
+  const exact::Scaled s = exact::split(weight);
+  const int shift = s.exponent - (top - 62);
+  if (shift >= 0) return static_cast<uint64_t>(s.mantissa) << shift;
+  return shift <= -64 ? 0 : static_cast<uint64_t>(s.mantissa) >> -shift;
+}
+
+}  // namespace
+
+uint64_t random_bits(uint64_t seed, uint32_t purpose, uint64_t index) { return draw(seed, purpose, 0, index); }
+
+uint64_t permuted(uint64_t seed, uint32_t purpose, uint64_t n, uint64_t index) {
+  if (n < 2) return 0;
+  const int half = std::max(1, (64 - __builtin_clzll(n - 1) + 1) / 2);
+  const uint64_t mask = (uint64_t{1} << half) - 1;
+  do {
+    uint64_t left = index >> half, right = index & mask;
+    for (uint32_t round = 1; round <= 6; ++round) {
+      const uint64_t next = left ^ (draw(seed, purpose, round, right) & mask);
+      left = right;
+      right = next;
+    }
+    index = left << half | right;
+  } while (index >= n);
+  return index;
+}
+
+exact::uint128 total_weight(Threads& threads, const double* weights, size_t n, int top) {
+  constexpr size_t kPerTask = 1 << 16;
+  std::vector<exact::uint128> parts((n + kPerTask - 1) / kPerTask, 0);
+  threads.run(parts.size(), [&](int, size_t i) {
+    const size_t end = std::min(n, (i + 1) * kPerTask);
+    for (size_t j = i * kPerTask; j < end; ++j) parts[i] += grid_weight(weights[j], top);
+  });
+  exact::uint128 total = 0;
+  for (const exact::uint128 part : parts) total += part;
+  return total;
+}
+
+size_t pick_by_weight(const double* weights, size_t n, int top, exact::uint128 target) {
+  exact::uint128 sum = 0;
+  for (size_t i = 0; i < n; ++i) {
+    sum += grid_weight(weights[i], top);
+    if (sum > target) return i;
+  }
+  return n;
+}
+
+namespace {
+
+// Calls use(task, begin, count, distances) for the squared distances of rows begin.. to the center.
+template <class T, class Use>
+void for_distances(Threads& threads, const Kernels& kernels, const T* rows, const T* center, size_t n, size_t d,
+                   const Use& use) {
+  constexpr size_t kPart = 256;
+  const size_t per_task = std::max(kPart, (size_t{1} << 16) / d);
+  threads.run((n + per_task - 1) / per_task, [&](int, size_t task) {
+    double distances[kPart];
+    const size_t end = std::min(n, (task + 1) * per_task);
+    for (size_t begin = task * per_task; begin < end; begin += kPart) {
+      const size_t count = std::min(kPart, end - begin);
+      row_kernels<T>(kernels).distances_to(rows + begin * d, center, count, d, distances);
+      use(task, begin, count, distances);
+    }
+  });
+}
+
+}  // namespace
+
+template <class T>
+void lower_to(Threads& threads, const Kernels& kernels, const T* rows, const T* center, size_t n, size_t d,
+              double* nearest) {
+  for_distances(threads, kernels, rows, center, n, d,
+                [&](size_t, size_t begin, size_t count, const double* distances) {
+                  for (size_t i = 0; i < count; ++i) nearest[begin + i] = std::min(nearest[begin + i], distances[i]);
+                });
+}
+template void lower_to<float>(Threads&, const Kernels&, const float*, const float*, size_t, size_t, double*);
+template void lower_to<double>(Threads&, const Kernels&, const double*, const double*, size_t, size_t, double*);
+
+template <class T>
+exact::uint128 weight_lowered_to(Threads& threads, const Kernels& kernels, const T* rows, const T* center, size_t n,
+                                 size_t d, const double* nearest, int top) {
+  std::vector<exact::uint128> parts(n / 256 + 1, 0);  // at least one for each task
+  for_distances(threads, kernels, rows, center, n, d,
+                [&](size_t task, size_t begin, size_t count, const double* distances) {
+                  for (size_t i = 0; i < count; ++i) {
+                    parts[task] += grid_weight(std::min(nearest[begin + i], distances[i]), top);
+                  }
+                });
+  exact::uint128 total = 0;
+  for (const exact::uint128 part : parts) total += part;
+  return total;
+}
+template exact::uint128 weight_lowered_to<float>(Threads&, const Kernels&, const float*, const float*, size_t, size_t,
+                                                 const double*, int);
+template exact::uint128 weight_lowered_to<double>(Threads&, const Kernels&, const double*, const double*, size_t,
+                                                  size_t, const double*, int);
+
+}  // namespace macqueen

@@ -1,0 +1,47 @@
+// The arithmetic of an update, one pinned expression each, and the random numbers behind every choice.
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "exact.hpp"
+#include "kernels.hpp"
+#include "parallel.hpp"
+
+namespace macqueen {
+
+// high + low (cells,) out: every cell of `sums` rounded (exact::round).
+void round_sums(Threads& threads, const exact::Sums& sums, double* high, double* low);
+
+// centers (k, d) in/out: fl(S / n) where n > 0; others stay.
+template <class T>
+void set_means(const double* sums, const int64_t* counts, size_t k, size_t d, T* centers);
+
+// centers (k, d) in/out: fl(c + (S - m c) / (n + m)) where m > 0, m = counts, n = counts_before; others stay.
+template <class T>
+void move_running_means(const double* sums, const int64_t* counts, const int64_t* counts_before, size_t k, size_t d,
+                        T* centers);
+
+// Philox4x32-10 (Salmon et al., 2011): 64 random bits that depend on (seed, purpose, index) alone.
+uint64_t random_bits(uint64_t seed, uint32_t purpose, uint64_t index);
+
+// The place of `index` in a permutation of 0..n-1 chosen by (seed, purpose): a cycle-walking Feistel network of
+// six rounds, so that no permutation is ever stored.
+uint64_t permuted(uint64_t seed, uint32_t purpose, uint64_t n, uint64_t index);
+
+// Weights (n,) float64 >= 0 as integers on the grid of 2^(top - 62): exact sums, whatever the order.
+// Sum of all weights.
+exact::uint128 total_weight(Threads& threads, const double* weights, size_t n, int top);
+// The first index whose cumulated weight passes `target` < total_weight.
+size_t pick_by_weight(const double* weights, size_t n, int top, exact::uint128 target);
+
+// nearest (n,) in/out: the smaller of itself and the squared distance of rows (n, d) to the center (d,).
+template <class T>
+void lower_to(Threads& threads, const Kernels& kernels, const T* rows, const T* center, size_t n, size_t d,
+              double* nearest);
+// The total weight that `lower_to` would leave.
+template <class T>
+exact::uint128 weight_lowered_to(Threads& threads, const Kernels& kernels, const T* rows, const T* center, size_t n,
+                                 size_t d, const double* nearest, int top);
+
+}  // namespace macqueen

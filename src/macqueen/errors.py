@@ -1,0 +1,62 @@
+"""What can go wrong, as one tree.
+
+Every class is also the built-in that callers of the old estimator expect::
+
+    MacqueenError
+    ├── ArgumentError            ValueError   an argument breaks its rule
+    │   └── SettingsMismatchError             a model directory belongs to a model of other settings
+    ├── ArgumentTypeError        TypeError    an argument has the wrong type
+    ├── DataError                ValueError   rows that cannot be clustered: shape, dtype, NaN, infinity
+    │   ├── EmptyInputError                   an input without rows
+    │   └── InputEndedError                   an input that ended before all centers were chosen
+    ├── InputReadError           ValueError   an input that can be read once was needed again
+    ├── EmptyClusterError        ValueError   a cluster lost its last row and the policy is "error"
+    ├── NotTrainedError          ValueError   there are no centers yet
+    └── CheckpointError          OSError, ValueError   a checkpoint is missing, damaged or cannot be written
+
+Not converging is a result, not an error.
+"""
+
+
+class MacqueenError(Exception):
+    """Base of all errors raised on purpose."""
+
+
+class ArgumentError(MacqueenError, ValueError):
+    """An argument breaks its rule."""
+
+
+class SettingsMismatchError(ArgumentError):
+    """The model directory holds a model of other settings."""
+
+
+class ArgumentTypeError(MacqueenError, TypeError):
+    """An argument has the wrong type."""
+
+
+class DataError(MacqueenError, ValueError):
+    """The rows cannot be clustered."""
+
+
+class EmptyInputError(DataError):
+    """The input has no rows."""
+
+
+class InputEndedError(DataError):
+    """The input ended before all centers were chosen."""
+
+
+class InputReadError(MacqueenError, ValueError):
+    """The input can be read only once and was needed again."""
+
+
+class EmptyClusterError(MacqueenError, ValueError):
+    """A cluster lost its last row."""
+
+
+class NotTrainedError(MacqueenError, ValueError):
+    """There are no centers yet."""
+
+
+class CheckpointError(MacqueenError, OSError, ValueError):
+    """A checkpoint is missing, damaged or cannot be written."""

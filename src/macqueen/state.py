@@ -1,0 +1,42 @@
+"""What a model is between two steps, and what one step found out: plain data."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from macqueen import _core
+
+FloatArray: TypeAlias = NDArray[np.float32] | NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class State:
+    """Everything that continues when training is resumed. A step makes a new one; arrays are not written to."""
+
+    centers: FloatArray  # (k, d) float32 or float64: rows are assigned to these
+    step: int  # steps made
+    seed: int  # uint64 behind every random choice
+    counts: NDArray[np.int64] | None = None  # (k,) rows behind each center; mini-batch only
+    pending: FloatArray | None = None  # (k, d) centers of the next sync; steps per iteration > 1 only
+    steps_since_sync: int = 0
+    loss: float | None = None  # of the last whole iteration, before its update
+    pending_loss: float = 0.0  # of the iteration under way, so far
+    stalled: int = 0  # iterations in a row whose loss did not fall
+    position: dict[str, Any] | None = None  # where a data set's mini-batches go on; JSON values only
+
+
+@dataclass(frozen=True, eq=False)
+class StepStats:
+    """What one batch or pass added up to, under the labels that `State.centers` gave its rows."""
+
+    totals: _core.Totals  # exact sums (k, d) and counts of the rows of each cluster
+    sums: NDArray[np.float64]  # (k, d) the same sums, correctly rounded
+    counts: NDArray[np.int64]  # (k,)
+    rows: int  # rows read
+    cost: float  # sum of squared distances (cosine: of cosine distances) before the update
+    position: dict[str, Any] | None  # of the input after this step
+    relocated: int = 0  # emptied clusters that were given a far row
