@@ -41,11 +41,13 @@ inline void list_candidates(const float* rows, const double* thresholds, const S
     limits[r] = broadcast(next_up(thresholds[r]));
   }
   for (size_t p = 0; p < s.panels; ++p) {
-    tile(rows, depth, s.packed + p * depth * kLanes, s.start + p * kLanes, [&](size_t r, size_t v, Floats t) {
+    tile(rows, depth, s.packed + p * depth * kLanes, s.start + p * kLanes, [&](size_t r, const Floats* t) {
       int32_t* list = scratch.candidates + r * s.k;
-      for (uint32_t mask = at_most_mask(t, limits[r]); mask != 0; mask &= mask - 1) {
-        const int32_t c = static_cast<int32_t>(p * kLanes + v * kWidth) + __builtin_ctz(mask);
-        list[scratch.candidate_counts[r]++] = c;
+      for (size_t v = 0; v < kTileVectors; ++v) {
+        for (uint32_t mask = at_most_mask(t[v], limits[r]); mask != 0; mask &= mask - 1) {
+          const int32_t c = static_cast<int32_t>(p * kLanes + v * kWidth) + __builtin_ctz(mask);
+          list[scratch.candidate_counts[r]++] = c;
+        }
       }
     });
   }

@@ -43,9 +43,9 @@ ndarray<nb::numpy, T> new_array(std::vector<T>&& values, std::initializer_list<s
   return ndarray<nb::numpy, T>(held->data(), shape, owner);
 }
 
-nb::object big_integer(exact::uint128 value) {
+nb::int_ big_integer(exact::uint128 value) {
   const nb::object high = nb::int_(static_cast<uint64_t>(value >> 64));
-  return (high << nb::int_(64)) | nb::int_(static_cast<uint64_t>(value));
+  return nb::int_(nb::object((high << nb::int_(64)) | nb::int_(static_cast<uint64_t>(value))));
 }
 
 exact::uint128 from_big_integer(const nb::int_& value) {
@@ -164,6 +164,14 @@ void bind_rows(nb::module_& m, const char* name) {
         return normalize<T>(threads, kernels, rows.data(), rows.shape(0), rows.shape(1), out.data());
       },
       "isa"_a, "threads"_a, "rows"_a, "out"_a);
+  m.def(
+      "first_bad_row",
+      [](const std::string& isa, Threads& threads, Matrix<const T> rows) {
+        const Kernels& kernels = find_kernels(isa);
+        nb::gil_scoped_release release;
+        return first_refused_row<T>(threads, kernels, rows.data(), rows.shape(0), rows.shape(1));
+      },
+      "isa"_a, "threads"_a, "rows"_a, "-1, or the first row with a NaN, an infinity or a magnitude beyond 1e150.");
   m.def(
       "set_means",
       [](Matrix<const double> sums, Vector<const int64_t> counts, Matrix<T> centers) {

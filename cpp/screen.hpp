@@ -37,11 +37,12 @@ inline float next_down(double value) {
 }
 inline float next_up(double value) { return -next_down(-value); }
 
-// The coordinate that is stored for both rows and centers.
-template <class T>
-inline float screened(T value, double origin, double scale) {
-  const T shifted = value - static_cast<T>(origin);
-  return static_cast<float>(static_cast<double>(shifted) * scale);
+// The coordinate that is stored for both rows and centers. Scaling by a power of two is exact but for underflow.
+inline float screened(float value, double origin, double scale) {
+  return (value - static_cast<float>(origin)) * static_cast<float>(scale);
+}
+inline float screened(double value, double origin, double scale) {
+  return static_cast<float>((value - origin) * scale);
 }
 
 // The mean of the centers, each divided first: sums of float32 extremes would overflow.
@@ -111,14 +112,8 @@ void pack(const T* centers, Screen& s) {
 // Stores a row for the screen: d coordinates, then N.
 template <class T>
 inline void pack_row(const T* row, const Screen& s, float* out) {
-  float top = 0;
-  for (size_t j = 0; j < s.d; ++j) {
-    const float x = screened(row[j], s.origin[j], s.scale);
-    out[j] = x;
-    const float magnitude = x < 0 ? -x : x;
-    top = magnitude > top ? magnitude : top;  // infinity stays; rows are finite, so there is no NaN
-  }
-  if (!(top < static_cast<float>(kWidestRow))) {
+  for (size_t j = 0; j < s.d; ++j) out[j] = screened(row[j], s.origin[j], s.scale);
+  if (!(largest_value(out, s.d) < static_cast<float>(kWidestRow))) {  // infinity too; rows are finite, so no NaN
     for (size_t j = 0; j < s.d; ++j) out[j] = 0;
     out[s.d] = kHuge;
     return;
@@ -136,21 +131,16 @@ inline void pack_row(const T* row, const Screen& s, float* out) {
   out[s.d] = next_up(__builtin_sqrt(sum_lanes(sum)) * (1 + 0x1p-30) + 0x1p-75);
 }
 
-// t of kTileRows rows against one panel; `take(row, vector, t)` receives each vector of lanes.
+// t of kTileRows rows against one panel; `take(row, t)` receives the kTileVectors vectors of each row.
 template <class Take>
 inline void tile(const float* rows, size_t depth, const float* panel, const float* start, Take&& take) {
-  Floats total[kTileRows][kTileVectors];
+  Floats sum[kTileRows][kTileVectors];
   for (size_t v = 0; v < kTileVectors; ++v) {
     const Floats initial = load(start + v * kWidth);
-    for (size_t r = 0; r < kTileRows; ++r) total[r][v] = initial;
+    for (size_t r = 0; r < kTileRows; ++r) sum[r][v] = initial;
   }
-  for (size_t j0 = 0; j0 < depth; j0 += kChunk) {
-    const size_t j1 = j0 + kChunk < depth ? j0 + kChunk : depth;
-    Floats sum[kTileRows][kTileVectors];
-    for (size_t r = 0; r < kTileRows; ++r) {
-      for (size_t v = 0; v < kTileVectors; ++v) sum[r][v] = broadcast(0);
-    }
-    for (size_t j = j0; j < j1; ++j) {
+  const auto add_chunk = [&](size_t begin, size_t end) {
+    for (size_t j = begin; j < end; ++j) {
       const float* c = panel + j * kLanes;
       Floats centers[kTileVectors];
       for (size_t v = 0; v < kTileVectors; ++v) centers[v] = load(c + v * kWidth);
@@ -159,13 +149,24 @@ inline void tile(const float* rows, size_t depth, const float* panel, const floa
         for (size_t v = 0; v < kTileVectors; ++v) sum[r][v] = multiply_add(x, centers[v], sum[r][v]);
       }
     }
+  };
+  if (depth <= kChunk) {
+    add_chunk(0, depth);
+    for (size_t r = 0; r < kTileRows; ++r) take(r, sum[r]);
+    return;
+  }
+  Floats total[kTileRows][kTileVectors];
+  memcpy(total, sum, sizeof total);
+  for (size_t j = 0; j < depth; j += kChunk) {
+    for (size_t r = 0; r < kTileRows; ++r) {
+      for (size_t v = 0; v < kTileVectors; ++v) sum[r][v] = broadcast(0);
+    }
+    add_chunk(j, j + kChunk < depth ? j + kChunk : depth);
     for (size_t r = 0; r < kTileRows; ++r) {
       for (size_t v = 0; v < kTileVectors; ++v) total[r][v] = add(total[r][v], sum[r][v]);
     }
   }
-  for (size_t r = 0; r < kTileRows; ++r) {
-    for (size_t v = 0; v < kTileVectors; ++v) take(r, v, total[r][v]);
-  }
+  for (size_t r = 0; r < kTileRows; ++r) take(r, total[r]);
 }
 
 // Lowest bound, its index, and the lowest of all others, for each row of the block.
@@ -186,16 +187,25 @@ inline void screen_block(const float* rows, size_t n, const Screen& s, float* be
   for (size_t p = 0; p < s.panels; ++p) {
     const float* panel = s.packed + p * depth * kLanes;
     const float* start = s.start + p * kLanes;
+    Ints indices[kTileVectors];
+    for (size_t v = 0; v < kTileVectors; ++v) {
+      indices[v] = add_ints(lanes, broadcast_int(static_cast<int32_t>(p * kLanes + v * kWidth)));
+    }
     for (size_t i = 0; i < n; i += kTileRows) {
       float* state = best + i * 3 * kWidth;
-      tile(rows + i * depth, depth, panel, start, [&](size_t r, size_t v, Floats t) {
+      tile(rows + i * depth, depth, panel, start, [&](size_t r, const Floats* t) {
         float* own = state + r * 3 * kWidth;
-        const Floats lowest = load(own);
-        const Floats second = load(own + kWidth);
-        const Ints index = add_ints(lanes, broadcast_int(static_cast<int32_t>(p * kLanes + v * kWidth)));
-        store_ints(own + 2 * kWidth, select_below(t, lowest, index, load_ints(own + 2 * kWidth)));
-        store(own + kWidth, minimum(second, maximum(lowest, t)));
-        store(own, minimum(lowest, t));
+        Floats lowest = load(own);
+        Floats second = load(own + kWidth);
+        Ints index = load_ints(own + 2 * kWidth);
+        for (size_t v = 0; v < kTileVectors; ++v) {
+          index = select_below(t[v], lowest, indices[v], index);
+          second = minimum(second, maximum(lowest, t[v]));
+          lowest = minimum(lowest, t[v]);
+        }
+        store(own, lowest);
+        store(own + kWidth, second);
+        store_ints(own + 2 * kWidth, index);
       });
     }
   }

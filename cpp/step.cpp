@@ -384,6 +384,17 @@ int64_t normalize(Threads& threads, const Kernels& kernels, const T* rows, size_
 }
 
 template <class T>
+int64_t first_refused_row(Threads& threads, const Kernels& kernels, const T* rows, size_t n, size_t d) {
+  BadRow bad;
+  for_blocks(threads, n, kernels.block, useful_threads(threads.count(), n, 1, d),
+             [&](int, size_t begin, size_t count) {
+               const size_t row = first_bad_row(kernels, rows + begin * d, count, d);
+               if (row < count) bad.note(begin + row);
+             });
+  return bad.get();
+}
+
+template <class T>
 double cost(const Kernels& kernels, const Totals& totals, const exact::Sums& squares, const double* high,
             const double* low, const T* centers) {
   const PinFloatingPoint pin;
@@ -411,6 +422,7 @@ double cost(const Kernels& kernels, const Totals& totals, const exact::Sums& squ
   template int64_t assign<T>(Threads&, const Centers<T>&, const T*, size_t, bool, int32_t*, double*);              \
   template int64_t distances<T>(Threads&, const Centers<T>&, const T*, size_t, double, bool, T*);                  \
   template int64_t normalize<T>(Threads&, const Kernels&, const T*, size_t, size_t, T*);                           \
+  template int64_t first_refused_row<T>(Threads&, const Kernels&, const T*, size_t, size_t);                       \
   template double cost<T>(const Kernels&, const Totals&, const exact::Sums&, const double*, const double*, const T*);
 MACQUEEN_INSTANTIATE(float)
 MACQUEEN_INSTANTIATE(double)

@@ -86,6 +86,10 @@ int64_t distances(Threads& threads, const Centers<T>& centers, const T* rows, si
 template <class T>
 int64_t normalize(Threads& threads, const Kernels& kernels, const T* rows, size_t n, size_t d, T* out);
 
+// The first row of (n, d) that `accumulate` would refuse, or kAllFinite.
+template <class T>
+int64_t first_refused_row(Threads& threads, const Kernels& kernels, const T* rows, size_t n, size_t d);
+
 // squares - sum_c (2 S_c.c - n_c |c|^2) >= 0, correctly rounded; `high` + `low` are the rounded sums (k, d).
 template <class T>
 double cost(const Kernels& kernels, const Totals& totals, const exact::Sums& squares, const double* high,

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from macqueen import _core
 
-FloatArray: TypeAlias = NDArray[np.float32] | NDArray[np.float64]
+FloatArray: TypeAlias = NDArray[Any]  # of float32 or float64
 
 
 @dataclass(frozen=True, eq=False)

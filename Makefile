@@ -1,0 +1,96 @@
+# macqueen: everything a person runs. `make help` lists it.
+#
+# Nothing is installed outside of .venv. pip's own settings (pip.conf, PIP_* variables, proxies) are used as they are.
+
+PYTHON ?= python3
+VENV   ?= .venv
+CXX    ?= g++
+
+BIN    := $(VENV)/bin
+STAMPS := $(VENV)/.stamps
+PIP    := $(BIN)/python -m pip --disable-pip-version-check
+APT    := sudo apt install git g++ make python3-venv python3-dev
+
+# Directories are listed as well: their time changes when a file is added or taken away.
+SOURCES := pyproject.toml CMakeLists.txt README.md LICENSE \
+           $(shell find src cpp -not -name '*.pyc' -not -name __pycache__)
+CPP     := $(shell find cpp tests/native -name '*.cpp' -o -name '*.hpp' 2>/dev/null)
+
+.DELETE_ON_ERROR:
+.PHONY: help demo test check bench bench-quick sanitize clean
+
+help:  ## list the targets
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 20
+	@echo "  make PYTHON=python3.12 ...  use another Python (3.11 or newer)"
+
+demo: $(STAMPS)/demo  ## cluster the cities of the world; table, model directory and picture in demo-output/
+	$(BIN)/python examples/01_cities.py
+
+# The tests must meet the installed wheel: nothing on the path leads to src/.
+test: $(STAMPS)/dev  ## run the tests against the installed package
+	@cd / && env -u PYTHONPATH "$(abspath $(BIN))/python" -c "import macqueen, sys; \
+	  sys.exit('tests would run against the source tree' if 'site-packages' not in macqueen.__file__ else 0)"
+	env -u PYTHONPATH $(BIN)/pytest -n 2 $(TESTS)
+
+check: $(STAMPS)/dev  ## lint, formatting, types, layers
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy --strict -p macqueen
+	$(BIN)/clang-format --dry-run -Werror $(CPP)
+	$(BIN)/pytest tests/test_layers.py
+
+bench: $(STAMPS)/bench  ## measure W1-W5 against other libraries
+	$(BIN)/python benchmarks/run.py
+
+bench-quick: $(STAMPS)/bench  ## the same with fewer repeats
+	$(BIN)/python benchmarks/run.py --quick
+
+sanitize: $(STAMPS)/tools  ## native tests under the address, undefined-behaviour and thread sanitizers
+	PATH="$(abspath $(BIN)):$$PATH" cmake -S tests/native -B build/asan -DSANITIZE=address,undefined
+	PATH="$(abspath $(BIN)):$$PATH" cmake --build build/asan
+	build/asan/native_tests
+	PATH="$(abspath $(BIN)):$$PATH" cmake -S tests/native -B build/tsan -DSANITIZE=thread
+	PATH="$(abspath $(BIN)):$$PATH" cmake --build build/tsan
+	build/tsan/native_tests
+
+clean:  ## remove everything that make made
+	rm -rf build dist demo-output $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find src tests benchmarks examples -name __pycache__ -prune -exec rm -rf {} +
+
+# The environment, in steps that are repeated only when what they depend on has changed. ---------------------------
+
+# An environment of another Python version is started anew, which takes its stamps with it.
+$(STAMPS)/python-$(notdir $(PYTHON)):
+	@missing() { echo "macqueen needs $$1. On Debian or Ubuntu:"; echo "    $(APT)"; exit 1; }; \
+	command -v "$(PYTHON)" >/dev/null || missing "Python 3.11 or newer ('$(PYTHON)' was not found)"; \
+	"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	  || missing "Python 3.11 or newer ($$("$(PYTHON)" --version) was found; choose with make PYTHON=...)"; \
+	"$(PYTHON)" -c 'import venv, ensurepip' 2>/dev/null || missing "Python's venv module"; \
+	"$(PYTHON)" -c 'import os, sysconfig as s; os.stat(os.path.join(s.get_path("include"), "Python.h"))' 2>/dev/null \
+	  || missing "the headers of Python (Python.h)"; \
+	command -v "$(firstword $(CXX))" >/dev/null || missing "a C++20 compiler ('$(CXX)' was not found)"
+	@version='import sys; print(sys.version_info[:3])'; \
+	if [ "$$($(BIN)/python -c "$$version" 2>/dev/null)" = "$$("$(PYTHON)" -c "$$version")" ]; \
+	then $(BIN)/python -m ensurepip >/dev/null; else "$(PYTHON)" -m venv --clear $(VENV); fi
+	@mkdir -p $(STAMPS) && touch $@
+
+# Build tools as pyproject.toml asks for them; CMake and Ninja from PyPI where the machine has none.
+$(STAMPS)/tools: $(STAMPS)/python-$(notdir $(PYTHON))
+	$(PIP) install --quiet $$($(BIN)/python -c \
+	  "import tomllib; print(*tomllib.load(open('pyproject.toml', 'rb'))['build-system']['requires'])")
+	@needed=$$($(BIN)/python -c \
+	  "from scikit_build_core.build import get_requires_for_build_wheel as needs; print(*needs())"); \
+	[ -z "$$needed" ] || $(PIP) install --quiet $$needed
+	@touch $@
+
+# Without build isolation, so that build/ stays valid and only what changed is compiled again.
+$(STAMPS)/package: $(STAMPS)/tools $(SOURCES)
+	rm -rf build/wheels
+	PATH="$(abspath $(BIN)):$$PATH" $(PIP) wheel --quiet --no-deps --no-build-isolation --wheel-dir build/wheels .
+	$(PIP) install --quiet --no-deps --force-reinstall build/wheels/*.whl
+	$(PIP) install --quiet macqueen
+	@touch $@
+
+$(STAMPS)/demo $(STAMPS)/dev $(STAMPS)/bench: $(STAMPS)/package
+	$(PIP) install --quiet "macqueen[$(@F)]"
+	@touch $@

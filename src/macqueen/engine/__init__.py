@@ -1,0 +1,149 @@
+"""CENTERS ARE MADE: seeding, one step, the update. The engine knows rows and centers, not where they live."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from macqueen import _core
+from macqueen.config import KMeansParams
+from macqueen.engine import empty, seeding, update
+from macqueen.engine.kernels import Kernels
+from macqueen.engine.metric import METRICS
+from macqueen.engine.prepared import Pass, Prepared
+from macqueen.engine.seeding import PlusPlus, Rows
+from macqueen.state import FloatArray, State, StepStats
+
+__all__ = ["Engine", "Kernels", "Pass", "Prepared"]
+
+
+class Engine:
+    """The algorithm that `params` ask for, on `kernels`."""
+
+    def __init__(self, params: KMeansParams, kernels: Kernels) -> None:
+        self.params = params
+        self.kernels = kernels
+        self.metric = METRICS[params.distance_metric]
+        self._workspace = _core.Workspace()
+
+    # --- one step ---------------------------------------------------------------------------------------
+
+    def prepare(self, centers: FloatArray, dtype: DTypeLike | None = None) -> Prepared:
+        """Ready centers (k, d) for labels, distances and passes."""
+        return Prepared(centers, self.metric, self.kernels, dtype)
+
+    def check(self, rows: FloatArray, name: Callable[[int], str]) -> None:
+        """Raise for the first row that cannot be clustered."""
+        seeding.check_finite(rows, self.kernels, name)
+
+    def begin(self, prepared: Prepared, squares: _core.Totals | None = None) -> Pass:
+        """Begin a batch or pass; `squares` as in `Pass`. One at a time: the buffers are the engine's."""
+        return Pass(prepared, self._workspace, squares)
+
+    def update(self, state: State, stats: StepStats) -> State:
+        """Make the state after a step."""
+        params = self.params
+        if params.use_mini_batch:
+            steps = params.mini_batch_steps_per_iteration
+            return update.mini_batch(state, stats, self.metric, self.kernels, steps)
+        return update.full_batch(state, stats, self.metric, self.kernels, params.empty_clusters)
+
+    # --- emptied clusters -------------------------------------------------------------------------------
+
+    def wants_relocation(self, stats: StepStats) -> bool:
+        """Tell whether this step needs another look at its rows, for emptied clusters."""
+        params = self.params
+        return not params.use_mini_batch and params.empty_clusters == "relocate" and bool((stats.counts == 0).any())
+
+    def relocate(
+        self,
+        stats: StepStats,
+        prepared: Prepared,
+        blocks: Iterable[FloatArray],
+        take: Callable[[NDArray[np.int64]], FloatArray],
+        name: Callable[[int], str],
+    ) -> StepStats:
+        """Move the farthest rows into the emptied clusters, out of their own sums and counts."""
+
+        def parts() -> Iterable[tuple[int, NDArray[np.int32], NDArray[np.float64]]]:
+            first = 0
+            for block in blocks:
+                distances = np.empty(len(block))
+                labels = prepared.labels(block, name, distances)
+                if self.metric.normalized:
+                    distances[~block.any(axis=1)] = 0  # rows of zeros belong to no sum
+                yield first, labels, distances
+                first += len(block)
+
+        emptied = int((stats.counts == 0).sum())
+        far = empty.farthest(parts(), emptied + len(stats.counts))
+        moves = list(empty.relocations(stats.counts, far))
+        if not moves:
+            return stats
+        rows = prepared.rows(take(np.array([row for row, _, _ in moves], dtype=np.int64)), name)
+        for row, (_, source, target) in zip(rows, moves, strict=True):
+            stats.totals.move_row(row.astype(np.float64), source, target)
+        sums, _ = stats.totals.rounded(self.kernels.threads)
+        return dataclasses.replace(stats, sums=sums, counts=stats.totals.counts(), relocated=len(moves))
+
+    # --- the first centers ------------------------------------------------------------------------------
+
+    def first_state(self, centers: FloatArray, seed: int) -> State:
+        """Make the state before the first step."""
+        centers = self.metric.centers(centers, self.kernels)
+        if not self.params.use_mini_batch:
+            return State(centers=centers, step=0, seed=seed)
+        if self.params.mini_batch_steps_per_iteration == 1:
+            return State(centers=centers, step=0, seed=seed, counts=np.ones(len(centers), dtype=np.int64))
+        return State(centers=centers, step=0, seed=seed, counts=np.zeros(len(centers), dtype=np.int64), pending=centers)
+
+    def seed_from_rows(self, rows: Rows, seed: int) -> FloatArray:
+        """Choose all centers among the rows of a data set."""
+        count = self.params.num_clusters
+        if rows.rows < count:
+            raise seeding.too_few_rows(count, rows.rows, "the input")
+        return self._choose(rows, count, seed)
+
+    def seed_from_batches(self, look: Callable[[], Rows | None], seed: int) -> FloatArray:
+        """Choose centers among successive batches, as many as it takes (k-means++: from the first alone)."""
+        count = self.params.num_clusters
+        found: list[FloatArray] = []
+        missing = count
+        draw = 0
+        while missing > 0:
+            batch = look()
+            if batch is None:
+                raise seeding.ended_early(count, count - missing)
+            found.append(self._choose_some(batch, missing, seed, draw))
+            missing -= len(found[-1])
+            draw += 1
+        return np.concatenate(found)
+
+    def _choose_some(self, batch: Rows, missing: int, seed: int, draw: int) -> FloatArray:
+        init = self.params.initial_clusters
+        if callable(init):
+            whole = np.concatenate(list(batch.blocks()))
+            return seeding.chosen_by(init, whole, missing)
+        if init == "kmeans_plus_plus":
+            if batch.rows < missing:
+                raise seeding.too_few_rows(missing, batch.rows, "the first batch")
+            return self._choose(batch, missing, seed)
+        if batch.rows <= missing:
+            return batch.take(np.arange(batch.rows))
+        return seeding.random_rows(batch, missing, seed, draw)
+
+    def _choose(self, rows: Rows, count: int, seed: int) -> FloatArray:
+        if self.params.initial_clusters == "kmeans_plus_plus":
+            return PlusPlus(rows, self.metric, self.kernels, seed).choose(
+                count, self.params.kmeans_plus_plus_num_retries
+            )
+        return seeding.random_rows(rows, count, seed)
+
+    def given_centers(self, dtype: DTypeLike | None) -> FloatArray | None:
+        """Return the centers that were given as an array, rounded to `dtype`."""
+        init: Any = self.params.initial_clusters
+        return None if isinstance(init, str) or callable(init) else np.array(init, dtype=dtype)

@@ -1,0 +1,94 @@
+"""Centers made ready, and what can be asked of them: labels, distances, sums, cost."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from macqueen import _core
+from macqueen.engine.kernels import Kernels, check_rows
+from macqueen.engine.metric import Metric
+from macqueen.errors import DataError
+from macqueen.state import FloatArray
+
+RowName = Callable[[int], str]
+
+
+class Prepared:
+    """Centers (k, d) under a metric, ready for any number of blocks of rows (n, d).
+
+    Rows are computed with in `dtype`, by default that of the centers; float32 widens to float64 without loss.
+    """
+
+    def __init__(self, centers: FloatArray, metric: Metric, kernels: Kernels, dtype: DTypeLike | None = None) -> None:
+        self.dtype = np.dtype(dtype or centers.dtype)
+        self.metric = metric
+        self.kernels = kernels
+        self.shape = centers.shape
+        self._native = kernels.prepare(metric.centers(centers.astype(self.dtype, copy=False), kernels))
+
+    def rows(self, rows: FloatArray, name: RowName) -> FloatArray:
+        """Return rows (n, d) as the kernels take them; a wrong width is an error."""
+        if rows.shape[1] != self.shape[1]:
+            raise DataError(
+                f"{name(0)} has {rows.shape[1]} columns, but the centers have {self.shape[1]}; "
+                "pass rows of the width the model was trained on"
+            )
+        wide = np.ascontiguousarray(rows, dtype=self.dtype)
+        return self.metric.rows(wide, self.kernels, name)
+
+    def labels(
+        self, rows: FloatArray, name: RowName, distances: NDArray[np.float64] | None = None
+    ) -> NDArray[np.int32]:
+        """Return the index of the nearest center of each row; fill `distances` (n,) with the squared distances."""
+        ready = self.rows(rows, name)
+        labels = np.empty(len(ready), dtype=np.int32)
+        bad = self._native.assign(self.kernels.threads, ready, self.metric.normalized, labels, distances)
+        check_rows(bad, ready, name)
+        return labels
+
+    def distances(self, rows: FloatArray, name: RowName) -> FloatArray:
+        """Return the distances (n, k) of this metric from rows to all centers, never negative."""
+        ready = self.rows(rows, name)
+        out = np.empty((len(ready), self.shape[0]), dtype=self.dtype)
+        bad = self._native.distances(self.kernels.threads, ready, self.metric.factor, self.metric.normalized, out)
+        check_rows(bad, ready, name)
+        return out
+
+    def cost(self, totals: _core.Totals, sums: NDArray[np.float64], rest: NDArray[np.float64]) -> float:
+        """Return the sum of the distances behind `totals`: exact, rounded once (cosine: once more)."""
+        return self.metric.cost(self._native.cost(totals, sums, rest), totals.zero_rows)
+
+    def add(
+        self, rows: FloatArray, name: RowName, totals: _core.Totals, workspace: _core.Workspace, squares: bool
+    ) -> None:
+        """Label rows and add them to `totals`; an unfit row is an error, and `totals` then worthless."""
+        ready = self.rows(rows, name)
+        bad = self._native.accumulate(self.kernels.threads, ready, squares, self.metric.normalized, workspace, totals)
+        check_rows(bad, ready, name)
+
+
+class Pass:
+    """One batch or one pass over a data set under fixed centers: blocks in, totals out."""
+
+    def __init__(self, prepared: Prepared, workspace: _core.Workspace, squares: _core.Totals | None = None) -> None:
+        """`squares`: the totals of an earlier pass over the same rows, whose squared norms are used again."""
+        self.prepared = prepared
+        self.totals = _core.Totals(*prepared.shape)
+        self.rows = 0
+        self._workspace = workspace
+        self._squares = squares
+
+    def add(self, block: FloatArray, name: RowName) -> None:
+        """Add a block of rows."""
+        self.prepared.add(block, name, self.totals, self._workspace, self._squares is None)
+        self.rows += len(block)
+
+    def finish(self) -> tuple[NDArray[np.float64], float]:
+        """Return the rounded sums (k, d) and the cost."""
+        if self._squares is not None:
+            self.totals.take_squares_of(self._squares)
+        sums, rest = self.totals.rounded(self.prepared.kernels.threads)
+        return sums, self.prepared.cost(self.totals, sums, rest)

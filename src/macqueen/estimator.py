@@ -1,0 +1,461 @@
+"""KMeans, the class of the document: wires the rooms together, computes nothing."""
+
+from __future__ import annotations
+
+import logging
+import operator
+import os
+import secrets
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from typing import Any, ClassVar, Self
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from macqueen import checkpoint, loop, reading
+from macqueen.config import KMeansParams, RunConfig
+from macqueen.engine import Engine, Kernels
+from macqueen.errors import ArgumentError, ArgumentTypeError, NotTrainedError, SettingsMismatchError
+from macqueen.hooks import Every, Last, LogLoss
+from macqueen.inputs.source import as_source
+from macqueen.state import FloatArray, State, StepStats
+from macqueen.threads import resolve_threads
+from macqueen.workers import Local
+
+_LOG = logging.getLogger("macqueen")
+
+
+class KMeans:
+    """K-means clustering with exact labels, exact sums and a model directory.
+
+    The class of ``tf.compat.v1.estimator.experimental.KMeans``, without TensorFlow. The same data, parameters and
+    seed give the same bits, whatever the threads, the instruction set, the blocks and the interruptions.
+
+    Parameters
+    ----------
+    num_clusters
+        How many clusters, k >= 1. Not looked at where `initial_clusters` is an array.
+    model_dir
+        Directory of the model: training continues from it and saves to it. None makes a temporary one.
+    initial_clusters
+        `RANDOM_INIT`: distinct random rows; `KMEANS_PLUS_PLUS_INIT`; an array (k, d); or a callable
+        ``f(inputs, k)`` that picks 0 to k rows from a batch (n, d), called until k are found.
+    distance_metric
+        `SQUARED_EUCLIDEAN_DISTANCE` or `COSINE_DISTANCE`.
+    seed
+        Integer behind every random choice; None takes ``config.tf_random_seed``, else draws and records one.
+    use_mini_batch
+        False: every step uses the whole input. True: every step uses one batch.
+    mini_batch_steps_per_iteration
+        Mini-batch steps after which the centers are updated.
+    kmeans_plus_plus_num_retries
+        Further candidates per center of k-means++; negative stands for 2 + floor(log(k)).
+    relative_tolerance
+        Stop when the loss of an iteration changes by less, relative to 1 + the loss before.
+    config
+        A `RunConfig`: where and how often to save, seeds, threads.
+    feature_columns
+        Not in this version: must be None.
+    batch_size
+        Rows of a mini-batch that is cut from a data set.
+    empty_clusters
+        What a full-batch step does with a cluster that has no rows left: "relocate" it to the row farthest from
+        its center, "keep" the center, raise an "error", or move it to the "origin" as the old estimator did.
+
+    Raises
+    ------
+    ArgumentError, ArgumentTypeError
+        An argument breaks its rule (also `ValueError`, `TypeError`).
+    """
+
+    SQUARED_EUCLIDEAN_DISTANCE: ClassVar[str] = "squared_euclidean"
+    COSINE_DISTANCE: ClassVar[str] = "cosine"
+    RANDOM_INIT: ClassVar[str] = "random"
+    KMEANS_PLUS_PLUS_INIT: ClassVar[str] = "kmeans_plus_plus"
+    SCORE: ClassVar[str] = "score"
+    CLUSTER_INDEX: ClassVar[str] = "cluster_index"
+    ALL_DISTANCES: ClassVar[str] = "all_distances"
+    CLUSTER_CENTERS_VAR_NAME: ClassVar[str] = "clusters"
+
+    def __init__(
+        self,
+        num_clusters: int,
+        model_dir: str | os.PathLike[str] | None = None,
+        initial_clusters: Any = RANDOM_INIT,
+        distance_metric: str = SQUARED_EUCLIDEAN_DISTANCE,
+        seed: int | None = None,
+        use_mini_batch: bool = True,
+        mini_batch_steps_per_iteration: int = 1,
+        kmeans_plus_plus_num_retries: int = 2,
+        relative_tolerance: float | None = None,
+        config: RunConfig | None = None,
+        feature_columns: None = None,
+        *,
+        batch_size: int = 1024,
+        empty_clusters: str = "relocate",
+    ) -> None:
+        self._params = KMeansParams(
+            num_clusters=num_clusters,
+            initial_clusters=initial_clusters,
+            distance_metric=distance_metric,
+            seed=seed,
+            use_mini_batch=use_mini_batch,
+            mini_batch_steps_per_iteration=mini_batch_steps_per_iteration,
+            kmeans_plus_plus_num_retries=kmeans_plus_plus_num_retries,
+            relative_tolerance=relative_tolerance,
+            feature_columns=feature_columns,
+            batch_size=batch_size,
+            empty_clusters=empty_clusters,
+        )
+        self._config = _with_model_dir(config, model_dir)
+        self._kernels = Kernels(resolve_threads(self._config.num_threads))
+        self._memory: State | None = None  # the model where no checkpoints are written
+
+    def __repr__(self) -> str:
+        return f"KMeans({self._params.num_clusters}, model_dir={self.model_dir!r})"
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Pickle as arguments and model directory."""
+        return {"params": self._params, "config": self._config, "memory": self._memory}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self._params, self._config, self._memory = state["params"], state["config"], state["memory"]
+        self._kernels = Kernels(resolve_threads(self._config.num_threads))
+
+    @property
+    def model_dir(self) -> str:
+        """The model's directory."""
+        assert self._config.model_dir is not None
+        return self._config.model_dir
+
+    @property
+    def config(self) -> RunConfig:
+        """A copy of the `RunConfig` in force."""
+        return self._config.replace()
+
+    @property
+    def params(self) -> dict[str, Any]:
+        """Parameters passed on to an `input_fn` that asks for them: none, as with the old class."""
+        return {}
+
+    def train(
+        self,
+        input_fn: Any,
+        hooks: Sequence[Any] | None = None,
+        steps: int | None = None,
+        max_steps: int | None = None,
+        saving_listeners: Sequence[Any] | None = None,
+    ) -> Self:
+        """Train on `input_fn`: rows, something that yields batches, or a callable that returns either.
+
+        A stream (an iterator) is read once, each batch a step, until it ends. A data set (an array, a list of
+        batches) is one step a pass in full-batch mode; with neither `steps` nor `max_steps` that goes on until
+        the centers no longer move or the loss has not fallen for three steps, and mini-batch mode makes one pass.
+
+        Parameters
+        ----------
+        input_fn
+            The input.
+        hooks, saving_listeners
+            Not in this version: must be empty.
+        steps
+            Steps to make in this call; calls add up.
+        max_steps
+            Step of the model to stop at; a model that is there is left alone.
+
+        Returns
+        -------
+        KMeans
+            This object.
+
+        Raises
+        ------
+        ArgumentError
+            Both `steps` and `max_steps`, or one below 1.
+        SettingsMismatchError
+            The directory holds a model of other settings.
+        DataError
+            The input cannot be clustered; the model is unchanged.
+        """
+        _refuse(hooks=hooks, saving_listeners=saving_listeners)
+        if steps is not None and max_steps is not None:
+            raise ArgumentError(f"Can not provide both steps and max_steps; got {steps} and {max_steps}, give one")
+        steps, max_steps = _positive("steps", steps), _positive("max_steps", max_steps)
+        state = self._restored()
+        if max_steps is not None and state is not None and state.step >= max_steps:
+            _LOG.info("Skipping training since max_steps has already saved.")
+            return self
+        source = self._source(input_fn, "train")
+        self._check_model(state, source.dims)
+        dtype = _training_dtype(state, source.dtype, self.model_dir)
+        seed = self._seed() if state is None else state.seed
+        engine = Engine(self._params, self._kernels)
+        limited = steps is not None or max_steps is not None
+        data = Local().open(engine, source, seed=seed, dtype=dtype, endless=limited)
+        if state is None:
+            given = engine.given_centers(dtype)
+            state = engine.first_state(data.first_centers() if given is None else given, seed)
+            self._check_model(state, source.dims)
+            self._save(state)
+        last_step = state.step + steps if steps is not None else max_steps
+        settle = not limited and not source.is_stream and not self._params.use_mini_batch
+        stop = loop.Stop(last_step, self._params.relative_tolerance, when_settled=settle)
+        self._run(data, state, engine, stop)
+        return self
+
+    def _run(self, data: Any, state: State, engine: Engine, stop: loop.Stop) -> None:
+        """Run the loop, saving as configured, at its end and on Ctrl-C."""
+        config, now, first_step = self._config, time.time(), state.step
+        last = Last(state)
+
+        def save(state: State, stats: StepStats, now: float) -> None:
+            self._save(state)
+
+        hooks: list[loop.Hook] = [
+            last,
+            Every(save, config.save_checkpoints_steps, config.save_checkpoints_secs, now),
+            Every(LogLoss(state.step, now), config.log_step_count_steps, None, now),
+        ]
+        try:
+            state, reason = loop.train(data, state, engine, hooks, stop, time.time)
+        except KeyboardInterrupt:
+            self._save(last.state)
+            raise
+        self._save(state)
+        _LOG.info("stopped at step %d after %d steps: %s", state.step, state.step - first_step, reason)
+
+    def evaluate(
+        self,
+        input_fn: Any,
+        steps: int | None = None,
+        hooks: Sequence[Any] | None = None,
+        checkpoint_path: str | None = None,
+        name: str | None = None,
+    ) -> dict[str, Any]:
+        """Measure how well the centers fit an input.
+
+        Parameters
+        ----------
+        input_fn
+            As for `train`. A data set is one batch, whatever its size.
+        steps
+            Batches of a stream to read; None reads all.
+        hooks
+            Not in this version: must be empty.
+        checkpoint_path
+            Checkpoint to evaluate; None takes the latest.
+        name
+            Of this evaluation, for `eval_dir`.
+
+        Returns
+        -------
+        dict
+            ``loss`` and ``score``: mean over batches of each batch's cost; ``average_loss`` (per row);
+            ``sum_of_squared_distances`` (cosine: of cosine distances), the exact total; ``num_examples``;
+            ``global_step``.
+        """
+        _refuse(hooks=hooks)
+        self.eval_dir(name)
+        steps = _positive("steps", steps)
+        source = self._source(input_fn, "eval")
+        state = self._model(checkpoint_path)
+        self._check_model(state, source.dims)
+        return reading.evaluate(source, state, Engine(self._params, self._kernels), steps)
+
+    def score(self, input_fn: Any) -> float:
+        """Return the sum of squared distances to the nearest centers, of a stream's first batch or of all rows."""
+        return self.evaluate(input_fn, steps=1)[KMeans.SCORE]  # type: ignore[no-any-return]
+
+    def predict(
+        self,
+        input_fn: Any,
+        predict_keys: str | Sequence[str] | None = None,
+        hooks: Sequence[Any] | None = None,
+        checkpoint_path: str | None = None,
+        yield_single_examples: bool = True,
+    ) -> Iterator[dict[str, Any]]:
+        """Yield ``all_distances`` (k,) and ``cluster_index`` () of each row, as they are asked for.
+
+        Parameters
+        ----------
+        input_fn
+            As for `train`; a data set is read in batches of `batch_size`, in row order.
+        predict_keys
+            Names of what to compute and yield; None means both. Labels alone never cost n x k memory.
+        hooks
+            Not in this version: must be empty.
+        checkpoint_path
+            Checkpoint to predict with; None takes the latest.
+        yield_single_examples
+            False yields one dict a batch: (n, k) and (n,).
+        """
+        _refuse(hooks=hooks)
+        keys = reading.known_keys(predict_keys)
+        for batch in self._predictions(input_fn, keys, checkpoint_path):
+            if not yield_single_examples:
+                yield batch
+                continue
+            for values in zip(*batch.values(), strict=True):
+                yield dict(zip(batch, values, strict=True))
+
+    def predict_cluster_index(self, input_fn: Any) -> Iterator[np.int64]:
+        """Yield the index of the nearest center of each row, ties to the lowest index."""
+        for batch in self._predictions(input_fn, [KMeans.CLUSTER_INDEX], None):
+            yield from batch[KMeans.CLUSTER_INDEX]
+
+    def transform(self, input_fn: Any, *, squared: bool = True) -> Iterator[FloatArray]:
+        """Yield the distances (k,) of each row to all centers: squared Euclidean (or their root), or cosine."""
+        root = not squared and self._params.distance_metric == KMeans.SQUARED_EUCLIDEAN_DISTANCE
+        for batch in self._predictions(input_fn, [KMeans.ALL_DISTANCES], None):
+            distances = batch[KMeans.ALL_DISTANCES]
+            yield from np.sqrt(distances) if root else distances
+
+    def labels(self, input_fn: Any) -> NDArray[np.int64]:
+        """Return the index of the nearest center of each row, (n,) int64."""
+        source = self._source(input_fn, "infer")
+        state = self._model(None)
+        self._check_model(state, source.dims)
+        return reading.labels(source, state, Engine(self._params, self._kernels))
+
+    def _predictions(
+        self, input_fn: Any, keys: Sequence[str], checkpoint_path: str | None
+    ) -> Iterator[dict[str, NDArray[Any]]]:
+        source = self._source(input_fn, "infer")
+        state = self._model(checkpoint_path)
+        self._check_model(state, source.dims)
+        return reading.predictions(source, state, Engine(self._params, self._kernels), keys)
+
+    def cluster_centers(self) -> FloatArray:
+        """Return the cluster centers (k, d) of the latest checkpoint."""
+        return self._model(None).centers.copy()
+
+    def get_variable_names(self) -> list[str]:
+        """Return the names of the variables in the latest checkpoint."""
+        return [name for name, _ in checkpoint.list_variables(self.model_dir)]
+
+    def get_variable_value(self, name: str | Sequence[str]) -> Any:
+        """Return the value of a variable of the latest checkpoint; a list of names gives a list of values."""
+        if isinstance(name, str):
+            return checkpoint.load_variable(self.model_dir, name)
+        return [checkpoint.load_variable(self.model_dir, one) for one in name]
+
+    def latest_checkpoint(self) -> str | None:
+        """Return the full prefix of the latest checkpoint, or None."""
+        return checkpoint.latest(self.model_dir)
+
+    def eval_dir(self, name: str | None = None) -> str:
+        """Return the directory where the metrics of the evaluation `name` belong."""
+        if name is not None and not isinstance(name, str):
+            raise ArgumentTypeError(f"name must be a str or None; got {name!r}")
+        return os.path.join(self.model_dir, f"eval_{name}" if name else "eval")
+
+    # --- the model --------------------------------------------------------------------------------------
+
+    def _source(self, input_fn: Any, mode: str) -> Any:
+        return as_source(
+            input_fn, mode=mode, config=self.config, params=self.params, batch_size=self._params.batch_size
+        )
+
+    def _seed(self) -> int:
+        chosen = self._params.seed if self._params.seed is not None else self._config.tf_random_seed
+        return secrets.randbits(64) if chosen is None else int(chosen) % 2**64
+
+    def _saves(self) -> bool:
+        return bool(self._config.save_checkpoints_steps or self._config.save_checkpoints_secs)
+
+    def _save(self, state: State) -> None:
+        self._memory = state
+        if not self._saves():
+            return
+        path = checkpoint.latest(self.model_dir)
+        if path is not None and path.endswith(f"model.ckpt-{state.step}"):
+            return
+        retention = checkpoint.Retention(self._config.keep_checkpoint_max, self._config.keep_checkpoint_every_n_hours)
+        checkpoint.save(self.model_dir, state, self._params.settings, retention, time.time())
+
+    def _restored(self) -> State | None:
+        """Return the state to continue from: in memory where nothing is saved, else on disk."""
+        if self._memory is not None and not self._saves():
+            return self._memory
+        path = checkpoint.latest(self.model_dir)
+        if path is None:
+            return self._memory
+        return self._checked(path)
+
+    def _checked(self, path: str) -> State:
+        state, settings = checkpoint.restore(path)
+        wanted = {**self._params.settings, "k": self._params.num_clusters}
+        checkpoint.check_settings(settings, wanted, self.model_dir)
+        return state
+
+    def _model(self, checkpoint_path: str | None) -> State:
+        """Return the state to read centers from."""
+        if checkpoint_path is not None:
+            return self._checked(checkpoint_path)
+        state = self._restored()
+        if state is not None:
+            return state
+        engine = Engine(self._params, self._kernels)
+        given = engine.given_centers(None)
+        if given is not None:
+            return engine.first_state(given, 0)
+        raise NotTrainedError(
+            f"Could not find trained model in model_dir: {self.model_dir}. Call train first, name the directory of "
+            "a trained model, or give initial_clusters as an array"
+        )
+
+    def _check_model(self, state: State | None, dims: int) -> None:
+        if state is not None and state.centers.shape[1] != dims:
+            raise SettingsMismatchError(
+                f"the input has rows of {dims} columns, but the centers have {state.centers.shape[1]} "
+                f"(model_dir {self.model_dir}); pass rows of that width, or train in another directory"
+            )
+
+
+def _with_model_dir(config: RunConfig | None, model_dir: str | os.PathLike[str] | None) -> RunConfig:
+    if config is None:
+        config = RunConfig()
+    if not isinstance(config, RunConfig):
+        raise ArgumentError(f"config must be an instance of `RunConfig`, got {config!r}; build one")
+    path = os.fspath(model_dir) if model_dir is not None else None
+    if path and config.model_dir and path != config.model_dir:
+        raise ArgumentError(
+            f"model_dir is {path!r}, but config.model_dir is {config.model_dir!r}; give one, or both the same"
+        )
+    path = path or config.model_dir
+    if not path:
+        path = tempfile.mkdtemp()
+        _LOG.warning("Using temporary folder as model directory: %s", path)
+    return config.replace(model_dir=path)
+
+
+def _positive(name: str, value: int | None) -> int | None:
+    if value is None:
+        return None
+    try:
+        number = operator.index(value)
+    except TypeError:
+        raise ArgumentTypeError(f"{name} must be an integer or None; got {value!r}") from None
+    if number <= 0:
+        raise ArgumentError(f"Must specify {name} > 0, given: {value}")
+    return number
+
+
+def _refuse(**arguments: Sequence[Any] | None) -> None:
+    for name, value in arguments.items():
+        if value:
+            raise ArgumentError(f"{name} is not part of this version: pass None; got {value!r}")
+
+
+def _training_dtype(state: State | None, found: Any, model_dir: str) -> np.dtype[Any]:
+    """Return the dtype rows are computed with: the model's, which must hold the rows without loss."""
+    if state is None:
+        return np.dtype(found)
+    if np.promote_types(found, state.centers.dtype) != state.centers.dtype:
+        raise SettingsMismatchError(
+            f"the model in {model_dir} is {state.centers.dtype}, but the input is {np.dtype(found)}: convert the "
+            f"rows to {state.centers.dtype}, or train in another directory"
+        )
+    return np.dtype(state.centers.dtype)

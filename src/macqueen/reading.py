@@ -1,0 +1,112 @@
+"""Reading an input with a trained model: labels, distances and cost. No step is made."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from macqueen.engine import Engine, Prepared
+from macqueen.errors import ArgumentError, ArgumentTypeError, EmptyInputError
+from macqueen.state import State
+from macqueen.workers.local import block_rows, naming
+
+KEYS = ("all_distances", "cluster_index")
+
+
+def known_keys(keys: str | Sequence[str] | None) -> list[str]:
+    """Return the keys to predict, in order; unknown ones are refused."""
+    if keys is None:
+        return list(KEYS)
+    wanted = [keys] if isinstance(keys, str) else list(keys)
+    for key in wanted:
+        if not isinstance(key, str):
+            raise ArgumentTypeError(f"predict_keys must be names; got {key!r}")
+        if key not in KEYS:
+            raise ArgumentError(f"predict_keys: unknown key {key!r}; known are {', '.join(KEYS)}")
+    return [key for key in KEYS if key in wanted] or list(KEYS)
+
+
+def evaluate(source: Any, state: State, engine: Engine, steps: int | None) -> dict[str, Any]:
+    """Return the metrics of `KMeans.evaluate`."""
+    prepared = _prepare(source, state, engine)
+    whole = engine.begin(prepared)
+    costs: list[float] = []
+    rows = 0
+    if source.is_stream:
+        for number, batch in enumerate(source.batches(), start=1):
+            step = engine.begin(prepared)
+            for piece, name in _pieces(batch, prepared, f"batch {number}, "):
+                step.add(piece, name)
+            costs.append(step.finish()[1])
+            whole.totals.merge(step.totals)
+            rows += step.rows
+            if number == steps:
+                break
+    else:
+        for block in _blocks(source, prepared):
+            whole.add(block, naming("", whole.rows))
+        rows = whole.rows
+    if rows == 0:
+        raise EmptyInputError("evaluate: the input has no rows; pass at least one")
+    total = whole.finish()[1]
+    loss = math.fsum(costs) / len(costs) if costs else total
+    return {
+        "loss": np.float64(loss),
+        "score": np.float64(loss),
+        "average_loss": np.float64(total / rows),
+        "sum_of_squared_distances": np.float64(total),
+        "num_examples": rows,
+        "global_step": np.int64(state.step),
+    }
+
+
+def predictions(source: Any, state: State, engine: Engine, keys: Sequence[str]) -> Iterator[dict[str, NDArray[Any]]]:
+    """Yield a dict a batch: ``all_distances`` (n, k), ``cluster_index`` (n,) int64."""
+    prepared = _prepare(source, state, engine)
+    batches = source.batches() if source.is_stream else source.in_order(source.batch_size)
+    for number, batch in enumerate(batches, start=1):
+        name = naming(f"batch {number}, ", 0)
+        found: dict[str, NDArray[Any]] = {}
+        if "all_distances" in keys:
+            found["all_distances"] = prepared.distances(batch, name)
+        if "cluster_index" in keys:
+            found["cluster_index"] = prepared.labels(batch, name).astype(np.int64)
+        yield found
+
+
+def labels(source: Any, state: State, engine: Engine) -> NDArray[np.int64]:
+    """Return the labels (n,) int64 of all rows."""
+    prepared = _prepare(source, state, engine)
+    found: list[NDArray[np.int32]] = []
+    rows = 0
+    for block in source.batches() if source.is_stream else _blocks(source, prepared):
+        for piece, name in _pieces(block, prepared, "", rows):
+            found.append(prepared.labels(piece, name))
+        rows += len(block)
+    return np.concatenate(found, dtype=np.int64) if found else np.empty(0, dtype=np.int64)
+
+
+def _prepare(source: Any, state: State, engine: Engine) -> Prepared:
+    """Ready the centers in the wider dtype of model and rows: neither loses a bit."""
+    return engine.prepare(state.centers, np.promote_types(source.dtype, state.centers.dtype))
+
+
+def _size(prepared: Prepared) -> int:
+    return block_rows(prepared.shape[1], prepared.shape[0], prepared.dtype.itemsize)
+
+
+def _blocks(source: Any, prepared: Prepared) -> Iterator[NDArray[Any]]:
+    return source.blocks(_size(prepared))  # type: ignore[no-any-return]
+
+
+def _pieces(
+    batch: NDArray[Any], prepared: Prepared, prefix: str, first: int = 0
+) -> Iterator[tuple[NDArray[Any], Callable[[int], str]]]:
+    """Cut a batch into what one kernel call takes, each piece with the name of its rows."""
+    size = _size(prepared)
+    for begin in range(0, len(batch), size):
+        yield batch[begin : begin + size], naming(prefix, first + begin)
