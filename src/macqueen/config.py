@@ -184,7 +184,7 @@ class RunConfig:
                 object.__setattr__(self, name, check(name, value))
 
     def _settle_saving(self) -> None:
-        """Giving one of the two sets the other to None; giving neither means every 600 seconds."""
+        """Let giving one of the two set the other to None; giving neither means every 600 seconds."""
         steps, secs = self.save_checkpoints_steps, self.save_checkpoints_secs
         if steps is _UNSET:
             secs = 600 if secs is _UNSET else secs

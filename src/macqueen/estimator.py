@@ -6,20 +6,20 @@ import logging
 import operator
 import os
 import secrets
-import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from typing import Any, ClassVar, Self
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from macqueen import checkpoint, loop, reading
 from macqueen.config import KMeansParams, RunConfig
 from macqueen.engine import Engine, Kernels
-from macqueen.errors import ArgumentError, ArgumentTypeError, NotTrainedError, SettingsMismatchError
+from macqueen.errors import ArgumentError, ArgumentTypeError
 from macqueen.hooks import Every, Last, LogLoss
 from macqueen.inputs.source import as_source
+from macqueen.model import Model, settle_config
 from macqueen.state import FloatArray, State, StepStats
 from macqueen.threads import resolve_threads
 from macqueen.workers import Local
@@ -109,20 +109,24 @@ class KMeans:
             batch_size=batch_size,
             empty_clusters=empty_clusters,
         )
-        self._config = _with_model_dir(config, model_dir)
+        self._config = settle_config(config, model_dir)
+        self._begin()
+
+    def _begin(self, memory: State | None = None) -> None:
         self._kernels = Kernels(resolve_threads(self._config.num_threads))
-        self._memory: State | None = None  # the model where no checkpoints are written
+        self._model = Model(self._params, self._config)
+        self._model.memory = memory
 
     def __repr__(self) -> str:
         return f"KMeans({self._params.num_clusters}, model_dir={self.model_dir!r})"
 
     def __getstate__(self) -> dict[str, Any]:
         """Pickle as arguments and model directory."""
-        return {"params": self._params, "config": self._config, "memory": self._memory}
+        return {"params": self._params, "config": self._config, "memory": self._model.memory}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self._params, self._config, self._memory = state["params"], state["config"], state["memory"]
-        self._kernels = Kernels(resolve_threads(self._config.num_threads))
+        self._params, self._config = state["params"], state["config"]
+        self._begin(state["memory"])
 
     @property
     def model_dir(self) -> str:
@@ -183,13 +187,14 @@ class KMeans:
         if steps is not None and max_steps is not None:
             raise ArgumentError(f"Can not provide both steps and max_steps; got {steps} and {max_steps}, give one")
         steps, max_steps = _positive("steps", steps), _positive("max_steps", max_steps)
-        state = self._restored()
+        state = self._model.load()
         if max_steps is not None and state is not None and state.step >= max_steps:
             _LOG.info("Skipping training since max_steps has already saved.")
             return self
         source = self._source(input_fn, "train")
-        self._check_model(state, source.dims)
-        dtype = _training_dtype(state, source.dtype, self.model_dir)
+        if state is not None:
+            self._model.check_width(state, source.dims)
+        dtype = self._model.training_dtype(state, source.dtype)
         seed = self._seed() if state is None else state.seed
         engine = Engine(self._params, self._kernels)
         limited = steps is not None or max_steps is not None
@@ -197,8 +202,8 @@ class KMeans:
         if state is None:
             given = engine.given_centers(dtype)
             state = engine.first_state(data.first_centers() if given is None else given, seed)
-            self._check_model(state, source.dims)
-            self._save(state)
+            self._model.check_width(state, source.dims)
+            self._model.save(state)
         last_step = state.step + steps if steps is not None else max_steps
         settle = not limited and not source.is_stream and not self._params.use_mini_batch
         stop = loop.Stop(last_step, self._params.relative_tolerance, when_settled=settle)
@@ -211,7 +216,7 @@ class KMeans:
         last = Last(state)
 
         def save(state: State, stats: StepStats, now: float) -> None:
-            self._save(state)
+            self._model.save(state)
 
         hooks: list[loop.Hook] = [
             last,
@@ -221,9 +226,9 @@ class KMeans:
         try:
             state, reason = loop.train(data, state, engine, hooks, stop, time.time)
         except KeyboardInterrupt:
-            self._save(last.state)
+            self._model.save(last.state)
             raise
-        self._save(state)
+        self._model.save(state)
         _LOG.info("stopped at step %d after %d steps: %s", state.step, state.step - first_step, reason)
 
     def evaluate(
@@ -260,9 +265,7 @@ class KMeans:
         self.eval_dir(name)
         steps = _positive("steps", steps)
         source = self._source(input_fn, "eval")
-        state = self._model(checkpoint_path)
-        self._check_model(state, source.dims)
-        return reading.evaluate(source, state, Engine(self._params, self._kernels), steps)
+        return reading.evaluate(source, *self._reader(source, checkpoint_path), steps)
 
     def score(self, input_fn: Any) -> float:
         """Return the sum of squared distances to the nearest centers, of a stream's first batch or of all rows."""
@@ -315,21 +318,17 @@ class KMeans:
     def labels(self, input_fn: Any) -> NDArray[np.int64]:
         """Return the index of the nearest center of each row, (n,) int64."""
         source = self._source(input_fn, "infer")
-        state = self._model(None)
-        self._check_model(state, source.dims)
-        return reading.labels(source, state, Engine(self._params, self._kernels))
+        return reading.labels(source, *self._reader(source, None))
 
     def _predictions(
         self, input_fn: Any, keys: Sequence[str], checkpoint_path: str | None
     ) -> Iterator[dict[str, NDArray[Any]]]:
         source = self._source(input_fn, "infer")
-        state = self._model(checkpoint_path)
-        self._check_model(state, source.dims)
-        return reading.predictions(source, state, Engine(self._params, self._kernels), keys)
+        return reading.predictions(source, *self._reader(source, checkpoint_path), keys)
 
     def cluster_centers(self) -> FloatArray:
         """Return the cluster centers (k, d) of the latest checkpoint."""
-        return self._model(None).centers.copy()
+        return self._model.read(Engine(self._params, self._kernels), None).centers.copy()
 
     def get_variable_names(self) -> list[str]:
         """Return the names of the variables in the latest checkpoint."""
@@ -362,73 +361,12 @@ class KMeans:
         chosen = self._params.seed if self._params.seed is not None else self._config.tf_random_seed
         return secrets.randbits(64) if chosen is None else int(chosen) % 2**64
 
-    def _saves(self) -> bool:
-        return bool(self._config.save_checkpoints_steps or self._config.save_checkpoints_secs)
-
-    def _save(self, state: State) -> None:
-        self._memory = state
-        if not self._saves():
-            return
-        path = checkpoint.latest(self.model_dir)
-        if path is not None and path.endswith(f"model.ckpt-{state.step}"):
-            return
-        retention = checkpoint.Retention(self._config.keep_checkpoint_max, self._config.keep_checkpoint_every_n_hours)
-        checkpoint.save(self.model_dir, state, self._params.settings, retention, time.time())
-
-    def _restored(self) -> State | None:
-        """Return the state to continue from: in memory where nothing is saved, else on disk."""
-        if self._memory is not None and not self._saves():
-            return self._memory
-        path = checkpoint.latest(self.model_dir)
-        if path is None:
-            return self._memory
-        return self._checked(path)
-
-    def _checked(self, path: str) -> State:
-        state, settings = checkpoint.restore(path)
-        wanted = {**self._params.settings, "k": self._params.num_clusters}
-        checkpoint.check_settings(settings, wanted, self.model_dir)
-        return state
-
-    def _model(self, checkpoint_path: str | None) -> State:
-        """Return the state to read centers from."""
-        if checkpoint_path is not None:
-            return self._checked(checkpoint_path)
-        state = self._restored()
-        if state is not None:
-            return state
+    def _reader(self, source: Any, checkpoint_path: str | None) -> tuple[State, Engine]:
+        """Return the state to read `source` with, and the engine to do it."""
         engine = Engine(self._params, self._kernels)
-        given = engine.given_centers(None)
-        if given is not None:
-            return engine.first_state(given, 0)
-        raise NotTrainedError(
-            f"Could not find trained model in model_dir: {self.model_dir}. Call train first, name the directory of "
-            "a trained model, or give initial_clusters as an array"
-        )
-
-    def _check_model(self, state: State | None, dims: int) -> None:
-        if state is not None and state.centers.shape[1] != dims:
-            raise SettingsMismatchError(
-                f"the input has rows of {dims} columns, but the centers have {state.centers.shape[1]} "
-                f"(model_dir {self.model_dir}); pass rows of that width, or train in another directory"
-            )
-
-
-def _with_model_dir(config: RunConfig | None, model_dir: str | os.PathLike[str] | None) -> RunConfig:
-    if config is None:
-        config = RunConfig()
-    if not isinstance(config, RunConfig):
-        raise ArgumentError(f"config must be an instance of `RunConfig`, got {config!r}; build one")
-    path = os.fspath(model_dir) if model_dir is not None else None
-    if path and config.model_dir and path != config.model_dir:
-        raise ArgumentError(
-            f"model_dir is {path!r}, but config.model_dir is {config.model_dir!r}; give one, or both the same"
-        )
-    path = path or config.model_dir
-    if not path:
-        path = tempfile.mkdtemp()
-        _LOG.warning("Using temporary folder as model directory: %s", path)
-    return config.replace(model_dir=path)
+        state = self._model.read(engine, checkpoint_path)
+        self._model.check_width(state, source.dims)
+        return state, engine
 
 
 def _positive(name: str, value: int | None) -> int | None:
@@ -447,15 +385,3 @@ def _refuse(**arguments: Sequence[Any] | None) -> None:
     for name, value in arguments.items():
         if value:
             raise ArgumentError(f"{name} is not part of this version: pass None; got {value!r}")
-
-
-def _training_dtype(state: State | None, found: Any, model_dir: str) -> np.dtype[Any]:
-    """Return the dtype rows are computed with: the model's, which must hold the rows without loss."""
-    if state is None:
-        return np.dtype(found)
-    if np.promote_types(found, state.centers.dtype) != state.centers.dtype:
-        raise SettingsMismatchError(
-            f"the model in {model_dir} is {state.centers.dtype}, but the input is {np.dtype(found)}: convert the "
-            f"rows to {state.centers.dtype}, or train in another directory"
-        )
-    return np.dtype(state.centers.dtype)

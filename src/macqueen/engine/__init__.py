@@ -94,6 +94,7 @@ class Engine:
 
     def first_state(self, centers: FloatArray, seed: int) -> State:
         """Make the state before the first step."""
+        self.check(centers, lambda center: f"initial center {center}")
         centers = self.metric.centers(centers, self.kernels)
         if not self.params.use_mini_batch:
             return State(centers=centers, step=0, seed=seed)
@@ -126,22 +127,21 @@ class Engine:
     def _choose_some(self, batch: Rows, missing: int, seed: int, draw: int) -> FloatArray:
         init = self.params.initial_clusters
         if callable(init):
-            whole = np.concatenate(list(batch.blocks()))
-            return seeding.chosen_by(init, whole, missing)
+            return seeding.chosen_by(init, batch.take(np.arange(batch.rows)), missing)
         if init == "kmeans_plus_plus":
             if batch.rows < missing:
                 raise seeding.too_few_rows(missing, batch.rows, "the first batch")
             return self._choose(batch, missing, seed)
         if batch.rows <= missing:
             return batch.take(np.arange(batch.rows))
-        return seeding.random_rows(batch, missing, seed, draw)
+        return seeding.random_rows(batch, missing, seed, self.kernels, draw)
 
     def _choose(self, rows: Rows, count: int, seed: int) -> FloatArray:
         if self.params.initial_clusters == "kmeans_plus_plus":
             return PlusPlus(rows, self.metric, self.kernels, seed).choose(
                 count, self.params.kmeans_plus_plus_num_retries
             )
-        return seeding.random_rows(rows, count, seed)
+        return seeding.random_rows(rows, count, seed, self.kernels)
 
     def given_centers(self, dtype: DTypeLike | None) -> FloatArray | None:
         """Return the centers that were given as an array, rounded to `dtype`."""

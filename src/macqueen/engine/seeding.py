@@ -32,9 +32,12 @@ class Rows(Protocol):
         """Yield all rows in order, as the kernels take them."""
 
 
-def random_rows(rows: Rows, count: int, seed: int, draw: int = 0) -> FloatArray:
+def random_rows(rows: Rows, count: int, seed: int, kernels: Kernels, draw: int = 0) -> FloatArray:
     """Return `count` distinct rows, each choice as likely; number `draw` of these."""
-    return rows.take(_core.permuted(seed, _RANDOM + (draw << 8), rows.rows, 0, count))
+    indices = _core.permuted(seed, _RANDOM + (draw << 8), rows.rows, 0, count)
+    chosen = rows.take(indices)
+    check_finite(chosen, kernels, lambda i: f"row {indices[i]}")
+    return chosen
 
 
 def chosen_by(function: Callable[[Any, int], Any], batch: FloatArray, count: int) -> FloatArray:

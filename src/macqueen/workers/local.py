@@ -34,10 +34,10 @@ def naming(prefix: str, first: int) -> Callable[[int], str]:
 class Batch:
     """One batch in memory, as seeding wants to see rows."""
 
-    def __init__(self, rows: FloatArray, ready: Callable[[FloatArray, int], FloatArray]) -> None:
-        self.array = rows
-        self.rows = len(rows)
-        self._ready = ready
+    def __init__(self, array: FloatArray, ready: FloatArray) -> None:
+        self.array = array
+        self.rows = len(array)
+        self._ready = ready  # as the kernels take it
 
     def take(self, indices: NDArray[np.int64]) -> FloatArray:
         """Return rows by index."""
@@ -45,7 +45,7 @@ class Batch:
 
     def blocks(self) -> Iterator[FloatArray]:
         """Yield the batch."""
-        yield self._ready(self.array, 0)
+        yield self._ready
 
 
 class Local:
@@ -89,6 +89,12 @@ class _Rows:
         self.engine.check(from_source, name)
         return self.engine.metric.rows(from_source, self.engine.kernels, name)  # type: ignore[no-any-return]
 
+    def _looked_at(self, rows: FloatArray, prefix: str) -> Batch:
+        """Make a checked batch for initialisation to look at."""
+        whole = np.ascontiguousarray(rows, dtype=self.dtype)
+        self.engine.check(whole, naming(prefix, 0))
+        return Batch(whole, self.engine.metric.rows(whole, self.engine.kernels, naming(prefix, 0)))
+
     def _step(self, state: State, batch: FloatArray, number: str, position: dict[str, Any] | None) -> StepStats:
         """Make one batch a step."""
 
@@ -130,10 +136,7 @@ class StreamRows(_Rows):
                 "trained on as well; give the centers as an array, or return more of them per batch"
             )
         number = len(self._held)
-        return Batch(
-            np.ascontiguousarray(batch, dtype=self.dtype),
-            lambda rows, first: self._wide(rows, naming(f"batch {number}, ", first)),
-        )
+        return self._looked_at(batch, f"batch {number}, ")
 
     def accumulate(self, state: State) -> StepStats | None:
         """Make the next batch a step; None when the stream has ended."""
@@ -175,10 +178,7 @@ class DataSetRows(_Rows):
 
         def look() -> Batch | None:
             batch = next(batches, None)
-            if batch is None:
-                return None
-            whole = np.ascontiguousarray(batch, dtype=self.dtype)
-            return Batch(whole, lambda rows, first: rows)
+            return None if batch is None else self._looked_at(batch, "")
 
         return self.engine.seed_from_batches(look, self.seed)  # type: ignore[no-any-return]
 

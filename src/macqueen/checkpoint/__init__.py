@@ -1,117 +1,55 @@
-"""Checkpoints: save, list, restore, retire. docs/checkpoint-format.md is the format."""
+"""Checkpoints: save, find, restore, compare. docs/checkpoint-format.md is the format."""
 
 from __future__ import annotations
 
-import errno
-import hashlib
-import json
+import copy
+import dataclasses
 import logging
 import os
-import re
-import secrets
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, NamedTuple, TypeAlias
+from typing import IO, Any, TypeAlias
 
-import numpy as np
 from numpy.typing import NDArray
 
-from macqueen.errors import (
-    ArgumentError,
-    CheckpointError,
-    NotTrainedError,
-    SettingsMismatchError,
+from macqueen.checkpoint.folder import (
+    INDEX,
+    SUFFIX,
+    Entry,
+    Retention,
+    commit,
+    file_of,
+    index_text,
+    is_stem,
+    read_index,
+    remedy,
+    remove_stale,
+    retire,
+    steps_on_disk,
 )
+from macqueen.checkpoint.format import Content, RefusedError, Tensors, decoded, encoded
+from macqueen.errors import ArgumentError, CheckpointError, NotTrainedError, SettingsMismatchError
 from macqueen.state import State
 
-FORMAT = "macqueen"
-FORMAT_VERSION = 1
-SUFFIX = ".safetensors"
-INDEX = "checkpoint"  # the text file that lists the checkpoints
-STALE_SECONDS = 3600.0  # a temporary file untouched for so long was left by a crash
-CACHED_FILES, CACHED_BYTES = 3, 1 << 28  # restored checkpoints kept in memory; the latest one always is
+__all__ = [
+    "Entry",
+    "Retention",
+    "check_settings",
+    "latest",
+    "latest_checkpoint",
+    "list_variables",
+    "load_variable",
+    "restore",
+    "retire",
+    "save",
+    "variables",
+]
+
+CACHED_FILES, CACHED_BYTES = 3, 1 << 28  # restored checkpoints held in memory; the last one whatever its size
 
 _LOG = logging.getLogger("macqueen")
-_STEM = re.compile(r"model\.ckpt-(\d{1,19})")
-_TEMPORARY = re.compile(r"\.(?:checkpoint|model\.ckpt-\d+\.safetensors)\.tmp-(\d+)-[0-9a-f]{8}")
-_DTYPES = {"float32": "F32", "float64": "F64", "int64": "I64"}  # ours, and safetensors' names
-_REQUIRED = {"format", "format_version", "macqueen_version", "state", "settings", "checksum"}
-
-Tensors: TypeAlias = dict[str, NDArray[Any]]
 _Identity: TypeAlias = tuple[str, int, int, int]  # path, inode, mtime_ns, size
-
-
-class _RefusedError(CheckpointError):
-    """A file that is no damaged checkpoint, yet cannot be used: skipping it would lose work."""
-
-
-class Entry(NamedTuple):
-    """A checkpoint in the list."""
-
-    step: int
-    timestamp: float  # seconds since the epoch
-
-
-@dataclass(frozen=True)
-class Retention:
-    """Which checkpoints stay.
-
-    Parameters
-    ----------
-    keep_max : int or None
-        Recent checkpoints to keep; 0 or None: all.
-    keep_every_n_hours : float or None
-        Of the older ones, one in so many hours stays for good; None: none of them.
-    """
-
-    keep_max: int | None = 5
-    keep_every_n_hours: float | None = 10000.0
-
-
-@dataclass(frozen=True, eq=False)
-class _Content:
-    """A checkpoint that was read and found sound."""
-
-    state: State
-    settings: dict[str, Any]
-    tensors: Tensors  # read-only
-
-
-def retire(
-    entries: Sequence[Entry], retention: Retention, last_preserved: float
-) -> tuple[list[Entry], list[Entry], float]:
-    """Choose what to keep and what to delete, by the rule of TensorFlow's Saver; touches no file.
-
-    Parameters
-    ----------
-    entries : sequence of Entry
-        The listed checkpoints, oldest first.
-    retention : Retention
-        The rule.
-    last_preserved : float
-        Timestamp of the checkpoint that was last preserved for good.
-
-    Returns
-    -------
-    keep : list of Entry
-        Stay listed.
-    drop : list of Entry
-        To be deleted. What is in neither list stays on disk, unlisted.
-    last_preserved : float
-        The new timestamp.
-    """
-    surplus = max(0, len(entries) - retention.keep_max) if retention.keep_max else 0
-    hours = retention.keep_every_n_hours
-    drop = []
-    for entry in entries[:surplus]:
-        if hours is not None and entry.timestamp > last_preserved + hours * 3600:
-            last_preserved = entry.timestamp
-        else:
-            drop.append(entry)
-    return list(entries[surplus:]), drop, last_preserved
 
 
 def save(model_dir: str, state: State, settings: dict[str, Any], retention: Retention, now: float) -> str:
@@ -140,31 +78,32 @@ def save(model_dir: str, state: State, settings: dict[str, Any], retention: Rete
     CheckpointError
         The folder or a file in it cannot be written.
     """
-    prefix = os.path.join(model_dir, f"model.ckpt-{state.step}")
-    path = prefix + SUFFIX
-    header, tensors = _encoded(state, settings)
+    written = path = file_of(model_dir, state.step)
+    header, tensors = encoded(state, settings)
 
-    def write_tensors(file: IO[bytes]) -> None:
+    def write(file: IO[bytes]) -> None:
         file.write(header)
         for tensor in tensors:
-            file.write(memoryview(tensor.reshape(-1)).cast("B"))
+            file.write(tensor.reshape(-1).data)
 
     try:
         os.makedirs(model_dir, exist_ok=True)
-        _remove_stale(model_dir, now)
-        _commit(path, write_tensors)
+        remove_stale(model_dir, now)
+        commit(path, write)
         path = os.path.join(model_dir, INDEX)
-        entries, last_preserved, _ = _listed(model_dir)
-        there = [e for e in entries if e.step != state.step and os.path.exists(_file(model_dir, e.step))]
-        entries = [*there, Entry(state.step, now)]
-        keep, drop, last_preserved = retire(entries, retention, now if last_preserved is None else last_preserved)
-        _commit(path, lambda file: file.write(_index_text(keep, last_preserved)))
+        index = read_index(model_dir)
+        others = [entry for entry in index.entries if entry.step != state.step]
+        entries = [entry for entry in others if os.path.exists(file_of(model_dir, entry.step))]
+        preserved = now if index.last_preserved is None else index.last_preserved
+        keep, drop, preserved = retire([*entries, Entry(state.step, now)], retention, preserved)
+        text = index_text(keep, preserved)
+        commit(path, lambda file: file.write(text))
         for entry in drop:
-            path = _file(model_dir, entry.step)
+            path = file_of(model_dir, entry.step)
             Path(path).unlink(missing_ok=True)
     except OSError as error:
-        raise CheckpointError(f"cannot write {path}: {error.strerror or error}. {_remedy(error)}") from error
-    return prefix
+        raise CheckpointError(f"cannot write {path}: {error.strerror or error}. {remedy(error)}") from error
+    return written.removesuffix(SUFFIX)
 
 
 def latest(model_dir: str | os.PathLike[str]) -> str | None:
@@ -186,18 +125,12 @@ def latest(model_dir: str | os.PathLike[str]) -> str | None:
         A file of a newer format version, or one that may not be read, is in the way.
     """
     folder = os.fspath(model_dir)
-    entries, _, newest = _listed(folder)
-    listed = [entry.step for entry in reversed(entries)]
-    if newest in listed:
-        listed.sort(key=lambda step: step != newest)  # stable: the others stay newest first
-    unlisted = sorted((step for step in _on_disk(folder) if step > max(listed, default=-1)), reverse=True)
-    for step in (*unlisted, *listed):
-        path = _file(folder, step)
+    for path in _candidates(folder):
         reason = _CACHE.fault(path)
         if reason is None:
             return path.removesuffix(SUFFIX)
         if reason:
-            _LOG.warning("skipped the checkpoint %s: %s", path, reason)
+            _LOG.warning("skipped a checkpoint: %s", reason)
     return None
 
 
@@ -226,13 +159,14 @@ def restore(path: str | os.PathLike[str]) -> tuple[State, dict[str, Any]]:
     CheckpointError
         The file is missing, damaged, foreign, or of a newer format version.
     """
-    content = _CACHE.content(_file_of(path))
-    return content.state, dict(content.settings)
+    content = _CACHE.content(_file_named(path))
+    position = copy.deepcopy(content.state.position)
+    return dataclasses.replace(content.state, position=position), copy.deepcopy(content.settings)
 
 
 def variables(path: str | os.PathLike[str]) -> Tensors:
     """Read the tensors of a checkpoint by name, read-only; arguments and errors are those of `restore`."""
-    return dict(_CACHE.content(_file_of(path)).tensors)
+    return dict(_CACHE.content(_file_named(path)).tensors)
 
 
 def list_variables(path: str | os.PathLike[str]) -> list[tuple[str, list[int]]]:
@@ -320,15 +254,68 @@ def check_settings(found: dict[str, Any], wanted: dict[str, Any], model_dir: str
         )
 
 
+def _candidates(model_dir: str) -> list[str]:
+    """Return the files that may be the newest checkpoint, the likeliest first.
+
+    A crash may fall between writing a checkpoint and listing it, so files of higher steps than any listed come
+    first; then the one that the list points to, then the others, newest first.
+    """
+    try:
+        index = read_index(model_dir)
+        listed = [entry.step for entry in reversed(index.entries)]
+        unlisted = [step for step in steps_on_disk(model_dir) if step > max(listed, default=-1)]
+    except OSError as error:
+        raise CheckpointError(f"cannot read {model_dir}: {error.strerror}. Make it readable") from error
+    listed.sort(key=lambda step: step != index.newest)  # stable
+    return [file_of(model_dir, step) for step in (*sorted(unlisted, reverse=True), *listed)]
+
+
+def _file_named(path: str | os.PathLike[str]) -> str:
+    text = os.fspath(path)
+    return text if text.endswith(SUFFIX) else text + SUFFIX
+
+
+def _found(path: str | os.PathLike[str]) -> str:
+    """Return the checkpoint that a path means: itself, or the newest of a model directory."""
+    text = os.fspath(path)
+    if not os.path.isdir(text) and (os.path.exists(_file_named(text)) or is_stem(os.path.basename(text))):
+        return text
+    found = latest(text)
+    if found is None:
+        raise NotTrainedError(f"there is no checkpoint in {text}; train a model there, or give another model_dir")
+    return found
+
+
+def _identity(path: str) -> _Identity | None:
+    try:
+        seen = os.stat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        raise RefusedError(f"cannot read {path}: {error.strerror}. Make it readable") from error
+    return path, seen.st_ino, seen.st_mtime_ns, seen.st_size
+
+
+def _read(path: str) -> Content:
+    try:
+        with open(path, "rb") as file:
+            data = file.read()
+    except PermissionError as error:
+        raise RefusedError(f"cannot read {path}: {error.strerror}. Make it readable") from error
+    except OSError as error:
+        raise CheckpointError(f"{path} is not a checkpoint: {error.strerror}") from error
+    return decoded(data, path)
+
+
 class _Cache:
     """What was read of which file, so that an unchanged file is read and judged once. Safe between threads."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._contents: OrderedDict[_Identity, _Content] = OrderedDict()  # the last used last
+        self._contents: OrderedDict[_Identity, Content] = OrderedDict()  # the last used last
         self._faults: OrderedDict[tuple[str, _Identity | None], str | None] = OrderedDict()
 
-    def content(self, path: str) -> _Content:
+    def content(self, path: str) -> Content:
         """Return the checked content of a file, or raise CheckpointError."""
         identity = _identity(path)
         if identity is None:
@@ -353,7 +340,7 @@ class _Cache:
         reason: str | None = None
         try:
             self.content(path)
-        except _RefusedError:
+        except RefusedError:
             raise
         except CheckpointError as error:
             reason = str(error)

@@ -1,0 +1,211 @@
+"""The files of a model directory: their names, the list of checkpoints, and writing that a crash cannot tear."""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+import secrets
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import IO, NamedTuple
+
+SUFFIX = ".safetensors"
+INDEX = "checkpoint"  # the text file that lists the checkpoints, in TensorFlow's textual form
+STALE_SECONDS = 3600.0  # a temporary file untouched for so long was left by a crash
+
+_STEM = re.compile(r"model\.ckpt-(0|[1-9][0-9]{0,18})")
+_LINE = re.compile(r'(\w+):\s*"?([^"]*?)"?\s*')
+_TEMPORARY = re.compile(r"\.(?:checkpoint|model\.ckpt-[0-9]+\.safetensors)\.tmp-([0-9]+)-[0-9a-f]{8}")
+_REMEDIES = {
+    (errno.ENOSPC, errno.EDQUOT, errno.EFBIG): "Free space there, or give another model_dir",
+    (errno.EACCES, errno.EPERM, errno.EROFS): "Make it writable, or give another model_dir",
+    (errno.EEXIST, errno.ENOTDIR): "A model_dir is a folder, and so is all above it: give another one",
+}
+
+
+class Entry(NamedTuple):
+    """A checkpoint in the list."""
+
+    step: int
+    timestamp: float  # seconds since the epoch
+
+
+@dataclass(frozen=True)
+class Index:
+    """What the text file `checkpoint` says."""
+
+    entries: list[Entry]  # oldest first
+    newest: int | None  # step of the one it points to
+    last_preserved: float | None  # timestamp
+
+
+@dataclass(frozen=True)
+class Retention:
+    """Which checkpoints stay.
+
+    Parameters
+    ----------
+    keep_max : int or None
+        Recent checkpoints to keep; 0 or None: all.
+    keep_every_n_hours : float or None
+        Of the older ones, one in so many hours stays for good; None: none of them.
+    """
+
+    keep_max: int | None = 5
+    keep_every_n_hours: float | None = 10000.0
+
+
+def retire(
+    entries: Sequence[Entry], retention: Retention, last_preserved: float
+) -> tuple[list[Entry], list[Entry], float]:
+    """Choose what to keep and what to delete, by the rule of TensorFlow's Saver; touches no file.
+
+    Parameters
+    ----------
+    entries : sequence of Entry
+        The listed checkpoints, oldest first.
+    retention : Retention
+        The rule.
+    last_preserved : float
+        Timestamp of the checkpoint that was last preserved for good.
+
+    Returns
+    -------
+    keep : list of Entry
+        Stay listed.
+    drop : list of Entry
+        To be deleted. What is in neither list stays on disk, unlisted.
+    last_preserved : float
+        The new timestamp.
+    """
+    surplus = max(0, len(entries) - retention.keep_max) if retention.keep_max else 0
+    hours = retention.keep_every_n_hours
+    drop = []
+    for entry in entries[:surplus]:
+        if hours is not None and entry.timestamp > last_preserved + hours * 3600:
+            last_preserved = entry.timestamp
+        else:
+            drop.append(entry)
+    return list(entries[surplus:]), drop, last_preserved
+
+
+def file_of(model_dir: str, step: int) -> str:
+    """Return the path of the checkpoint of a step."""
+    return os.path.join(model_dir, f"model.ckpt-{step}{SUFFIX}")
+
+
+def is_stem(name: str) -> bool:
+    """Whether a name is that of a checkpoint, without the suffix."""
+    return _STEM.fullmatch(name) is not None
+
+
+def steps_on_disk(model_dir: str) -> list[int]:
+    """Return the steps of all files that are named like a checkpoint; of no folder: none."""
+    try:
+        names = os.listdir(model_dir)
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    found = (_STEM.fullmatch(name.removesuffix(SUFFIX)) for name in names if name.endswith(SUFFIX))
+    return [int(match[1]) for match in found if match]
+
+
+def read_index(model_dir: str) -> Index:
+    """Read the list. What is not understood is passed over, a missing list is empty."""
+    try:
+        with open(os.path.join(model_dir, INDEX), encoding="utf-8", errors="replace") as file:
+            lines = [match.groups() for match in map(_LINE.fullmatch, file) if match]
+    except (FileNotFoundError, NotADirectoryError):
+        return Index([], None, None)
+    names = [value for key, value in lines if key == "all_model_checkpoint_paths"]
+    times = [_number(value) for key, value in lines if key == "all_model_checkpoint_timestamps"]
+    if len(times) != len(names):
+        times = [None] * len(names)
+    entries: dict[int, Entry] = {}
+    for name, time in zip(names, times, strict=True):
+        match = _STEM.fullmatch(name)
+        if match:
+            step = int(match[1])
+            entries.pop(step, None)
+            entries[step] = Entry(step, _modified(file_of(model_dir, step)) if time is None else time)
+    pointed = [_STEM.fullmatch(value) for key, value in lines if key == "model_checkpoint_path"]
+    preserved = [_number(value) for key, value in lines if key == "last_preserved_timestamp"]
+    newest = pointed[-1] if pointed else None
+    return Index(list(entries.values()), int(newest[1]) if newest else None, preserved[-1] if preserved else None)
+
+
+def index_text(entries: Sequence[Entry], last_preserved: float) -> bytes:
+    """Return the list as text, in the form of TensorFlow's CheckpointState; the last entry is the newest."""
+    lines = [f'model_checkpoint_path: "model.ckpt-{entries[-1].step}"']
+    lines += [f'all_model_checkpoint_paths: "model.ckpt-{entry.step}"' for entry in entries]
+    lines += [f"all_model_checkpoint_timestamps: {float(entry.timestamp)!r}" for entry in entries]
+    lines += [f"last_preserved_timestamp: {float(last_preserved)!r}"]
+    return "\n".join([*lines, ""]).encode("ascii")
+
+
+def commit(path: str, write: Callable[[IO[bytes]], object]) -> None:
+    """Write a file so that its name only ever stands for the old bytes or all of the new ones, also after a crash."""
+    folder, name = os.path.split(path)
+    temporary = os.path.join(folder, f".{name}.tmp-{os.getpid()}-{secrets.token_hex(4)}")
+    try:
+        with open(temporary, "xb") as file:
+            write(file)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except BaseException:
+        with suppress(OSError):
+            os.unlink(temporary)
+        raise
+    handle = os.open(folder or ".", os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    except OSError as error:
+        if error.errno != errno.EINVAL:  # a file system that cannot sync folders
+            raise
+    finally:
+        os.close(handle)
+
+
+def remove_stale(model_dir: str, now: float) -> None:
+    """Delete temporary files of processes that died. A live process may be one of another machine's, hence the age."""
+    for name in os.listdir(model_dir):
+        match = _TEMPORARY.fullmatch(name)
+        path = os.path.join(model_dir, name)
+        if match and now - _modified(path) > STALE_SECONDS and not _is_alive(int(match[1])):
+            with suppress(OSError):
+                os.unlink(path)
+
+
+def remedy(error: OSError) -> str:
+    """Return what to do about a file that could not be written."""
+    known = (text for codes, text in _REMEDIES.items() if error.errno in codes)
+    return next(known, "Give a model_dir that can be written")
+
+
+def _modified(path: str) -> float:
+    try:
+        return os.stat(path).st_mtime
+    except OSError:
+        return 0.0
+
+
+def _is_alive(pid: int) -> bool:
+    """Whether another process has this id; what this process left for so long belongs to an earlier namesake."""
+    if pid == os.getpid():
+        return False
+    try:
+        os.kill(pid, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except OSError:
+        return True
+    return True
+
+
+def _number(text: str) -> float | None:
+    try:
+        return float(text)
+    except ValueError:
+        return None
