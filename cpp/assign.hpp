@@ -33,7 +33,8 @@ int32_t decide(const T* row, const T* centers, size_t d, const int32_t* candidat
 }
 
 // Lists, for each of kTileRows packed rows, the centers whose lower bound does not pass its threshold.
-inline void list_candidates(const float* rows, const double* thresholds, const Screen& s, const AssignScratch& scratch) {
+inline void list_candidates(const float* rows, const double* thresholds, const Screen& s,
+                            const AssignScratch& scratch) {
   const size_t depth = s.d + 1;
   Floats limits[kTileRows];
   for (size_t r = 0; r < kTileRows; ++r) {
@@ -77,8 +78,7 @@ void settle(const T* rows, size_t undecided, const T* centers, const Screen& s, 
 }
 
 template <class T>
-void assign(const T* rows, size_t n, const T* centers, const Screen& s, const AssignScratch& scratch,
-            int32_t* labels) {
+void assign(const T* rows, size_t n, const T* centers, const Screen& s, const AssignScratch& scratch, int32_t* labels) {
   const size_t depth = s.d + 1;
   const size_t padded = (n + kTileRows - 1) / kTileRows * kTileRows;
   for (size_t i = 0; i < n; ++i) pack_row(rows + i * s.d, s, scratch.packed + i * depth);

@@ -67,14 +67,15 @@ void bind_totals(nb::module_& m) {
       .def(nb::init<size_t, size_t>(), "k"_a, "d"_a)
       .def_ro("zero_rows", &Totals::zero_rows)
       .def("merge", &Totals::merge, "other"_a)
-      .def("counts",
-           [](const Totals& t) { return new_array(std::vector<int64_t>(t.counts), {t.k}); })
+      .def("counts", [](const Totals& t) { return new_array(std::vector<int64_t>(t.counts), {t.k}); })
       .def("sums_digits", [](Totals& t) { return get_digits(t.sums); })
       .def("squares_digits", [](Totals& t) { return get_digits(t.squares); })
       .def(
-          "take_squares_of", [](Totals& t, const Totals& other) {
+          "take_squares_of",
+          [](Totals& t, const Totals& other) {
             t.squares.assign(other.squares.first(), other.squares.width(), other.squares.digits().data());
-          }, "other"_a, "Uses the squares of another pass over the same rows.")
+          },
+          "other"_a, "Uses the squares of another pass over the same rows.")
       .def(
           "move_row",
           [](Totals& t, Vector<const double> row, size_t from, size_t to) {
@@ -119,14 +120,14 @@ void bind_rows(nb::module_& m, const char* name) {
           "accumulate",
           [](const C& c, Threads& threads, Matrix<const T> rows, bool squares, bool skip_zero_rows,
              Workspace& workspace, Totals& totals, std::optional<Vector<int32_t>> labels) {
-            expect(rows.shape(1) == c.d() && totals.k == c.k() && totals.d == c.d(), "rows and totals must fit the centers");
+            expect(rows.shape(1) == c.d() && totals.k == c.k() && totals.d == c.d(),
+                   "rows and totals must fit the centers");
             expect(!labels || labels->shape(0) == rows.shape(0), "labels must be (n,)");
             nb::gil_scoped_release release;
             return accumulate<T>(threads, c, rows.data(), rows.shape(0), {squares, skip_zero_rows}, workspace, totals,
                                  pointer(labels));
           },
-          "threads"_a, "rows"_a, "squares"_a, "skip_zero_rows"_a, "workspace"_a, "totals"_a,
-          "labels"_a = nb::none())
+          "threads"_a, "rows"_a, "squares"_a, "skip_zero_rows"_a, "workspace"_a, "totals"_a, "labels"_a = nb::none())
       .def(
           "assign",
           [](const C& c, Threads& threads, Matrix<const T> rows, bool skip_zero_rows, Vector<int32_t> labels,
@@ -149,7 +150,8 @@ void bind_rows(nb::module_& m, const char* name) {
       .def(
           "cost",
           [](const C& c, const Totals& totals, Matrix<const double> high, Matrix<const double> low) {
-            expect(high.size() == c.k() * c.d() && low.size() == high.size() && totals.k == c.k(), "sums must be (k, d)");
+            expect(high.size() == c.k() * c.d() && low.size() == high.size() && totals.k == c.k(),
+                   "sums must be (k, d)");
             nb::gil_scoped_release release;
             return cost<T>(c.kernels(), totals, totals.squares, high.data(), low.data(), c.values());
           },
@@ -182,16 +184,17 @@ void bind_rows(nb::module_& m, const char* name) {
   m.def(
       "move_running_means",
       [](Matrix<const double> sums, Vector<const int64_t> counts, Vector<const int64_t> before, Matrix<T> centers) {
-        expect(sums.size() == centers.size() && counts.shape(0) == centers.shape(0) &&
-                   before.shape(0) == centers.shape(0),
-               "sums (k, d), counts (k,)");
+        expect(
+            sums.size() == centers.size() && counts.shape(0) == centers.shape(0) && before.shape(0) == centers.shape(0),
+            "sums (k, d), counts (k,)");
         move_running_means<T>(sums.data(), counts.data(), before.data(), centers.shape(0), centers.shape(1),
                               centers.data());
       },
       "sums"_a, "counts"_a, "counts_before"_a, "centers"_a);
   m.def(
       "lower_to",
-      [](const std::string& isa, Threads& threads, Matrix<const T> rows, Vector<const T> center, Vector<double> nearest) {
+      [](const std::string& isa, Threads& threads, Matrix<const T> rows, Vector<const T> center,
+         Vector<double> nearest) {
         expect(center.shape(0) == rows.shape(1) && nearest.shape(0) == rows.shape(0), "center (d,), nearest (n,)");
         const Kernels& kernels = find_kernels(isa);
         nb::gil_scoped_release release;

@@ -61,8 +61,8 @@ const Kernels& find_kernels(const std::string& name) {
     known += known.empty() ? "" : ", ";
     known += kernels->name;
   }
-  throw std::invalid_argument("instruction set '" + name + "' is unknown or cannot run on this processor; available: " +
-                              known);
+  throw std::invalid_argument("instruction set '" + name +
+                              "' is unknown or cannot run on this processor; available: " + known);
 }
 
 }  // namespace macqueen

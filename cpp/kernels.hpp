@@ -36,11 +36,11 @@ struct Screen {
 
 // Buffers of one thread for `assign`, sized by `Kernels::block` and `Kernels::tile` (see step.cpp).
 struct AssignScratch {
-  float* packed;        // (block + tile, d + 1)
-  float* best;          // (block, 3, width): lowest bound, second lowest, index of the lowest (int32 bits)
-  double* threshold;    // (block,)
-  int32_t* undecided;   // (block,)
-  int32_t* candidates;  // (tile, k)
+  float* packed;              // (block + tile, d + 1)
+  float* best;                // (block, 3, width): lowest bound, second lowest, index of the lowest (int32 bits)
+  double* threshold;          // (block,)
+  int32_t* undecided;         // (block,)
+  int32_t* candidates;        // (tile, k)
   int32_t* candidate_counts;  // (tile,)
 };
 
@@ -78,8 +78,8 @@ struct RowKernels {
   // rows (n, d) over their Euclidean length; zero rows stay zero; out (n, d), may be `rows`
   void (*normalize)(const T* rows, size_t n, size_t d, T* out);
   // sum over (k, d) of 2 S c - n c^2 as a double-double, S = high + low; `magnitude` bounds the sum of |terms|
-  void (*cost_terms)(const double* high, const double* low, const int64_t* counts, const T* centers, size_t k,
-                     size_t d, double* result_high, double* result_low, double* magnitude);
+  void (*cost_terms)(const double* high, const double* low, const int64_t* counts, const T* centers, size_t k, size_t d,
+                     double* result_high, double* result_low, double* magnitude);
 };
 
 struct Kernels {

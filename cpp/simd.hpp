@@ -83,9 +83,7 @@ inline Ints select_below(Floats a, Floats b, Ints then, Ints otherwise) {
   const Ints mask = _mm_castps_si128(_mm_cmplt_ps(a, b));
   return _mm_or_si128(_mm_and_si128(mask, then), _mm_andnot_si128(mask, otherwise));
 }
-inline uint32_t at_most_mask(Floats a, Floats b) {
-  return static_cast<uint32_t>(_mm_movemask_ps(_mm_cmple_ps(a, b)));
-}
+inline uint32_t at_most_mask(Floats a, Floats b) { return static_cast<uint32_t>(_mm_movemask_ps(_mm_cmple_ps(a, b))); }
 
 #elif defined(__ARM_NEON)
 
@@ -148,9 +146,7 @@ static_assert(kBlockRows % kTileRows == 0);
 typedef double Doubles __attribute__((vector_size(64)));
 constexpr size_t kDoubleLanes = 8;
 
-inline double sum_lanes(const Doubles& v) {
-  return ((v[0] + v[4]) + (v[2] + v[6])) + ((v[1] + v[5]) + (v[3] + v[7]));
-}
+inline double sum_lanes(const Doubles& v) { return ((v[0] + v[4]) + (v[2] + v[6])) + ((v[1] + v[5]) + (v[3] + v[7])); }
 
 }  // namespace
 }  // namespace MACQUEEN_ISA

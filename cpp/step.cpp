@@ -185,8 +185,7 @@ struct Workspace::Slot {
   }
 
   AssignScratch scratch() {
-    return {packed.data(),    best.data(),       threshold.data(),
-            undecided.data(), candidates.data(), candidate_counts.data()};
+    return {packed.data(), best.data(), threshold.data(), undecided.data(), candidates.data(), candidate_counts.data()};
   }
 };
 
@@ -372,25 +371,23 @@ template <class T>
 int64_t normalize(Threads& threads, const Kernels& kernels, const T* rows, size_t n, size_t d, T* out) {
   const auto& k = row_kernels<T>(kernels);
   BadRow bad;
-  for_blocks(threads, n, kernels.block, useful_threads(threads.count(), n, 1, d),
-             [&](int, size_t begin, size_t count) {
-               if (k.largest(rows + begin * d, count * d) >= first_refused_bits<T>()) {
-                 bad.note(begin + first_bad_row(kernels, rows + begin * d, count, d));
-                 return;
-               }
-               k.normalize(rows + begin * d, count, d, out + begin * d);
-             });
+  for_blocks(threads, n, kernels.block, useful_threads(threads.count(), n, 1, d), [&](int, size_t begin, size_t count) {
+    if (k.largest(rows + begin * d, count * d) >= first_refused_bits<T>()) {
+      bad.note(begin + first_bad_row(kernels, rows + begin * d, count, d));
+      return;
+    }
+    k.normalize(rows + begin * d, count, d, out + begin * d);
+  });
   return bad.get();
 }
 
 template <class T>
 int64_t first_refused_row(Threads& threads, const Kernels& kernels, const T* rows, size_t n, size_t d) {
   BadRow bad;
-  for_blocks(threads, n, kernels.block, useful_threads(threads.count(), n, 1, d),
-             [&](int, size_t begin, size_t count) {
-               const size_t row = first_bad_row(kernels, rows + begin * d, count, d);
-               if (row < count) bad.note(begin + row);
-             });
+  for_blocks(threads, n, kernels.block, useful_threads(threads.count(), n, 1, d), [&](int, size_t begin, size_t count) {
+    const size_t row = first_bad_row(kernels, rows + begin * d, count, d);
+    if (row < count) bad.note(begin + row);
+  });
   return bad.get();
 }
 
@@ -415,14 +412,14 @@ double cost(const Kernels& kernels, const Totals& totals, const exact::Sums& squ
   return exact::cost(squares, totals.sums, totals.counts.data(), centers, totals.k, totals.d);
 }
 
-#define MACQUEEN_INSTANTIATE(T)                                                                                    \
-  template class Centers<T>;                                                                                       \
-  template int64_t accumulate<T>(Threads&, const Centers<T>&, const T*, size_t, PassOptions, Workspace&, Totals&,  \
-                                 int32_t*);                                                                        \
-  template int64_t assign<T>(Threads&, const Centers<T>&, const T*, size_t, bool, int32_t*, double*);              \
-  template int64_t distances<T>(Threads&, const Centers<T>&, const T*, size_t, double, bool, T*);                  \
-  template int64_t normalize<T>(Threads&, const Kernels&, const T*, size_t, size_t, T*);                           \
-  template int64_t first_refused_row<T>(Threads&, const Kernels&, const T*, size_t, size_t);                       \
+#define MACQUEEN_INSTANTIATE(T)                                                                                   \
+  template class Centers<T>;                                                                                      \
+  template int64_t accumulate<T>(Threads&, const Centers<T>&, const T*, size_t, PassOptions, Workspace&, Totals&, \
+                                 int32_t*);                                                                       \
+  template int64_t assign<T>(Threads&, const Centers<T>&, const T*, size_t, bool, int32_t*, double*);             \
+  template int64_t distances<T>(Threads&, const Centers<T>&, const T*, size_t, double, bool, T*);                 \
+  template int64_t normalize<T>(Threads&, const Kernels&, const T*, size_t, size_t, T*);                          \
+  template int64_t first_refused_row<T>(Threads&, const Kernels&, const T*, size_t, size_t);                      \
   template double cost<T>(const Kernels&, const Totals&, const exact::Sums&, const double*, const double*, const T*);
 MACQUEEN_INSTANTIATE(float)
 MACQUEEN_INSTANTIATE(double)

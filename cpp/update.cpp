@@ -140,10 +140,9 @@ void for_distances(Threads& threads, const Kernels& kernels, const T* rows, cons
 template <class T>
 void lower_to(Threads& threads, const Kernels& kernels, const T* rows, const T* center, size_t n, size_t d,
               double* nearest) {
-  for_distances(threads, kernels, rows, center, n, d,
-                [&](size_t, size_t begin, size_t count, const double* distances) {
-                  for (size_t i = 0; i < count; ++i) nearest[begin + i] = std::min(nearest[begin + i], distances[i]);
-                });
+  for_distances(threads, kernels, rows, center, n, d, [&](size_t, size_t begin, size_t count, const double* distances) {
+    for (size_t i = 0; i < count; ++i) nearest[begin + i] = std::min(nearest[begin + i], distances[i]);
+  });
 }
 template void lower_to<float>(Threads&, const Kernels&, const float*, const float*, size_t, size_t, double*);
 template void lower_to<double>(Threads&, const Kernels&, const double*, const double*, size_t, size_t, double*);

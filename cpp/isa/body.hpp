@@ -12,12 +12,19 @@ namespace {
 
 template <class T>
 constexpr RowKernels<T> row_kernels_here() {
-  return {pack<T>,      assign<T>,       add<T>,       add_squares<T>, largest<T>, own_distances<T>,
-          distances<T>, distances_to<T>, normalize<T>, cost_terms<T>};
+  return {pack<T>,          assign<T>,    add<T>,          add_squares<T>, largest<T>,
+          own_distances<T>, distances<T>, distances_to<T>, normalize<T>,   cost_terms<T>};
 }
 
 constexpr Kernels kernels_here(const char* name, const char* description, unsigned features) {
-  return {name,      description, features, kLanes, kWidth, kTileRows, kBlockRows, row_kernels_here<float>(),
+  return {name,
+          description,
+          features,
+          kLanes,
+          kWidth,
+          kTileRows,
+          kBlockRows,
+          row_kernels_here<float>(),
           row_kernels_here<double>()};
 }
 
