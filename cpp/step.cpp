@@ -5,8 +5,8 @@
 #include <algorithm>
 #include <atomic>
 #include <cmath>
-#include <limits>
-#include <mutex>
+
+#include "grid_buffer.hpp"
 
 namespace macqueen {
 
@@ -97,80 +97,13 @@ void for_blocks(Threads& threads, size_t n, size_t block, int useful, const Task
   });
 }
 
-// One grid-sum buffer of a thread, and where it flushes to.
-class Buffer {
- public:
-  void resize(size_t cells) {
-    if (first_.size() == cells) return;
-    first_.assign(cells, 0);
-    second_.assign(cells, 0);
-  }
-
-  // Readies the grid for `rows` more rows, most of whose magnitudes are below 2^top.
-  void prepare(int top, size_t rows, exact::Sums& sums) {
-    constexpr size_t kRowsBeforeFlush = size_t{1} << 22;
-    if (ready_ && top <= top_ && rows_ + rows <= kRowsBeforeFlush) {
-      rows_ += rows;
-      return;
-    }
-    if (ready_) {
-      top = std::max(top, top_);
-      const std::lock_guard<std::mutex> lock(sums.mutex());
-      reserve(sums);
-      flush(0, first_.size(), sums);
-      sums.note_adds(2);
-      forget();
-    }
-    ready_ = true;
-    top_ = top;
-    rows_ = rows;
-    view_.first = first_.data();
-    view_.second = second_.data();
-    view_.shift1 = std::ldexp(1.5, 52 + top - 40);
-    view_.shift2 = std::ldexp(1.5, 52 + top - 80);
-    view_.limit = std::ldexp(1.0, top);
-    view_.exact = &sums;
-  }
-
-  bool ready() const { return ready_; }
-  int top() const { return top_; }
-  SumBuffer& view() { return view_; }
-
-  void reserve(exact::Sums& sums) const { sums.reserve(top_ - (view_.second_used ? 80 : 40), top_ + 23); }
-
-  // Moves cells [begin, end) to the sums; ranges may be flushed in parallel once room is reserved.
-  void flush(size_t begin, size_t end, exact::Sums& sums) {
-    for (size_t cell = begin; cell < end; ++cell) {
-      if (first_[cell] != 0) sums.add_reserved(cell, first_[cell], top_ - 40);
-      first_[cell] = 0;
-    }
-    if (!view_.second_used) return;
-    for (size_t cell = begin; cell < end; ++cell) {
-      if (second_[cell] != 0) sums.add_reserved(cell, second_[cell], top_ - 80);
-      second_[cell] = 0;
-    }
-  }
-
-  void forget() {
-    ready_ = false;
-    view_.second_used = false;
-  }
-
- private:
-  std::vector<int64_t> first_, second_;
-  SumBuffer view_{};
-  bool ready_ = false;
-  int top_ = 0;
-  size_t rows_ = 0;
-};
-
 }  // namespace
 
 struct Workspace::Slot {
   std::vector<float> packed, best;
   std::vector<double> threshold;
   std::vector<int32_t> undecided, candidates, candidate_counts, labels;
-  Buffer sums, squares;
+  GridBuffer sums, squares;
   std::vector<int64_t> counts;
   int64_t zero_rows = 0;
 

@@ -28,7 +28,7 @@ from macqueen.checkpoint.folder import (
     retire,
     steps_on_disk,
 )
-from macqueen.checkpoint.format import Content, RefusedError, Tensors, decoded, encoded
+from macqueen.checkpoint.encoding import Content, RefusedError, Tensors, decoded, encoded
 from macqueen.errors import ArgumentError, CheckpointError, NotTrainedError, SettingsMismatchError
 from macqueen.state import State
 

@@ -17,7 +17,7 @@ from macqueen.errors import DataError, EmptyInputError
 from macqueen.state import FloatArray, State, StepStats
 
 BLOCK_BYTES = 1 << 26  # of rows handed to the kernels at once
-BLOCK_WORK = 2e10  # multiplications in one kernel call: Ctrl-C is noticed between calls
+BLOCK_WORK = 1e10  # multiplications in one kernel call: Ctrl-C is noticed between calls
 MOST_HELD_BYTES = 1 << 28  # of batches held for training after initialisation looked at them
 
 
