@@ -171,7 +171,9 @@ void round(const int64_t* digits, int count, int first, double* high, double* lo
   }
   const int kept_exponent = shift > 0 ? last_place : exponent;
   *high = std::ldexp(static_cast<double>(kept), kept_exponent);
-  *low = std::ldexp(static_cast<double>(rest), exponent);
+  // `leading` may hold as few as 89 bits: one more digit makes `low` good to 53 bits of its own.
+  const double tail = at > 0 ? std::ldexp(static_cast<double>(settled[at - 1]), exponent - kDigitBits) : 0.0;
+  *low = std::ldexp(static_cast<double>(rest), exponent) + tail;
   if (negative) {
     *high = -*high;
     *low = -*low;

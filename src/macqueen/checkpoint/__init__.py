@@ -13,6 +13,7 @@ from typing import IO, Any, TypeAlias
 
 from numpy.typing import NDArray
 
+from macqueen.checkpoint.encoding import Content, RefusedError, Tensors, decoded, encoded
 from macqueen.checkpoint.folder import (
     INDEX,
     SUFFIX,
@@ -28,7 +29,6 @@ from macqueen.checkpoint.folder import (
     retire,
     steps_on_disk,
 )
-from macqueen.checkpoint.encoding import Content, RefusedError, Tensors, decoded, encoded
 from macqueen.errors import ArgumentError, CheckpointError, NotTrainedError, SettingsMismatchError
 from macqueen.state import State
 

@@ -250,6 +250,7 @@ def check_batch(table: Table, number: int, first: Kind) -> None:
         )
     if dtype.itemsize > first.dtype.itemsize:
         raise DataError(
-            f"batch {number} of the input must fit {first.dtype}, the dtype that batch 0 ({first.given}) fixed, got "
-            f"{given}, which needs {dtype}. Convert it with .astype(np.float32), or give {dtype} from batch 0 on."
+            f"batch {number} of the input must fit {first.dtype}, the dtype that batch 0 ({first.given}) "
+            f"fixed, got {given}, which needs {dtype}. Convert it with .astype(np.float32), or give "
+            f"{dtype} from batch 0 on."
         )

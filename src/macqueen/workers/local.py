@@ -257,4 +257,9 @@ class MiniBatchRows(DataSetRows):
         batch = next(self._next)
         self._batch += 1
         position = {"pass": self._pass, "batch": self._batch, "batches": self._count}
-        return self._step(state, batch, f"batch {self._batch} of pass {self._pass + 1}", position)
+        try:
+            return self._step(state, batch, f"batch {self._batch} of pass {self._pass + 1}", position)
+        except DataError:
+            for _ in self.blocks():  # names the row by its place in the data set, not in a shuffled batch
+                pass
+            raise
