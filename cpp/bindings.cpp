@@ -56,7 +56,10 @@ exact::uint128 from_big_integer(const nb::int_& value) {
 }
 
 // Exact sums leave and enter as (lowest digit index, digits (cells, width)) in canonical form.
-nb::tuple get_digits(exact::Sums& sums) {
+using Digits = nb::typed<nb::tuple, nb::int_, ndarray<nb::numpy, int64_t, nb::ndim<2>>>;
+using Rounded = nb::typed<nb::tuple, ndarray<nb::numpy, double, nb::ndim<2>>, ndarray<nb::numpy, double, nb::ndim<2>>>;
+
+Digits get_digits(exact::Sums& sums) {
   sums.canonicalize();
   std::vector<int64_t> digits = sums.digits();
   return nb::make_tuple(sums.first(), new_array(std::move(digits), {sums.cells(), static_cast<size_t>(sums.width())}));
@@ -90,7 +93,7 @@ void bind_totals(nb::module_& m) {
           "row"_a, "source"_a, "target"_a)
       .def(
           "rounded",
-          [](Totals& t, Threads& threads) {
+          [](Totals& t, Threads& threads) -> Rounded {
             std::vector<double> high(t.k * t.d), low(t.k * t.d);
             {
               nb::gil_scoped_release release;

@@ -51,10 +51,6 @@ def put(folder, *steps, retention=ALL):
         save(folder, small(step), retention, float(now))
 
 
-def steps_in(folder):
-    return sorted(int(path.stem.removeprefix("model.ckpt-")) for path in Path(folder).glob("model.ckpt-*"))
-
-
 def break_file(folder, step):
     path = Path(folder) / f"model.ckpt-{step}.safetensors"
     data = bytearray(path.read_bytes())

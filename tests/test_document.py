@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import itertools
 from collections.abc import Iterator
 
 import numpy as np
@@ -85,7 +86,7 @@ def test_each_call_of_the_example_makes_one_step(tmp_path):
 def test_the_score_of_the_example_never_rises(tmp_path):
     scores = run_example(tmp_path)[1]
     assert scores[0] > scores[-1]
-    assert all(later <= earlier for earlier, later in zip(scores, scores[1:], strict=False))
+    assert all(later <= earlier for earlier, later in itertools.pairwise(scores))
 
 
 def test_the_centers_of_the_example_move(tmp_path):
@@ -450,7 +451,7 @@ def test_input_fn_is_called_once_with_the_mode(model, mode, call):
 
 def test_input_fn_that_needs_more_is_refused(model):
     with pytest.raises(TypeError, match=r"input_fn.*mode, config, params.*'path'"):
-        model.train(lambda path: POINTS)  # noqa: ARG005
+        model.train(lambda path: POINTS)
 
 
 def test_features_and_labels_train_on_the_features(tmp_path):

@@ -182,9 +182,8 @@ def test_an_iteration_ends_with_its_last_step(replays, name, step):
 
 @pytest.mark.parametrize("name", CASES)
 def test_transform_is_the_square_of_the_old_roots(replays, name):
-    roots = np.array(
-        [[np.nan if root == "NaN" else root for root in row] for row in CASES[name]["expected"]["query_transform_at_end"]]
-    )
+    recorded = CASES[name]["expected"]["query_transform_at_end"]
+    roots = np.array([[np.nan if root == "NaN" else root for root in row] for row in recorded])
     known = ~np.isnan(roots)
     assert known.any()
     cosine = CASES[name]["distance_metric"] == "cosine"  # never rooted

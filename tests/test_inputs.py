@@ -90,7 +90,7 @@ def test_blocks_have_at_most_the_rows_asked_for() -> None:
     [
         np.asfortranarray(X),
         np.repeat(X, 2, axis=1)[:, ::2],
-        X[::-1][::-1][:, :],
+        np.ascontiguousarray(X[::-1])[::-1],
         X.astype(">f8"),
         X.astype(">f4"),
         X.astype("<f4"),
@@ -98,9 +98,8 @@ def test_blocks_have_at_most_the_rows_asked_for() -> None:
         X.astype(np.int8),
         X.astype(np.uint64),
         X.astype(np.longdouble),
-        np.matrix(X),
+        X.view(np.matrix),
         np.ma.masked_array(X, mask=False),
-        np.broadcast_to(X[0], (8, 3)) + X - X[0],
         Array(X),
         memoryview(X),
     ],
@@ -595,14 +594,14 @@ def test_narrower_batch_is_widened(make: Any) -> None:
 @pytest.mark.parametrize("make", [list, Fresh, iter], ids=["list", "iterable", "stream"])
 def test_width_that_changes_names_the_batch(make: Any) -> None:
     found = source(make([X, X, X[:, :2]]))
-    with pytest.raises(DataError, match="batch 2 .* batch 0, 3, got 2"):
+    with pytest.raises(DataError, match=r"batch 2 .* batch 0, 3, got 2"):
         list(found.batches() if found.is_stream else found.in_order(1))
 
 
 @pytest.mark.parametrize("make", [list, Fresh, iter], ids=["list", "iterable", "stream"])
 def test_batch_without_rows_is_named(make: Any) -> None:
     found = source(make([X, X[:0]]))
-    with pytest.raises(EmptyInputError, match="batch 1 .* got 0 rows"):
+    with pytest.raises(EmptyInputError, match=r"batch 1 .* got 0 rows"):
         list(found.batches() if found.is_stream else found.in_order(1))
 
 
@@ -614,7 +613,7 @@ def test_batch_that_is_no_batch_is_named(item: Any) -> None:
 
 
 def test_list_of_arrays_of_rank_three_is_refused() -> None:
-    with pytest.raises(DataError, match="batch 0 .*rank 3"):
+    with pytest.raises(DataError, match=r"batch 0 .*rank 3"):
         source([np.ones((2, 2, 2))])
 
 
@@ -684,7 +683,7 @@ def test_function_of_a_dataset_returns_batches(made: Any) -> None:
 
 
 def test_function_of_a_dataset_takes_no_arguments() -> None:
-    with pytest.raises(ArgumentTypeError, match="data may require no arguments, got .*'mode'"):
+    with pytest.raises(ArgumentTypeError, match=r"data may require no arguments, got .*'mode'"):
         Dataset(lambda mode: iter(BATCHES))
 
 
@@ -974,7 +973,7 @@ def test_numpy_input_fn_checks_labels_of_the_same_name() -> None:
 
 
 def test_numpy_input_fn_checks_the_length_of_columns() -> None:
-    with pytest.raises(ArgumentError, match=r"x\['b'\]': 2"):
+    with pytest.raises(ArgumentError, match=r"8 for x\['a'\], 2 for x\['b'\]"):
         numpy_input_fn({"a": X, "b": X[:2]}, shuffle=False)
 
 

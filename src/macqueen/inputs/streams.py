@@ -125,7 +125,7 @@ def limit_epochs(data: object, num_epochs: int | None = 1) -> Stream:
     return Stream(iter([data] * epochs) if epochs is not None else (data for _ in count()))
 
 
-def numpy_input_fn(  # noqa: PLR0917  # the order of the arguments is TensorFlow's
+def numpy_input_fn(
     x: object,
     y: object = None,
     batch_size: int = 128,
@@ -214,8 +214,9 @@ def _common_length(columns: dict[Any, NDArray[Any]], labels: dict[Any, NDArray[A
         for key, array in arrays.items()
     }
     if len(set(lengths.values())) > 1:
+        found = ", ".join(f"{length} for {name}" for name, length in lengths.items())
         raise ArgumentError(
-            f"the arrays of x and y must have the same first dimension, got {lengths}. Give one label per row."
+            f"the arrays of x and y must have the same first dimension, got {found}. Give one label per row."
         )
     rows: int = next(iter(lengths.values()))
     if rows == 0:

@@ -97,7 +97,6 @@ class _Rows:
 
     def _step(self, state: State, batch: FloatArray, number: str, position: dict[str, Any] | None) -> StepStats:
         """Make one batch a step."""
-
         prepared = self.engine.prepare(state.centers, self.dtype)
         step = self.engine.begin(prepared)
         size = block_rows(batch.shape[1], len(state.centers), self.dtype.itemsize)
