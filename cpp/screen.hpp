@@ -45,13 +45,15 @@ inline float screened(double value, double origin, double scale) {
   return static_cast<float>((value - origin) * scale);
 }
 
-// The mean of the centers, each divided first: sums of float32 extremes would overflow.
+// The mean of the centers, each divided first: sums of float32 extremes would overflow. Where a difference of two
+// float32 could overflow, the origin stays 0; a row that is too far from the centers is left to float64 anyway.
 template <class T>
 void set_origin(const T* centers, Screen& s) {
+  const bool extreme = sizeof(T) == 4 && static_cast<double>(largest_value(centers, s.k * s.d)) >= 0x1p126;
   for (size_t j = 0; j < s.d; ++j) {
     double mean = 0;
     for (size_t c = 0; c < s.k; ++c) mean += static_cast<double>(centers[c * s.d + j]) / static_cast<double>(s.k);
-    s.origin[j] = static_cast<double>(static_cast<T>(mean));
+    s.origin[j] = extreme ? 0.0 : static_cast<double>(static_cast<T>(mean));
   }
 }
 

@@ -72,7 +72,7 @@ def print_table(cities, labels, centers, console: Console) -> None:
     table = Table(title="The cities of the world", row_styles=["", "dim"])
     for name in ("cluster", "rows", "people"):
         table.add_column(name, justify="right")
-    table.add_column("largest cities")
+    table.add_column("largest cities", no_wrap=True)
     table.add_column("center", justify="right")
     for cluster in np.argsort(-living):
         members = np.flatnonzero(labels == cluster)  # cities come largest first

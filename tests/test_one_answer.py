@@ -252,9 +252,7 @@ def test_any_home_of_the_rows(expected, tmp_path, memory):
 
 # --- interruptions ----------------------------------------------------------------------------------------
 
-RESUMES = [
-    " ".join(parts) for parts in itertools.product(["array", "batches", "stream"], METRICS, MODES, INITS)
-]
+RESUMES = [" ".join(parts) for parts in itertools.product(["array", "batches", "stream"], METRICS, MODES, INITS)]
 
 
 def batches_from(first):
