@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from dataclasses import dataclass
 
 import numpy as np
@@ -74,5 +75,14 @@ def digits(totals):
 
 
 def os_threads():
-    """Count the threads of this process."""
-    return len(os.listdir("/proc/self/task"))
+    """Return the ids of the threads of this process."""
+    return set(os.listdir("/proc/self/task"))
+
+
+def started(before, count):
+    """Tell whether `count` threads were started since `before`; those that just ended may take a moment to go."""
+    for _ in range(1000):
+        if len(os_threads() - before) == count:
+            return True
+        time.sleep(0.002)
+    return False

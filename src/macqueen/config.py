@@ -110,6 +110,13 @@ class KMeansParams:
             "steps_per_iteration": self.mini_batch_steps_per_iteration if self.use_mini_batch else 1,
         }
 
+    def changed(self) -> dict[str, Any]:
+        """Return the arguments beside `num_clusters` that differ from their defaults."""
+        items = {item.name: (getattr(self, item.name), item.default) for item in dataclasses.fields(self)[1:]}
+        return {
+            name: value for name, (value, default) in items.items() if isinstance(value, np.ndarray) or value != default
+        }
+
     def _set(self, name: str, value: object) -> None:
         object.__setattr__(self, name, value)
 

@@ -118,7 +118,8 @@ class KMeans:
         self._model.memory = memory
 
     def __repr__(self) -> str:
-        return f"KMeans({self._params.num_clusters}, model_dir={self.model_dir!r})"
+        changed = [f"{name}={value!r}" for name, value in self._params.changed().items()]
+        return f"KMeans({', '.join([str(self._params.num_clusters), f'model_dir={self.model_dir!r}', *changed])})"
 
     def __getstate__(self) -> dict[str, Any]:
         """Pickle as arguments and model directory."""
