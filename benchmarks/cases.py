@@ -53,7 +53,7 @@ def colours() -> Rows:
 
 
 def tabular(rows: int = 1_000_000, dims: int = 16, groups: int = 64) -> Rows:
-    """Groups of Zipf sizes, stretched along random axes, with heavy tails and 5 % of noise."""
+    """Draw groups of Zipf sizes, stretched along random axes, with heavy tails and 5 % of noise."""
     random = np.random.default_rng(4)
     shares = 1.0 / np.arange(1, groups + 1)
     member = random.choice(groups, size=rows, p=shares / shares.sum())

@@ -2,8 +2,8 @@
 
 A fit returns the centers and a function from rows to labels, the library's own prediction with the fitted model.
 
-Rules, the same for all: float32 rows in C order, the same starting centers, exactly `steps` updates, no tolerance, no
-sampling, the same number of threads. Whatever a library does in each fit belongs to its time; making its object does not.
+Rules, the same for all: float32 rows in C order, the same starting centers, exactly `steps` updates, no tolerance,
+no sampling, the same number of threads. Whatever a library does for a fit, making its object included, is in its time.
 """
 
 from __future__ import annotations

@@ -103,12 +103,12 @@ def measure(case: str, peers: list[str], arguments: argparse.Namespace, status: 
 
 
 def print_table(results: list[dict[str, Any]], console: Console) -> None:
-    """Print one line a result; the ratio is the median of the ratios of each round."""
+    """Print one line a result; ratios are medians over rounds, memory is peak RSS above the loaded rows."""
     ours = {(r["case"], r["steps"]): r["seconds"] for r in results if r["contender"] == "macqueen"}
     table = Table()
     table.add_column("workload", no_wrap=True)
     table.add_column("contender", no_wrap=True)
-    for name in ("steps", "ms a fit", "ms a step", "x macqueen", "cost", "wrong labels", "peak MiB"):
+    for name in ("steps", "ms a fit", "ms a step", "x macqueen", "cost", "wrong labels", "MiB added"):
         table.add_column(name, justify="right", no_wrap=True)
     before = None
     for result in results:
@@ -127,7 +127,7 @@ def print_table(results: list[dict[str, Any]], console: Console) -> None:
             f"{ratio:.2f}",
             f"{result['cost']:.8g}",
             f"{result['mismatches']} / {result['sampled']:,}",
-            f"{result['peak_mib']:,.0f}",
+            f"{result['peak_mib'] - result['before_mib']:,.0f}",
         )
         before = case
     console.print(table)
@@ -136,7 +136,7 @@ def print_table(results: list[dict[str, Any]], console: Console) -> None:
 
 
 def machine(threads: int) -> dict[str, Any]:
-    """What has to be known to read the times."""
+    """Return what has to be known to read the times."""
     from macqueen import runtime_info
 
     model = "unknown"

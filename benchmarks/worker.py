@@ -6,14 +6,17 @@ Lines on standard input: `fit STEPS`, `judge STEPS SAMPLE`, `end`. One line of J
 from __future__ import annotations
 
 import argparse
+import contextlib
+import gc
 import json
 import logging
 import os
-import resource
+import re
 import sys
 import tempfile
 import time
 import warnings
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,8 +24,17 @@ from cases import CASES, Rows
 from peers import PEERS, Labels
 
 
-def peak_mib() -> float:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+def resident(field: str) -> float:
+    """Memory of this process in MiB: VmRSS now, VmHWM at its highest since `forget_peak`."""
+    line = re.search(rf"^{field}:\s*(\d+) kB", Path("/proc/self/status").read_text(encoding="utf-8"), re.MULTILINE)
+    return int(line[1]) / 1024 if line else float("nan")
+
+
+def forget_peak() -> None:
+    """Let VmHWM start again, so that loading the rows does not hide what a fit takes."""
+    gc.collect()
+    with contextlib.suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5", encoding="utf-8")
 
 
 def nearest(rows: Rows, centers: Rows) -> np.ndarray[Any, Any]:
@@ -37,7 +49,7 @@ def nearest(rows: Rows, centers: Rows) -> np.ndarray[Any, Any]:
 
 
 def likely_nearest(rows: Rows, centers: Rows) -> np.ndarray[Any, Any]:
-    """The same in expanded form about the mean: fast, and a wrong choice among near-equals changes no digit shown."""
+    """Do the same in expanded form about the mean: fast; a wrong choice among near-equals changes no digit shown."""
     middle = centers.mean(axis=0, dtype=np.float64)
     wide = centers - middle
     norms = np.einsum("kd,kd->k", wide, wide)
@@ -64,7 +76,8 @@ class Worker:
     def __init__(self, peer: str, case: str, threads: int) -> None:
         self.peer, self.threads = peer, threads
         self.rows, self.init = CASES[case].data()
-        self.before = peak_mib()
+        forget_peak()
+        self.before_mib = resident("VmRSS")
         self.fitted: dict[int, tuple[Rows, Labels]] = {}
         self.notes: set[str] = set()
 
@@ -77,7 +90,7 @@ class Worker:
             self.fitted[steps] = fit()
             seconds = time.perf_counter() - begin
         self.notes |= {str(warning.message) for warning in caught if "stopped after" in str(warning.message)}
-        return {"seconds": seconds, "peak_mib": peak_mib(), "before_mib": self.before}
+        return {"seconds": seconds, "peak_mib": resident("VmHWM"), "before_mib": self.before_mib}
 
     def judge(self, steps: int, sample: int) -> dict[str, Any]:
         """Cost of the last centers, and labels that differ from brute force on sampled rows."""

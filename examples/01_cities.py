@@ -49,7 +49,13 @@ def to_degrees(points):
 
 def train(model: macqueen.KMeans, rows, steps: int, console: Console) -> None:
     """Train one step at a time, each a pass over all rows, until the centers stand still."""
-    columns = ("[bold]step", BarColumn(40), MofNCompleteColumn(), TextColumn("{task.fields[news]}"), TimeElapsedColumn())
+    columns = (
+        "[bold]step",
+        BarColumn(40),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[news]}"),
+        TimeElapsedColumn(),
+    )
     with Progress(*columns, console=console) as progress:
         task = progress.add_task("", total=steps, news="")
         before = None

@@ -169,25 +169,13 @@ def test_relocation_is_that_of_exact_arithmetic(rows, k, data):
     assert model.cluster_centers().tolist() == full_step(rows, centers, "relocate").tolist()
 
 
+@pytest.mark.parametrize("policy", ["keep", "relocate"])
 @quick
 @given(tables(), st.integers(1, 12), st.sampled_from(["random", "kmeans_plus_plus"]), st.integers(0, 2**64 - 1))
-def test_the_cost_never_rises_between_full_batch_steps(rows, k, init, seed):
-    model = in_memory(min(k, len(rows)), init, use_mini_batch=False, empty_clusters="keep", seed=seed)
+def test_the_cost_never_rises_between_full_batch_steps(policy, rows, k, init, seed):
+    model = in_memory(min(k, len(rows)), init, use_mini_batch=False, empty_clusters=policy, seed=seed)
     scores = [model.train(rows, steps=1).score(rows) for _ in range(4)]
     assert all(later <= earlier * (1 + 1e-6) + 1e-9 for earlier, later in itertools.pairwise(scores))
-
-
-@quick
-@given(tables(dtype=np.float64, elements=st.integers(-50, 50).map(float)), st.integers(1, 12))
-def test_the_cost_of_relocation_is_no_more_than_that_of_keeping(rows, k):
-    k = min(k, len(rows))
-    costs = [
-        in_memory(k, np.zeros((k, rows.shape[1])), use_mini_batch=False, empty_clusters=policy)
-        .train(rows, steps=1)
-        .score(rows)
-        for policy in ("relocate", "keep")
-    ]
-    assert costs[0] <= costs[1] * (1 + 1e-12)
 
 
 @quick
@@ -849,8 +837,8 @@ def test_ctrl_c_saves_the_steps_made_and_is_raised(tmp_path, mode):
 
 def test_ctrl_c_is_noticed_within_a_long_pass(tmp_path):
     """One pass takes seconds, of which no more than about one is waited for."""
-    assert interrupted(tmp_path, "full", 400_000, 64, 3000, wait=0.5) < 1.5
-    assert step_of(KMeans(3000, tmp_path, use_mini_batch=False)) <= 1
+    assert interrupted(tmp_path, "full", 400_000, 64, 6000, wait=0.5) < 1.5
+    assert step_of(KMeans(6000, tmp_path, use_mini_batch=False)) <= 1
 
 
 def test_limit_epochs_gives_an_array_as_a_stream():

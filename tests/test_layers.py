@@ -1,4 +1,4 @@
-"""Arrows point one way: faces -> drivers (the loop and its like) -> rooms -> the native core; files and functions stay short."""
+"""Arrows point one way: faces -> drivers (the loop and its like) -> rooms -> native core; files stay short."""
 
 from __future__ import annotations
 

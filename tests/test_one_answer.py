@@ -255,9 +255,14 @@ def test_any_home_of_the_rows(expected, tmp_path, memory):
 RESUMES = [" ".join(parts) for parts in itertools.product(["array", "batches", "stream"], METRICS, MODES, INITS)]
 
 
+def noise():
+    """Rows without clusters, which take many steps to settle."""
+    return np.random.default_rng(14).normal(size=(2000, 5)).astype(np.float32)
+
+
 def batches_from(first):
     """A stream that never ends, from batch number `first` on."""
-    rows = clouds()[:2000]
+    rows = noise()
     return (rows[(number * 150) % 1800 : (number * 150) % 1800 + 150 + number] for number in itertools.count(first))
 
 
@@ -265,10 +270,9 @@ def go_on(folder, first, last):
     """Train every case of `RESUMES` from step `first` to step `last`, where it left off."""
     for case in RESUMES:
         kind, metric, mode, init = case.split()
-        model = KMeans(
-            5, Path(folder) / case.replace(" ", "_"), init, metric, seed=3, batch_size=300, **MODES[mode]
-        )  # fmt: skip
-        rows = clouds()[:2000]
+        folder_of_case = Path(folder) / case.replace(" ", "_")
+        model = KMeans(12, folder_of_case, init, metric, seed=3, batch_size=300, **MODES[mode])
+        rows = noise()
         inputs = {"array": rows, "batches": np.array_split(rows, 7), "stream": batches_from(first)}
         assert (model.latest_checkpoint() is None) == (first == 0)
         model.train(inputs[kind], steps=last - first)
@@ -314,7 +318,7 @@ def test_what_is_not_an_array_goes_on_too(interrupted, case):
 
 def test_the_seed_matters():
     """Another seed, another answer: the equalities above are not those of a constant."""
-    rows = clouds()[:500]
+    rows = noise()[:500]
     centers = []
     for seed in (1, 2):
         model = KMeans(5, seed=seed, use_mini_batch=False, config=RunConfig(save_checkpoints_steps=None))
@@ -324,7 +328,7 @@ def test_the_seed_matters():
 
 def test_training_settles_at_the_same_step_however_often_it_is_resumed(tmp_path):
     """To the end in one call, or stopped after 3 steps by a new object that is not told."""
-    rows = clouds()[:600]
+    rows = noise()[:600]
     ends = []
     for name, first in (("whole", None), ("cut", 3)):
         if first:

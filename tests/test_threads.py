@@ -6,6 +6,7 @@ import multiprocessing
 import threading
 import time
 import warnings
+from functools import partial
 
 import numpy as np
 import pytest
@@ -199,25 +200,28 @@ def test_fork_while_a_kernel_runs():
 
 
 def long_calls(threads):
-    """Return kernel calls on rows (n, 64) for a given n."""
+    """Return f(n) -> call of a kernel on rows (n, 64), its arguments made beforehand."""
     rng = np.random.default_rng(5)
     base, centers = rng.standard_normal((4096, 64)), rng.standard_normal((64, 64))
     native = core.prepare("scalar", centers)
 
-    def over(function):
-        return lambda n: function(np.ascontiguousarray(np.resize(base, (n, 64))), n)
+    def rows(n):
+        return np.ascontiguousarray(np.resize(base, (n, 64)))
+
+    def nearest(n):
+        return np.full(n, np.inf)
 
     return {
-        "accumulate": over(lambda rows, n: lambda: core.accumulate("scalar", rows, centers, threads)),
-        "assign": over(lambda rows, n: lambda: native.assign(threads, rows, False, np.empty(n, np.int32), None)),
-        "distances": over(lambda rows, n: lambda: native.distances(threads, rows, 1.0, False, np.empty((n, 64)))),
-        "normalize": over(lambda rows, n: lambda: _core.normalize("scalar", threads, rows, rows)),
-        "first_bad_row": over(lambda rows, n: lambda: _core.first_bad_row("scalar", threads, rows)),
-        "lower_to": over(lambda rows, n: lambda: _core.lower_to("scalar", threads, rows, rows[0], np.full(n, np.inf))),
-        "weight_lowered_to": over(
-            lambda rows, n: lambda: _core.weight_lowered_to("scalar", threads, rows, rows[0], np.full(n, np.inf), 20)
+        "accumulate": lambda n: partial(core.accumulate, "scalar", rows(n), centers, threads),
+        "assign": lambda n: partial(native.assign, threads, rows(n), False, np.empty(n, np.int32), None),
+        "distances": lambda n: partial(native.distances, threads, rows(n), 1.0, False, np.empty((n, 64))),
+        "normalize": lambda n: partial(_core.normalize, "scalar", threads, rows(n), np.empty((n, 64))),
+        "first_bad_row": lambda n: partial(_core.first_bad_row, "scalar", threads, rows(n)),
+        "lower_to": lambda n: partial(_core.lower_to, "scalar", threads, rows(n), base[0], nearest(n)),
+        "weight_lowered_to": lambda n: partial(
+            _core.weight_lowered_to, "scalar", threads, rows(n), base[0], nearest(n), 20
         ),
-        "total_weight": over(lambda rows, n: lambda: _core.total_weight(threads, rows.ravel() ** 2, 20)),
+        "total_weight": lambda n: partial(_core.total_weight, threads, rows(n).ravel() ** 2, 20),
     }
 
 
@@ -235,7 +239,7 @@ def test_gil_is_released(name):
     ticker.start()
     try:
         n, during = 4096, 0
-        while during < 5 and n <= 1 << 17:  # longer, until the other thread had time to be seen
+        while during < 5 and n <= 1 << 18:  # longer, until the other thread had time to be seen
             call, n = make(n), n * 2
             begin = time.monotonic()
             call()

@@ -1,0 +1,41 @@
+// What the native tests share: counting of checks, and rows and centers that are hard on k-means.
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include <string>
+#include <vector>
+
+namespace macqueen::test {
+
+// Counts a check; prints `what` where it fails. May be called from several threads.
+void check(bool holds, const std::string& what);
+
+// Rows (n, d) and centers (k, d).
+template <class T>
+struct Case {
+  std::string name;
+  size_t n, k, d;
+  std::vector<T> rows, centers;
+};
+
+enum class Kind { kNormal, kGrid, kTies, kFar, kOutlier, kDenormal, kExtreme };
+constexpr Kind kKinds[] = {Kind::kNormal,  Kind::kGrid,     Kind::kTies,   Kind::kFar,
+                           Kind::kOutlier, Kind::kDenormal, Kind::kExtreme};
+
+template <class T>
+Case<T> make_case(Kind kind, size_t n, size_t k, size_t d);
+
+struct Shape {
+  size_t n, k, d;
+};
+
+// Every d up to 130 and every k up to 70, n around the ends of tiles and blocks.
+std::vector<Shape> shapes(size_t block);
+
+void test_labels();
+void test_sums();
+void test_threads();
+
+}  // namespace macqueen::test

@@ -1,0 +1,112 @@
+// Labels against brute force: long double, and exact arithmetic where it cannot tell.
+#include <cmath>
+#include <limits>
+#include <memory>
+
+#include "check.hpp"
+#include "dispatch.hpp"
+#include "step.hpp"
+
+namespace macqueen::test {
+
+namespace {
+
+template <class T>
+long double distance(const T* x, const T* c, size_t d) {
+  long double sum = 0;
+  for (size_t j = 0; j < d; ++j) {
+    const long double difference = static_cast<long double>(x[j]) - static_cast<long double>(c[j]);
+    sum += difference * difference;
+  }
+  return sum;
+}
+
+template <class T>
+std::vector<int32_t> brute_force(const Case<T>& c) {
+  // Generous: differences, squares and sums round d + 2 times.
+  const long double doubt = static_cast<long double>(4 * (c.d + 4)) * std::numeric_limits<long double>::epsilon();
+  std::vector<int32_t> labels(c.n, 0);
+  for (size_t i = 0; i < c.n; ++i) {
+    const T* x = c.rows.data() + i * c.d;
+    const T* nearest = c.centers.data();
+    long double lowest = distance(x, nearest, c.d);
+    for (size_t q = 1; q < c.k; ++q) {
+      const T* center = c.centers.data() + q * c.d;
+      const long double next = distance(x, center, c.d);
+      if (next > lowest + doubt * lowest) continue;
+      if (next < lowest - doubt * lowest || exact::compare_distances(x, center, nearest, c.d) < 0) {
+        labels[i] = static_cast<int32_t>(q);
+        nearest = center;
+        lowest = next;
+      }
+    }
+  }
+  return labels;
+}
+
+// Copies at the very end of their allocation, so that a read past the end is seen.
+template <class T>
+std::unique_ptr<T[]> tight(const std::vector<T>& values) {
+  auto copy = std::make_unique<T[]>(values.size());
+  std::copy(values.begin(), values.end(), copy.get());
+  return copy;
+}
+
+template <class T>
+void compare(const Case<T>& c, Threads& threads) {
+  const std::vector<int32_t> expected = brute_force(c);
+  const auto rows = tight(c.rows);
+  const auto values = tight(c.centers);
+  for (const Kernels* kernels : available_kernels()) {
+    const std::string what = c.name + " on " + kernels->name;
+    const Centers<T> centers(*kernels, values.get(), c.k, c.d);
+    std::vector<int32_t> labels(c.n, -7);
+    std::vector<double> own(c.n);
+    std::vector<T> all(c.n * c.k);
+    check(assign(threads, centers, rows.get(), c.n, false, labels.data(), own.data()) == kAllFinite, what);
+    check(labels == expected, "labels of " + what);
+    check(distances(threads, centers, rows.get(), c.n, 1, false, all.data()) == kAllFinite, what);
+    bool same = true;
+    for (size_t i = 0; i < c.n; ++i) same &= static_cast<T>(own[i]) == all[i * c.k + static_cast<size_t>(labels[i])];
+    check(same, "distances of " + what);
+    check(normalize(threads, *kernels, rows.get(), c.n, c.d, rows.get()) == kAllFinite, what);
+    std::copy(c.rows.begin(), c.rows.end(), rows.get());
+  }
+}
+
+template <class T>
+void bad_rows(Threads& threads) {
+  Case<T> c = make_case<T>(Kind::kNormal, 700, 3, 5);
+  for (const size_t at : {size_t{0}, size_t{127}, size_t{128}, size_t{699}}) {
+    std::vector<T> rows = c.rows;
+    rows[at * c.d + 4] = std::numeric_limits<T>::quiet_NaN();
+    rows.back() = std::numeric_limits<T>::infinity();
+    for (const Kernels* kernels : available_kernels()) {
+      const Centers<T> centers(*kernels, c.centers.data(), c.k, c.d);
+      std::vector<int32_t> labels(c.n);
+      const int64_t bad = assign(threads, centers, rows.data(), c.n, false, labels.data(), nullptr);
+      check(bad == static_cast<int64_t>(at), std::string("bad row on ") + kernels->name);
+      check(first_refused_row(threads, *kernels, rows.data(), c.n, c.d) == bad, "first refused row");
+    }
+  }
+}
+
+template <class T>
+void all_cases(Threads& threads) {
+  for (const Kind kind : kKinds) {
+    for (const Shape s : shapes(available_kernels().front()->block))
+      compare(make_case<T>(kind, s.n, s.k, s.d), threads);
+    compare(make_case<T>(kind, 40, 1030, 3), threads);
+  }
+  bad_rows<T>(threads);
+}
+
+}  // namespace
+
+void test_labels() {
+  Threads threads(2);
+  all_cases<float>(threads);
+  all_cases<double>(threads);
+}
+
+}  // namespace macqueen::test
