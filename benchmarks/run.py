@@ -106,8 +106,8 @@ def print_table(results: list[dict[str, Any]], console: Console) -> None:
     """Print one line a result; ratios are medians over rounds, memory is peak RSS above the loaded rows."""
     ours = {(r["case"], r["steps"]): r["seconds"] for r in results if r["contender"] == "macqueen"}
     table = Table()
-    table.add_column("workload", no_wrap=True)
-    table.add_column("contender", no_wrap=True)
+    table.add_column("workload")
+    table.add_column("contender")
     for name in ("steps", "ms a fit", "ms a step", "x macqueen", "cost", "wrong labels", "MiB added"):
         table.add_column(name, justify="right", no_wrap=True)
     before = None
@@ -176,7 +176,7 @@ def parse() -> argparse.Namespace:
 
 def main() -> None:
     arguments = parse()
-    console = Console() if sys.stdout.isatty() else Console(width=130)
+    console = Console() if sys.stdout.isatty() else Console(width=150)
     peers = []
     for peer in arguments.peers:
         if version(peer):

@@ -69,7 +69,13 @@ void bind_totals(nb::module_& m) {
   nb::class_<Totals>(m, "Totals", "Exact sums (k, d), squares (d,) and counts (k,) of rows; additive.")
       .def(nb::init<size_t, size_t>(), "k"_a, "d"_a)
       .def_ro("zero_rows", &Totals::zero_rows)
-      .def("merge", &Totals::merge, "other"_a)
+      .def(
+          "merge",
+          [](Totals& t, const Totals& other) {
+            expect(t.k == other.k && t.d == other.d, "totals of the same number of clusters and columns");
+            t.merge(other);
+          },
+          "other"_a)
       .def("counts", [](const Totals& t) { return new_array(std::vector<int64_t>(t.counts), {t.k}); })
       .def("sums_digits", [](Totals& t) { return get_digits(t.sums); })
       .def("squares_digits", [](Totals& t) { return get_digits(t.squares); })
@@ -226,6 +232,7 @@ void bind_rows(nb::module_& m, const char* name) {
 }  // namespace
 
 NB_MODULE(_core, m) {
+  nb::set_leak_warnings(false);  // pools live as long as the process
   m.doc() = "The hot loop: exact labels, exact sums, exact cost.";
   nb::class_<Threads>(m, "Threads", "A pool of threads; started when first needed.")
       .def(nb::init<int>(), "count"_a)
@@ -246,8 +253,7 @@ NB_MODULE(_core, m) {
       "permuted",
       [](uint64_t seed, uint32_t purpose, uint64_t n, uint64_t begin, uint64_t end) {
         expect(begin <= end && end <= n, "0 <= begin <= end <= n");
-        std::vector<int64_t> result(end - begin);
-        for (uint64_t i = begin; i < end; ++i) result[i - begin] = static_cast<int64_t>(permuted(seed, purpose, n, i));
+        std::vector<int64_t> result = permuted(seed, purpose, n, begin, end);
         const size_t count = result.size();
         return new_array(std::move(result), {count});
       },
@@ -255,13 +261,20 @@ NB_MODULE(_core, m) {
   m.def(
       "total_weight",
       [](Threads& threads, Vector<const double> weights, int top) {
-        return big_integer(total_weight(threads, weights.data(), weights.shape(0), top));
+        exact::uint128 total;
+        {
+          nb::gil_scoped_release release;
+          total = total_weight(threads, weights.data(), weights.shape(0), top);
+        }
+        return big_integer(total);
       },
       "threads"_a, "weights"_a, "top"_a);
   m.def(
       "pick_by_weight",
       [](Vector<const double> weights, int top, const nb::int_& target) {
-        return pick_by_weight(weights.data(), weights.shape(0), top, from_big_integer(target));
+        const exact::uint128 wanted = from_big_integer(target);
+        nb::gil_scoped_release release;
+        return pick_by_weight(weights.data(), weights.shape(0), top, wanted);
       },
       "weights"_a, "top"_a, "target"_a);
 }

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <utility>
 #include <vector>
 
 namespace macqueen {
@@ -75,13 +76,9 @@ uint64_t grid_weight(double weight, int top) {
   return shift <= -64 ? 0 : static_cast<uint64_t>(s.mantissa) >> -shift;
 }
 
-}  // namespace
-
-uint64_t random_bits(uint64_t seed, uint32_t purpose, uint64_t index) { return draw(seed, purpose, 0, index); }
-
-uint64_t permuted(uint64_t seed, uint32_t purpose, uint64_t n, uint64_t index) {
-  if (n < 2) return 0;
-  const int half = std::max(1, (64 - __builtin_clzll(n - 1) + 1) / 2);
+// The place of `index` < n.
+uint64_t feistel(uint64_t seed, uint32_t purpose, uint64_t n, uint64_t index) {
+  const int half = (64 - __builtin_clzll(n - 1) + 1) / 2;
   const uint64_t mask = (uint64_t{1} << half) - 1;
   do {
     uint64_t left = index >> half, right = index & mask;
@@ -93,6 +90,25 @@ uint64_t permuted(uint64_t seed, uint32_t purpose, uint64_t n, uint64_t index) {
     index = left << half | right;
   } while (index >= n);
   return index;
+}
+
+}  // namespace
+
+uint64_t random_bits(uint64_t seed, uint32_t purpose, uint64_t index) { return draw(seed, purpose, 0, index); }
+
+std::vector<int64_t> permuted(uint64_t seed, uint32_t purpose, uint64_t n, uint64_t begin, uint64_t end) {
+  constexpr uint64_t kSorted = 1024;  // a Feistel network of few bits favours some permutations
+  std::vector<int64_t> places;
+  if (n <= kSorted) {
+    std::vector<std::pair<uint64_t, int64_t>> keys(n);
+    for (uint64_t i = 0; i < n; ++i) keys[i] = {draw(seed, purpose, 0, i), static_cast<int64_t>(i)};
+    std::sort(keys.begin(), keys.end());
+    for (uint64_t i = begin; i < end; ++i) places.push_back(keys[i].second);
+    return places;
+  }
+  places.reserve(end - begin);
+  for (uint64_t i = begin; i < end; ++i) places.push_back(static_cast<int64_t>(feistel(seed, purpose, n, i)));
+  return places;
 }
 
 exact::uint128 total_weight(Threads& threads, const double* weights, size_t n, int top) {

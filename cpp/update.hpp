@@ -4,6 +4,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include <vector>
+
 #include "exact.hpp"
 #include "kernels.hpp"
 #include "parallel.hpp"
@@ -25,9 +27,9 @@ void move_running_means(const double* sums, const int64_t* counts, const int64_t
 // Philox4x32-10 (Salmon et al., 2011): 64 random bits that depend on (seed, purpose, index) alone.
 uint64_t random_bits(uint64_t seed, uint32_t purpose, uint64_t index);
 
-// The place of `index` in a permutation of 0..n-1 chosen by (seed, purpose): a cycle-walking Feistel network of
-// six rounds, so that no permutation is ever stored.
-uint64_t permuted(uint64_t seed, uint32_t purpose, uint64_t n, uint64_t index);
+// Places begin..end-1 of a permutation of 0..n-1 chosen by (seed, purpose). Few rows are sorted by random keys; for
+// many it is a cycle-walking Feistel network of six rounds, so that no permutation is ever stored.
+std::vector<int64_t> permuted(uint64_t seed, uint32_t purpose, uint64_t n, uint64_t begin, uint64_t end);
 
 // Weights (n,) float64 >= 0 as integers on the grid of 2^(top - 62): exact sums, whatever the order.
 // Sum of all weights.

@@ -14,19 +14,19 @@ import pytest
 
 from macqueen import KMeans, RunConfig, checkpoint
 
-STEPS, KILLS = 150, 6
+STEPS, KILLS = 80, 6
 MODES = {
     "full batch": {"use_mini_batch": False, "relative_tolerance": -1.0},
     "mini batch": {"use_mini_batch": True, "mini_batch_steps_per_iteration": 3},
 }
 
 
-def train(folder, mode):
-    """Train to the last step, from wherever the folder says."""
+def train(folder, mode, last_step=STEPS):
+    """Train to `last_step`, from wherever the folder says."""
     rows = np.random.default_rng(2).normal(size=(6000, 6)).astype(np.float32)
     config = RunConfig(save_checkpoints_steps=1, keep_checkpoint_max=3, num_threads=1)
     model = KMeans(20, folder, "kmeans_plus_plus", seed=4, config=config, batch_size=500, **MODES[mode])
-    model.train(rows, max_steps=STEPS)
+    model.train(rows, max_steps=last_step)
     return model
 
 
@@ -63,7 +63,7 @@ def survivor(request, tmp_path_factory):
     moments = random.Random(mode)
     steps = []
     for _ in range(KILLS):
-        steps.append(killed_after(folder, mode, newest_name(folder), moments.uniform(0, 0.05)))
+        steps.append(killed_after(folder, mode, newest_name(folder), moments.uniform(0, 0.02)))
     return undisturbed, train(folder, mode), steps
 
 
@@ -102,10 +102,20 @@ def test_a_killed_run_keeps_as_many_checkpoints_as_asked(survivor):
 
 def test_a_kill_during_a_save_leaves_the_previous_checkpoint(tmp_path):
     """What a kill in the middle of a write leaves, an unfinished temporary file, is not looked at."""
-    model = train(tmp_path, "mini batch")
+    model = train(tmp_path, "mini batch", last_step=4)
     whole = Path(model.latest_checkpoint() + ".safetensors").read_bytes()
-    (tmp_path / f".model.ckpt-{STEPS + 1}.safetensors.tmp-1-00000000").write_bytes(whole[: len(whole) // 2])
-    assert step_of(tmp_path) == STEPS
+    (tmp_path / ".model.ckpt-5.safetensors.tmp-1-00000000").write_bytes(whole[: len(whole) // 2])
+    assert step_of(tmp_path) == 4
+
+
+def test_a_checkpoint_that_a_kill_left_unlisted_is_pruned_in_its_turn(tmp_path):
+    """A kill between writing a checkpoint and listing it, as the list of the step before says."""
+    train(tmp_path, "full batch", last_step=4)
+    listed = (tmp_path / "checkpoint").read_bytes()
+    train(tmp_path, "full batch", last_step=5)
+    (tmp_path / "checkpoint").write_bytes(listed)
+    train(tmp_path, "full batch", last_step=12)
+    assert not (tmp_path / "model.ckpt-5.safetensors").exists()
 
 
 if __name__ == "__main__":

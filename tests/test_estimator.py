@@ -348,12 +348,12 @@ def test_error_raises_nothing_where_no_cluster_is_emptied():
 
 
 def test_error_leaves_the_model_as_it_says(tmp_path):
-    """The model is as it was after the last step that emptied nothing, here step 1."""
+    """The model is that of its last checkpoint, here step 0: no error saves."""
     batches = [rows_of([0], [10]), rows_of([0], [1])]
     model = KMeans(2, tmp_path, rows_of([1], [9]), use_mini_batch=False, empty_clusters="error")
-    with pytest.raises(ValueError, match="The model is as it was after step 1"):
+    with pytest.raises(ValueError, match="The model is that of its last checkpoint"):
         model.train(iter(batches))
-    assert (step_of(model), model.cluster_centers().tolist()) == (1, [[0], [10]])
+    assert (step_of(model), model.cluster_centers().tolist()) == (0, [[1], [9]])
 
 
 def test_mini_batches_never_move_an_emptied_center():

@@ -236,7 +236,7 @@ def test_no_rows_are_refused() -> None:
         ["a", "b"],
         [["a"], ["b"]],
     ],
-    ids=str,
+    ids=lambda x: type(x).__name__,
 )
 def test_other_dtypes_are_refused_with_the_remedy(x: Any) -> None:
     with pytest.raises(DataError, match=r"real numbers, got dtype .*astype"):
@@ -605,7 +605,9 @@ def test_batch_without_rows_is_named(make: Any) -> None:
         list(found.batches() if found.is_stream else found.in_order(1))
 
 
-@pytest.mark.parametrize("item", [np.ones((2, 2, 2)), None, "text", [X, X], iter([X]), object()], ids=str)
+@pytest.mark.parametrize(
+    "item", [np.ones((2, 2, 2)), None, "text", [X, X], iter([X]), object()], ids=lambda item: type(item).__name__
+)
 def test_batch_that_is_no_batch_is_named(item: Any) -> None:
     found = source(iter([X, item]))
     with pytest.raises((DataError, ArgumentTypeError), match="batch 1 of the input must"):

@@ -182,7 +182,7 @@ class KMeans:
         SettingsMismatchError
             The directory holds a model of other settings.
         DataError
-            The input cannot be clustered; the model is unchanged.
+            The input cannot be clustered; the model is that of its last checkpoint.
         """
         _refuse(hooks=hooks, saving_listeners=saving_listeners)
         if steps is not None and max_steps is not None:

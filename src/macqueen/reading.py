@@ -37,14 +37,14 @@ def evaluate(source: Any, state: State, engine: Engine, steps: int | None) -> di
     costs: list[float] = []
     rows = 0
     if source.is_stream:
-        for number, batch in enumerate(source.batches(), start=1):
+        for number, batch in enumerate(source.batches()):
             step = engine.begin(prepared)
             for piece, name in _pieces(batch, prepared, f"batch {number}, "):
                 step.add(piece, name)
             costs.append(step.finish()[1])
             whole.totals.merge(step.totals)
             rows += step.rows
-            if number == steps:
+            if len(costs) == steps:
                 break
     else:
         for block in _blocks(source, prepared):
@@ -68,7 +68,7 @@ def predictions(source: Any, state: State, engine: Engine, keys: Sequence[str]) 
     """Yield a dict a batch: ``all_distances`` (n, k), ``cluster_index`` (n,) int64."""
     prepared = _prepare(source, state, engine)
     batches = source.batches() if source.is_stream else source.in_order(source.batch_size)
-    for number, batch in enumerate(batches, start=1):
+    for number, batch in enumerate(batches):
         name = naming(f"batch {number}, ", 0)
         found: dict[str, NDArray[Any]] = {}
         if "all_distances" in keys:

@@ -38,8 +38,10 @@ double value_of(Kind kind, Random& random) {
       return random.below(500) == 0 ? 1e30 : 1e-10 * random.normal();
     case Kind::kDenormal:
       return static_cast<double>(std::numeric_limits<T>::denorm_min()) * static_cast<double>(random.below(9));
-    case Kind::kExtreme:
-      return (kSingle ? 3e38 : 1e150) * (random.below(4) == 0 ? 1 : -1);
+    case Kind::kExtreme: {
+      constexpr double kShares[] = {1, 0, 0.3, -1e-8, -1, -1, -1, -1};
+      return (kSingle ? 3e38 : 1e150) * kShares[random.below(8)];
+    }
     default:
       return random.normal();
   }
@@ -48,7 +50,8 @@ double value_of(Kind kind, Random& random) {
 // Rows of one repeated value are equally far from every rotation of a center; some are moved by one step.
 template <class T>
 void make_ties(Case<T>& c, Random& random) {
-  for (size_t i = 0; i < c.n; ++i) std::fill_n(c.rows.begin() + static_cast<std::ptrdiff_t>(i * c.d), c.d, c.rows[i]);
+  for (size_t i = 0; i < c.n; ++i)
+    std::fill_n(c.rows.begin() + static_cast<std::ptrdiff_t>(i * c.d), c.d, c.rows[i * c.d]);
   for (size_t i = 1; i < c.k; ++i) {
     for (size_t j = 0; j < c.d; ++j) c.centers[i * c.d + j] = c.centers[(i + j) % c.d];
     T& moved = c.centers[i * c.d + random.below(c.d)];

@@ -28,6 +28,7 @@ from macqueen.checkpoint.folder import (
     remove_stale,
     retire,
     steps_on_disk,
+    unlisted,
 )
 from macqueen.errors import ArgumentError, CheckpointError, NotTrainedError, SettingsMismatchError
 from macqueen.state import State
@@ -92,15 +93,17 @@ def save(model_dir: str, state: State, settings: dict[str, Any], retention: Rete
         commit(path, write)
         path = os.path.join(model_dir, INDEX)
         index = read_index(model_dir)
-        others = [entry for entry in index.entries if entry.step != state.step]
-        entries = [entry for entry in others if os.path.exists(file_of(model_dir, entry.step))]
+        entries = [entry for entry in (*index.entries, *unlisted(model_dir, index)) if entry.step != state.step]
+        entries = [entry for entry in entries if os.path.exists(file_of(model_dir, entry.step))]
         preserved = now if index.last_preserved is None else index.last_preserved
         keep, drop, preserved = retire([*entries, Entry(state.step, now)], retention, preserved)
-        text = index_text(keep, preserved)
-        commit(path, lambda file: file.write(text))
+        # Files first: one that a crash leaves listed is passed over, one that it left unlisted would stay for ever.
         for entry in drop:
             path = file_of(model_dir, entry.step)
             Path(path).unlink(missing_ok=True)
+        path = os.path.join(model_dir, INDEX)
+        text = index_text(keep, preserved)
+        commit(path, lambda file: file.write(text))
     except OSError as error:
         raise CheckpointError(f"cannot write {path}: {error.strerror or error}. {remedy(error)}") from error
     return written.removesuffix(SUFFIX)
@@ -125,13 +128,18 @@ def latest(model_dir: str | os.PathLike[str]) -> str | None:
         A file of a newer format version, or one that may not be read, is in the way.
     """
     folder = os.fspath(model_dir)
-    for path in _candidates(folder):
-        reason = _CACHE.fault(path)
-        if reason is None:
-            return path.removesuffix(SUFFIX)
-        if reason:
-            _LOG.warning("skipped a checkpoint: %s", reason)
-    return None
+    candidates = _candidates(folder)
+    while True:
+        for path in candidates:
+            reason = _CACHE.fault(path)
+            if reason is None:
+                return path.removesuffix(SUFFIX)
+            if reason and os.path.exists(path):
+                _LOG.warning("skipped a checkpoint: %s", reason)
+        # A process that saves may have retired all of them since they were listed: then there are newer ones.
+        before, candidates = candidates, _candidates(folder)
+        if candidates == before:
+            return None
 
 
 def latest_checkpoint(model_dir: str | os.PathLike[str]) -> str | None:

@@ -135,6 +135,15 @@ def read_index(model_dir: str) -> Index:
     return Index(list(entries.values()), int(newest[1]) if newest else None, preserved[-1] if preserved else None)
 
 
+def unlisted(model_dir: str, index: Index) -> list[Entry]:
+    """Return the checkpoints that a crash left on disk after the last one that is listed."""
+    last = max((entry.step for entry in index.entries), default=None)
+    if last is None:
+        return []
+    steps = sorted(step for step in steps_on_disk(model_dir) if step > last)
+    return [Entry(step, _modified(file_of(model_dir, step))) for step in steps]
+
+
 def index_text(entries: Sequence[Entry], last_preserved: float) -> bytes:
     """Return the list as text, in the form of TensorFlow's CheckpointState; the last entry is the newest."""
     lines = [f'model_checkpoint_path: "model.ckpt-{entries[-1].step}"']

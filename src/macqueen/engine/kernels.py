@@ -67,5 +67,6 @@ def check_rows(bad: int, rows: NDArray[Any], name: Callable[[int], str]) -> None
     value = row[column]
     rule = "values must be finite" if not np.isfinite(value) else f"float64 values must be within ±{MOST_FLOAT64:g}"
     raise DataError(
-        f"{name(bad)}, column {column} is {value}: {rule}; remove or replace such rows. The model is unchanged."
+        f"{name(bad)}, column {column} is {value}: {rule}; remove or replace such rows. "
+        "The model is that of its last checkpoint."
     )

@@ -21,7 +21,7 @@ def full_batch(state: State, stats: StepStats, metric: Metric, kernels: Kernels,
         clusters = ", ".join(map(str, np.flatnonzero(empty)[:10]))
         raise EmptyClusterError(
             f"empty_clusters='error' and step {state.step + 1} left no rows to cluster {clusters}; train with fewer "
-            f"clusters or with empty_clusters='relocate'. The model is as it was after step {state.step}."
+            f"clusters or with empty_clusters='relocate'. The model is that of its last checkpoint."
         )
     centers = _means(state.centers, stats.sums, stats.counts)
     if empty_clusters == "origin":

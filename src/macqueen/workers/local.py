@@ -134,7 +134,7 @@ class StreamRows(_Rows):
                 f"initialisation looked at more than {MOST_HELD_BYTES >> 20} MiB of batches, which are held to be "
                 "trained on as well; give the centers as an array, or return more of them per batch"
             )
-        number = len(self._held)
+        number = len(self._held) - 1
         return self._looked_at(batch, f"batch {number}, ")
 
     def accumulate(self, state: State) -> StepStats | None:
@@ -142,8 +142,9 @@ class StreamRows(_Rows):
         batch = self._held.popleft() if self._held else next(self._batches, None)
         if batch is None:
             return None
+        stats = self._step(state, batch, f"batch {self._number}", None)
         self._number += 1
-        return self._step(state, batch, f"batch {self._number}", None)
+        return stats
 
 
 class DataSetRows(_Rows):
@@ -202,7 +203,7 @@ class PassRows(DataSetRows):
         if self._squares is not None and step.rows != self._rows:
             raise DataError(
                 f"the input gave {step.rows} rows in this pass and {self._rows} in the one before; a data set must "
-                "give the same rows each time it is read. The model is as it was after the last step."
+                "give the same rows each time it is read. The model is that of its last checkpoint."
             )
         self._squares, self._rows = step.totals, step.rows
         sums, cost = step.finish()
@@ -257,7 +258,7 @@ class MiniBatchRows(DataSetRows):
         self._batch += 1
         position = {"pass": self._pass, "batch": self._batch, "batches": self._count}
         try:
-            return self._step(state, batch, f"batch {self._batch} of pass {self._pass + 1}", position)
+            return self._step(state, batch, f"batch {self._batch - 1} of pass {self._pass}", position)
         except DataError:
             for _ in self.blocks():  # names the row by its place in the data set, not in a shuffled batch
                 pass
