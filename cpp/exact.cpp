@@ -77,6 +77,7 @@ bool compare_on_grid(const T* x, const T* a, const T* b, size_t d, int* sign) {
   }
   if (highest - lowest > kBits) return false;
   const auto on_grid = [lowest](T value) -> int64_t {
+    if (value == 0) return 0;
     const Scaled s = split(value);
     const int shift = s.exponent - lowest;
     // Bits below the grid are zeros by the choice of `lowest`.

@@ -53,7 +53,7 @@ DATA = {
     "minus infinity": (with_value(-np.inf), "DataError", ValueError, r"row 3, column 1 is -inf: .*finite; remove"),
     "NaN in a stream": (
         lambda: iter([ROWS, with_value(np.nan)]), "DataError", ValueError,
-        r"(batch 2, row 3|row 33), column 1 is nan: values must be finite; remove",
+        r"(batch 1, row 3|row 33), column 1 is nan: values must be finite; remove",
     ),
     "NaN in a dict": (
         {"a": ROWS[:, 0], "b": with_value(np.nan)[:, 1]}, "DataError", ValueError, r"row 3, column 1 is nan",
