@@ -24,7 +24,7 @@ namespace macqueen {
 namespace MACQUEEN_ISA {
 namespace {
 
-constexpr size_t kChunk = 64;
+constexpr size_t kChunk = 80;
 constexpr float kHuge = 3e38f;         // a lane without a center
 constexpr double kWidestRow = 0x1p60;  // scaled rows beyond it are left to float64
 constexpr double kUnit = 0x1p-24;

@@ -94,9 +94,9 @@ void choices(Threads& threads) {
   check(promised == total, "weight that lowering leaves");
   check(pick_by_weight(nearest.data(), c.n, 30, total - 1) == c.n - 1, "last pick");
   check(pick_by_weight(nearest.data(), c.n, 30, 0) == 0, "first pick");
-  for (const uint64_t n : {1, 2, 3, 7, 64, 65, 1000}) {
+  for (const uint64_t n : {1, 2, 7, 65, 1024, 1025, 5000}) {
     std::vector<bool> seen(n, false);
-    for (uint64_t i = 0; i < n; ++i) seen[permuted(1, 2, n, i)] = true;
+    for (const int64_t place : permuted(1, 2, n, 0, n)) seen[static_cast<size_t>(place)] = true;
     check(std::find(seen.begin(), seen.end(), false) == seen.end(), "permutation");
   }
 }
