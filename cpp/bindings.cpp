@@ -82,6 +82,7 @@ void bind_totals(nb::module_& m) {
       .def(
           "take_squares_of",
           [](Totals& t, const Totals& other) {
+            expect(t.d == other.d, "totals of the same number of columns");
             t.squares.assign(other.squares.first(), other.squares.width(), other.squares.digits().data());
           },
           "other"_a, "Uses the squares of another pass over the same rows.")

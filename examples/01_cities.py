@@ -77,9 +77,9 @@ def print_table(cities, labels, centers, console: Console) -> None:
     latitude, longitude = to_degrees(centers)
     table = Table(title="The cities of the world", row_styles=["", "dim"])
     for name in ("cluster", "rows", "people"):
-        table.add_column(name, justify="right")
-    table.add_column("largest cities", no_wrap=True)
-    table.add_column("center", justify="right")
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("largest cities", no_wrap=True, ratio=1)
+    table.add_column("center", justify="right", no_wrap=True)
     for cluster in np.argsort(-living):
         members = np.flatnonzero(labels == cluster)  # cities come largest first
         table.add_row(

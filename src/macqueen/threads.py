@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import os
 from collections.abc import Iterator
@@ -41,17 +42,22 @@ def resolve_threads(num_threads: int | None) -> int:
             raise ArgumentError(f"{VARIABLE} must be an integer of at least 1, got {asked!r}; correct or unset it")
         return int(asked)
     cores = len(os.sched_getaffinity(0))
-    return min([cores, *(max(1, math.ceil(limit)) for limit in _cpu_limits())])
+    return min([cores, *(max(1, math.ceil(limit)) for limit in _cpu_limits(CGROUPS, MEMBERSHIP))])
 
 
-def _cpu_limits() -> Iterator[float]:
-    """Yield the CPU limits, in cores, of the control groups around this process, its own and all above."""
-    for line in _read(MEMBERSHIP).splitlines():
+@functools.cache  # reading them takes as long as training on a few rows
+def _cpu_limits(cgroups: Path, membership: Path) -> tuple[float, ...]:
+    """Return the CPU limits, in cores, of the control groups around this process, its own and all above."""
+    return tuple(_limits_of(cgroups, membership))
+
+
+def _limits_of(cgroups: Path, membership: Path) -> Iterator[float]:
+    for line in _read(membership).splitlines():
         _, _, rest = line.partition(":")
         controllers, _, path = rest.partition(":")
         if controllers and "cpu" not in controllers.split(","):
             continue
-        roots = [CGROUPS / controllers, CGROUPS / "cpu"] if controllers else [CGROUPS, CGROUPS / "unified"]
+        roots = [cgroups / controllers, cgroups / "cpu"] if controllers else [cgroups, cgroups / "unified"]
         for root in roots:
             group = root / path.lstrip("/")
             for folder in (group, *group.parents):
