@@ -76,10 +76,10 @@ def print_table(cities, labels, centers, console: Console) -> None:
     living = np.bincount(labels, weights=people, minlength=len(centers))
     latitude, longitude = to_degrees(centers)
     table = Table(title="The cities of the world", row_styles=["", "dim"])
-    for name in ("cluster", "rows", "people"):
-        table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("largest cities", no_wrap=True, ratio=1)
-    table.add_column("center", justify="right", no_wrap=True)
+    for name, width in (("cluster", 7), ("rows", 6), ("people", 7)):
+        table.add_column(name, justify="right", min_width=width)
+    table.add_column("largest cities", no_wrap=True, max_width=28)
+    table.add_column("center", justify="right", min_width=16)
     for cluster in np.argsort(-living):
         members = np.flatnonzero(labels == cluster)  # cities come largest first
         table.add_row(
