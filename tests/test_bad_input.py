@@ -251,7 +251,7 @@ def test_an_error_of_the_function_is_passed_on(tmp_path):
 
 
 def test_given_centers_of_another_width_are_refused(tmp_path):
-    with pytest.raises(errors.SettingsMismatchError, match=r"rows of 2 columns, but the centers have 3.*pass rows"):
+    with pytest.raises(errors.SettingsMismatchError, match=r"rows of 2 columns, but initial_clusters has 3.*pass rows"):
         KMeans(1, tmp_path, np.ones((4, 3), np.float32)).train(ROWS)
     assert files(tmp_path) == {}
 

@@ -326,3 +326,8 @@ def test_numpy_input_fn_numbers_are_at_least_one(name: str) -> None:
 
 def test_numpy_input_fn_views_where_it_can() -> None:
     assert np.shares_memory(next(numpy_input_fn(X, shuffle=False)()), X)
+
+
+def test_function_that_has_ended_is_an_empty_input() -> None:
+    with pytest.raises(EmptyInputError, match="input_fn must return rows, got StopIteration"):
+        source(lambda: next(iter([])))

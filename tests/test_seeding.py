@@ -141,3 +141,21 @@ def test_the_seed_in_force_is_recorded(tmp_path, seed, config_seed, expected):
     config = RunConfig(tmp_path, config_seed)
     model = KMeans(2, seed=seed, config=config).train(small_integers(), steps=1)
     assert checkpoint.restore(model.latest_checkpoint())[0].seed == expected
+
+
+def test_complex_centers_of_a_function_are_refused(tmp_path):
+    model = KMeans(2, tmp_path, lambda inputs, k: inputs[:k] * 1j)
+    with pytest.raises(ValueError, match=r"initial_clusters: f\(inputs, k\) must return .* dtype complex"):
+        model.train(small_integers())
+
+
+def test_a_function_sees_the_callers_own_array(tmp_path):
+    """No copy of a whole data set is made for it."""
+    rows, seen = small_integers(), []
+
+    def choose(batch, k):
+        seen.append(np.shares_memory(batch, rows))
+        return batch[:k]
+
+    KMeans(3, tmp_path, choose, use_mini_batch=False).train(rows, steps=1)
+    assert seen == [True]

@@ -73,3 +73,12 @@ def test_limit_of_the_first_version_of_control_groups(machine, quota, expected):
 def test_threads_of_this_machine_are_at_least_one(monkeypatch):
     monkeypatch.delenv(threads.VARIABLE, raising=False)
     assert 1 <= threads.resolve_threads(None) <= len(os.sched_getaffinity(0))
+
+
+@pytest.mark.parametrize("count", [4097, 10**8])
+def test_more_threads_than_any_machine_has_are_refused(machine, monkeypatch, count):
+    with pytest.raises(ArgumentError, match=rf"num_threads must be at most 4096, got {count}"):
+        threads.resolve_threads(count)
+    monkeypatch.setenv(threads.VARIABLE, str(count))
+    with pytest.raises(ArgumentError, match=rf"MACQUEEN_NUM_THREADS must be at most 4096, got {count}"):
+        threads.resolve_threads(None)

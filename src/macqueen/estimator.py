@@ -230,7 +230,8 @@ class KMeans:
             self._model.save(last.state)
             raise
         self._model.save(state)
-        _LOG.info("stopped at step %d after %d steps: %s", state.step, state.step - first_step, reason)
+        made = state.step - first_step
+        _LOG.info("stopped at step %d after %d steps: %s; last loss: %s", state.step, made, reason, state.loss)
 
     def evaluate(
         self,

@@ -44,7 +44,8 @@ class LogLoss:
     def __call__(self, state: State, stats: StepStats, now: float) -> None:
         """Log this step."""
         rate = (state.step - self._step) / max(now - self._now, 1e-9)
-        _LOG.info("step %d: loss %.6g, %d rows, %.3g steps/s", state.step, stats.cost, stats.rows, rate)
+        text = "step %d: loss %.6g, %d rows, %d emptied clusters relocated, %.3g steps/s"
+        _LOG.info(text, state.step, stats.cost, stats.rows, stats.relocated, rate)
         self._step, self._now = state.step, now
 
 

@@ -70,8 +70,10 @@ class Model:
     def check_width(self, state: State, dims: int) -> None:
         """Refuse rows of another width than the centers."""
         if state.centers.shape[1] != dims:
+            given = state.step == 0 and isinstance(self._params.initial_clusters, np.ndarray)
+            centers = "initial_clusters has" if given else "the centers have"
             raise SettingsMismatchError(
-                f"the input has rows of {dims} columns, but the centers have {state.centers.shape[1]} "
+                f"the input has rows of {dims} columns, but {centers} {state.centers.shape[1]} "
                 f"(model_dir {self.directory}); pass rows of that width, or train in another directory"
             )
 
@@ -99,7 +101,11 @@ def settle_config(config: RunConfig | None, model_dir: str | os.PathLike[str] | 
         config = RunConfig()
     if not isinstance(config, RunConfig):
         raise ArgumentError(f"config must be an instance of `RunConfig`, got {config!r}; build one")
-    path = os.fspath(model_dir) if model_dir is not None else None
+    path = (
+        None
+        if model_dir is None or model_dir == ""
+        else RunConfig(model_dir=os.fspath(model_dir) if isinstance(model_dir, os.PathLike) else model_dir).model_dir
+    )
     if path and config.model_dir and path != config.model_dir:
         raise ArgumentError(
             f"model_dir is {path!r}, but config.model_dir is {config.model_dir!r}; give one, or both the same"

@@ -11,6 +11,7 @@ from pathlib import Path
 from macqueen.errors import ArgumentError
 
 VARIABLE = "MACQUEEN_NUM_THREADS"
+MOST_THREADS = 4096
 CGROUPS = Path("/sys/fs/cgroup")
 MEMBERSHIP = Path("/proc/self/cgroup")
 
@@ -35,14 +36,20 @@ def resolve_threads(num_threads: int | None) -> int:
         MACQUEEN_NUM_THREADS is not an integer of at least 1.
     """
     if num_threads is not None:
-        return num_threads
+        return _possible("num_threads", num_threads)
     asked = os.environ.get(VARIABLE, "").strip()
     if asked:
         if not (asked.isascii() and asked.isdigit() and int(asked) >= 1):
             raise ArgumentError(f"{VARIABLE} must be an integer of at least 1, got {asked!r}; correct or unset it")
-        return int(asked)
+        return _possible(VARIABLE, int(asked))
     cores = len(os.sched_getaffinity(0))
     return min([cores, *(max(1, math.ceil(limit)) for limit in _cpu_limits(CGROUPS, MEMBERSHIP))])
+
+
+def _possible(name: str, count: int) -> int:
+    if count > MOST_THREADS:
+        raise ArgumentError(f"{name} must be at most {MOST_THREADS}, got {count}; ask for about one thread a core")
+    return count
 
 
 @functools.cache  # reading them takes as long as training on a few rows

@@ -15,7 +15,7 @@ from macqueen.engine import empty, seeding, update
 from macqueen.engine.kernels import Kernels
 from macqueen.engine.metric import METRICS
 from macqueen.engine.prepared import Pass, Prepared
-from macqueen.engine.seeding import PlusPlus, Rows
+from macqueen.engine.seeding import Batch, PlusPlus, Rows
 from macqueen.state import FloatArray, State, StepStats
 
 __all__ = ["Engine", "Kernels", "Pass", "Prepared"]
@@ -109,7 +109,7 @@ class Engine:
             raise seeding.too_few_rows(count, rows.rows, "the input")
         return self._choose(rows, count, seed)
 
-    def seed_from_batches(self, look: Callable[[], Rows | None], seed: int) -> FloatArray:
+    def seed_from_batches(self, look: Callable[[], Batch | None], seed: int) -> FloatArray:
         """Choose centers among successive batches, as many as it takes (k-means++: from the first alone)."""
         count = self.params.num_clusters
         found: list[FloatArray] = []
@@ -124,10 +124,10 @@ class Engine:
             draw += 1
         return np.concatenate(found)
 
-    def _choose_some(self, batch: Rows, missing: int, seed: int, draw: int) -> FloatArray:
+    def _choose_some(self, batch: Batch, missing: int, seed: int, draw: int) -> FloatArray:
         init = self.params.initial_clusters
         if callable(init):
-            return seeding.chosen_by(init, batch.take(np.arange(batch.rows)), missing)
+            return seeding.chosen_by(init, batch.array, missing)
         if init == "kmeans_plus_plus":
             if batch.rows < missing:
                 raise seeding.too_few_rows(missing, batch.rows, "the first batch")

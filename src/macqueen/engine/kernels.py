@@ -28,11 +28,11 @@ def threads(count: int) -> _core.Threads:
 @functools.cache
 def chosen_isa() -> str:
     """Return the instruction set in force: the best, or what MACQUEEN_FORCE_ISA names."""
-    wanted = os.environ.get("MACQUEEN_FORCE_ISA", "")
+    wanted = os.environ.get("MACQUEEN_FORCE_ISA", "").strip()
     try:
         return _core.find_isa(wanted)
     except ValueError as error:
-        raise ArgumentError(f"MACQUEEN_FORCE_ISA: {error}") from error
+        raise ArgumentError(f"MACQUEEN_FORCE_ISA: {error}; name one of these or unset it") from None
 
 
 class Kernels:

@@ -32,6 +32,12 @@ class Rows(Protocol):
         """Yield all rows in order, as the kernels take them."""
 
 
+class Batch(Rows, Protocol):
+    """Rows in one array, as the caller's own function wants them."""
+
+    array: FloatArray
+
+
 def random_rows(rows: Rows, count: int, seed: int, kernels: Kernels, draw: int = 0) -> FloatArray:
     """Return `count` distinct rows, each choice as likely; number `draw` of these."""
     indices = _core.permuted(seed, _RANDOM + (draw << 8), rows.rows, 0, count)
@@ -45,7 +51,7 @@ def chosen_by(function: Callable[[Any, int], Any], batch: FloatArray, count: int
     chosen = np.asarray(function(batch, count))
     if chosen.size == 0:
         return batch[:0]
-    if chosen.ndim != 2 or chosen.shape[1] != batch.shape[1] or not np.issubdtype(chosen.dtype, np.number):
+    if chosen.ndim != 2 or chosen.shape[1] != batch.shape[1] or chosen.dtype.kind not in "biuf":
         raise DataError(
             f"initial_clusters: f(inputs, k) must return an array of up to k rows of {batch.shape[1]} numbers; "
             f"got shape {chosen.shape}, dtype {chosen.dtype}"
@@ -135,13 +141,13 @@ class PlusPlus:
     def _best(self, candidates: FloatArray) -> int:
         if self.chosen:
             top = _grid_top(self.nearest)
-        else:
-            reach = np.full(self.rows.rows, 0.0)
+        else:  # one grid for all candidates, without a second vector (n,)
+            tops = []
             for candidate in candidates:
-                reached = np.full(self.rows.rows, np.inf)
-                self._lower(reached, candidate)
-                np.maximum(reach, reached, out=reach)
-            top = _grid_top(reach)
+                self._lower(self.nearest, candidate)
+                tops.append(_grid_top(self.nearest))
+                self.nearest.fill(np.inf)
+            top = max(tops)
         weights = [0] * len(candidates)
         first = 0
         for block in self.rows.blocks():

@@ -123,7 +123,11 @@ def as_source(
         raise ArgumentError(f"mode must be one of {', '.join(MODES)}, got {mode!r}. Pass one of these.")
     size = check_count(batch_size, "batch_size")
     if not _is_thing(data) and callable(data):
-        data = data(**_arguments(data, "input_fn", {"mode": mode, "config": config, "params": params}))
+        arguments = _arguments(data, "input_fn", {"mode": mode, "config": config, "params": params})
+        try:
+            data = data(**arguments)
+        except StopIteration as error:
+            raise EmptyInputError("input_fn must return rows, got StopIteration: the input has ended") from error
         if not _is_thing(data) and callable(data):
             raise ArgumentTypeError(
                 f"input_fn must return rows or batches, got {type(data).__name__}, which is callable again. "

@@ -34,10 +34,10 @@ def naming(prefix: str, first: int) -> Callable[[int], str]:
 class Batch:
     """One batch in memory, as seeding wants to see rows."""
 
-    def __init__(self, array: FloatArray, ready: FloatArray) -> None:
+    def __init__(self, array: FloatArray, ready: Callable[[FloatArray], FloatArray]) -> None:
         self.array = array
         self.rows = len(array)
-        self._ready = ready  # as the kernels take it
+        self._ready = ready  # makes of it what the kernels take
 
     def take(self, indices: NDArray[np.int64]) -> FloatArray:
         """Return rows by index."""
@@ -45,7 +45,7 @@ class Batch:
 
     def blocks(self) -> Iterator[FloatArray]:
         """Yield the batch."""
-        yield self._ready
+        yield self._ready(self.array)
 
 
 class Local:
@@ -93,7 +93,7 @@ class _Rows:
         """Make a checked batch for initialisation to look at."""
         whole = np.ascontiguousarray(rows, dtype=self.dtype)
         self.engine.check(whole, naming(prefix, 0))
-        return Batch(whole, self.engine.metric.rows(whole, self.engine.kernels, naming(prefix, 0)))
+        return Batch(whole, lambda rows: self.engine.metric.rows(rows, self.engine.kernels, naming(prefix, 0)))
 
     def _step(self, state: State, batch: FloatArray, number: str, position: dict[str, Any] | None) -> StepStats:
         """Make one batch a step."""
