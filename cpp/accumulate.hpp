@@ -1,8 +1,8 @@
 // Exact sums of rows, at the price of about one float64 addition a value.
 //
 // With M = 1.5 * 2^52 * g, t = x + M lies where float64 has the spacing g, so bits(t) - bits(M) is x rounded to
-// the grid, an integer. What is left, x - (t - M), is exact and mostly 0; otherwise it goes to a second grid
-// 2^40 times finer the same way, and what even that leaves to exact::add_value. Integers need no order: threads,
+// the grid, an integer. What is left, x - (t - M), is exact and mostly 0; otherwise it goes to grids 2^40 times
+// finer the same way, and what even the last one leaves to exact::add_value. Integers need no order: threads,
 // blocks and tiles cannot change a bit.
 #pragma once
 
@@ -24,37 +24,45 @@ inline int64_t bits_of(double value) {
 // Adds what the first grid left of a row; `row` as in add_row.
 template <class T>
 __attribute__((noinline)) void add_rest(const T* row, size_t d, size_t cell, SumBuffer& s) {
-  const int64_t base2 = bits_of(s.shift2);
-  int64_t* second = s.second + cell;
-  s.second_used = true;
-  int64_t left = 0;
-  for (size_t j = 0; j < d; ++j) {
-    const double x = static_cast<double>(row[j]);
-    const double rest = x - ((x + s.shift1) - s.shift1);
-    const double t = rest + s.shift2;
-    second[j] += bits_of(t) - base2;
-    left |= bits_of(rest - (t - s.shift2)) << 1;  // the shift drops the sign of zero
-  }
-  if (left == 0) return;
-  for (size_t j = 0; j < d; ++j) {
-    const double x = static_cast<double>(row[j]);
-    const double rest = x - ((x + s.shift1) - s.shift1);
-    const double last = rest - ((rest + s.shift2) - s.shift2);
-    if (last != 0) exact::add_value(s.exact, cell + j, last);
+  constexpr size_t kPart = 64;
+  double rest[kPart];
+  for (size_t j0 = 0; j0 < d; j0 += kPart) {
+    const size_t count = d - j0 < kPart ? d - j0 : kPart;
+    for (size_t j = 0; j < count; ++j) {
+      const double x = static_cast<double>(row[j0 + j]);
+      rest[j] = x - ((x + s.shifts[0]) - s.shifts[0]);
+    }
+    int64_t left = 1;
+    for (int level = 1; level < kLevels && left != 0; ++level) {
+      const double shift = s.shifts[level];
+      const int64_t base = bits_of(shift);
+      int64_t* cells = s.levels[level] + cell + j0;
+      left = 0;
+      for (size_t j = 0; j < count; ++j) {
+        const double t = rest[j] + shift;
+        cells[j] += bits_of(t) - base;
+        rest[j] -= t - shift;
+        left |= bits_of(rest[j]) << 1;  // the shift drops the sign of zero
+      }
+      s.used = s.used > level ? s.used : level + 1;
+    }
+    for (size_t j = 0; j < count && left != 0; ++j) {
+      if (rest[j] != 0) exact::add_value(s.exact, cell + j0 + j, rest[j]);
+    }
   }
 }
 
 // Adds the d values of a row to the cells from `cell` on; every |value| < s.limit.
 template <class T>
 inline void add_row(const T* row, size_t d, size_t cell, SumBuffer& s) {
-  const double shift = s.shift1;
+  const double shift = s.shifts[0];
   const int64_t base = bits_of(shift);
-  int64_t* first = s.first + cell;
+  int64_t* cells = s.levels[0] + cell;
   int64_t left = 0;
   for (size_t j = 0; j < d; ++j) {
     const double x = static_cast<double>(row[j]);
     const double t = x + shift;
-    first[j] += bits_of(t) - base;
+    cells[j] += bits_of(t) - base;
     left |= bits_of(x - (t - shift)) << 1;
   }
   if (left != 0) add_rest(row, d, cell, s);

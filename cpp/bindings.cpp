@@ -121,6 +121,10 @@ void bind_rows(nb::module_& m, const char* name) {
             expect(centers.shape(0) > 0 && centers.shape(0) < (size_t{1} << 31) && centers.shape(1) > 0,
                    "centers must have 1 to 2^31 - 1 rows and at least one column");
             const Kernels& kernels = find_kernels(isa);
+            Threads alone(1);
+            expect(
+                first_refused_row<T>(alone, kernels, centers.data(), centers.shape(0), centers.shape(1)) == kAllFinite,
+                "centers must be finite and within 1e150");
             nb::gil_scoped_release release;
             new (self) C(kernels, centers.data(), centers.shape(0), centers.shape(1));
           },
@@ -236,7 +240,13 @@ NB_MODULE(_core, m) {
   nb::set_leak_warnings(false);  // pools live as long as the process
   m.doc() = "The hot loop: exact labels, exact sums, exact cost.";
   nb::class_<Threads>(m, "Threads", "A pool of threads; started when first needed.")
-      .def(nb::init<int>(), "count"_a)
+      .def(
+          "__init__",
+          [](Threads* self, int count) {
+            expect(count >= 1, "count must be at least 1");
+            new (self) Threads(count);
+          },
+          "count"_a)
       .def_prop_ro("count", &Threads::count);
   nb::class_<Workspace>(m, "Workspace", "Per-thread buffers, kept from step to step. One user at a time.")
       .def(nb::init<>());

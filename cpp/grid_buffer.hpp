@@ -1,10 +1,12 @@
-// The sums of one thread on their two grids, and how they reach the exact totals.
+// The sums of one thread on their grids, and how they reach the exact totals.
 #pragma once
 
 #include <algorithm>
 #include <cmath>
+#include <cstdlib>
+#include <memory>
 #include <mutex>
-#include <vector>
+#include <new>
 
 #include "exact.hpp"
 #include "kernels.hpp"
@@ -14,10 +16,14 @@ namespace macqueen {
 // One grid-sum buffer of a thread, and where it flushes to.
 class GridBuffer {
  public:
+  // Zeroed by the system, so that levels which nothing reaches cost no memory.
   void resize(size_t cells) {
-    if (first_.size() == cells) return;
-    first_.assign(cells, 0);
-    second_.assign(cells, 0);
+    if (cells == cells_) return;
+    cells_ = cells;
+    for (Level& level : levels_) {
+      level.reset(static_cast<int64_t*>(std::calloc(cells, sizeof(int64_t))));
+      if (!level) throw std::bad_alloc();
+    }
   }
 
   // Readies the grid for `rows` more rows, most of whose magnitudes are below 2^top.
@@ -31,17 +37,17 @@ class GridBuffer {
       top = std::max(top, top_);
       const std::lock_guard<std::mutex> lock(sums.mutex());
       reserve(sums);
-      flush(0, first_.size(), sums);
-      sums.note_adds(2);
+      flush(0, cells_, sums);
+      sums.note_adds(kLevels);
       forget();
     }
     ready_ = true;
     top_ = top;
     rows_ = rows;
-    view_.first = first_.data();
-    view_.second = second_.data();
-    view_.shift1 = std::ldexp(1.5, 52 + top - 40);
-    view_.shift2 = std::ldexp(1.5, 52 + top - 80);
+    for (int level = 0; level < kLevels; ++level) {
+      view_.levels[level] = levels_[level].get();
+      view_.shifts[level] = std::ldexp(1.5, 52 + grid(level));
+    }
     view_.limit = std::ldexp(1.0, top);
     view_.exact = &sums;
   }
@@ -50,29 +56,36 @@ class GridBuffer {
   int top() const { return top_; }
   SumBuffer& view() { return view_; }
 
-  void reserve(exact::Sums& sums) const { sums.reserve(top_ - (view_.second_used ? 80 : 40), top_ + 23); }
+  void reserve(exact::Sums& sums) const { sums.reserve(grid(view_.used - 1), top_ + 23); }
 
   // Moves cells [begin, end) to the sums; ranges may be flushed in parallel once room is reserved.
   void flush(size_t begin, size_t end, exact::Sums& sums) {
-    for (size_t cell = begin; cell < end; ++cell) {
-      if (first_[cell] != 0) sums.add_reserved(cell, first_[cell], top_ - 40);
-      first_[cell] = 0;
-    }
-    if (!view_.second_used) return;
-    for (size_t cell = begin; cell < end; ++cell) {
-      if (second_[cell] != 0) sums.add_reserved(cell, second_[cell], top_ - 80);
-      second_[cell] = 0;
+    for (int level = 0; level < view_.used; ++level) {
+      int64_t* cells = levels_[level].get();
+      for (size_t cell = begin; cell < end; ++cell) {
+        if (cells[cell] != 0) sums.add_reserved(cell, cells[cell], grid(level));
+        cells[cell] = 0;
+      }
     }
   }
 
   void forget() {
     ready_ = false;
-    view_.second_used = false;
+    view_.used = 1;
   }
 
  private:
-  std::vector<int64_t> first_, second_;
-  SumBuffer view_{};
+  struct Free {
+    void operator()(int64_t* cells) const { std::free(cells); }
+  };
+  using Level = std::unique_ptr<int64_t[], Free>;
+
+  // Exponent of a level's grid.
+  int grid(int level) const { return top_ - 40 * (level + 1); }
+
+  size_t cells_ = 0;
+  Level levels_[kLevels];
+  SumBuffer view_{{}, {}, 0, 1, nullptr};
   bool ready_ = false;
   int top_ = 0;
   size_t rows_ = 0;

@@ -44,15 +44,15 @@ struct AssignScratch {
   int32_t* candidate_counts;  // (tile,)
 };
 
-// Exact sums of one thread, integers on the grids g = 2^(top - 40) and g * 2^-40 (cpp/accumulate.hpp).
+// Exact sums of one thread: integers on kLevels grids, each 2^40 times finer than the one before, the first one
+// 2^(top - 40) (cpp/accumulate.hpp). Four reach 160 bits below the largest value.
+constexpr int kLevels = 4;
 struct SumBuffer {
-  int64_t* first;   // (cells,)
-  int64_t* second;  // (cells,)
-  double shift1;    // 1.5 * 2^52 * g
-  double shift2;    // 1.5 * 2^52 * g * 2^-40
-  double limit;     // 2^top: magnitudes below it fit the grid
-  bool second_used;
-  void* exact;  // exact::Sums*: takes what the two grids cannot hold
+  int64_t* levels[kLevels];  // (cells,) each
+  double shifts[kLevels];    // 1.5 * 2^52 * grid
+  double limit;              // 2^top: magnitudes below it fit the first grid
+  int used;                  // levels that anything was added to
+  void* exact;               // exact::Sums*: takes what the grids cannot hold
 };
 
 // One function per job and row type T. Roles: in unless said otherwise.

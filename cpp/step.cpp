@@ -27,7 +27,7 @@ uint64_t first_refused_bits<double>() {
   return bits;
 }
 
-// The grids of a buffer reach 80 bits further down and must themselves be numbers.
+// The grids of a buffer reach 160 bits further down and must themselves be numbers.
 constexpr int kLowestTop = -900;
 
 // Smallest e with |value| < 2^e, from the bits of the largest magnitude of type T.
@@ -193,11 +193,11 @@ void collect(Threads& threads, std::vector<std::unique_ptr<Workspace::Slot>>& sl
     }
   });
   for (auto& slot : slots) {
-    if (slot->sums.ready()) totals.sums.note_adds(2);
+    if (slot->sums.ready()) totals.sums.note_adds(kLevels);
     slot->sums.forget();
     if (!slot->squares.ready()) continue;
     slot->squares.flush(0, totals.d, totals.squares);
-    totals.squares.note_adds(2);
+    totals.squares.note_adds(kLevels);
     slot->squares.forget();
   }
 }
@@ -216,37 +216,42 @@ int64_t accumulate(Threads& threads, const Centers<T>& centers, const T* rows, s
     slot->counts.resize(k, 0);
   }
   BadRow bad;
-  for_blocks(threads, n, centers.kernels().block, useful_threads(threads.count(), n, k, d),
-             [&](int index, size_t begin, size_t count) {
-               if (bad.found_before(begin)) return;
-               Workspace::Slot& slot = *slots[static_cast<size_t>(index)];
-               const T* block = rows + begin * d;
-               const uint64_t top = kernels.largest(block, count * d);
-               if (top >= first_refused_bits<T>()) {
-                 bad.note(begin + first_bad_row(centers.kernels(), block, count, d));
-                 return;
-               }
-               kernels.assign(block, count, centers.values(), centers.screen(), slot.scratch(), slot.labels.data());
-               if (options.skip_zero_rows) {
-                 slot.zero_rows += leave_out_zero_rows(kernels, block, count, d, slot.labels.data());
-               }
-               int exponent = top_exponent<T>(top);
-               if (!slot.sums.ready() || exponent > slot.sums.top()) {
-                 exponent = usual_exponent(kernels, block, count, d);
-               }
-               slot.sums.prepare(exponent, count, totals.sums);
-               kernels.add(block, slot.labels.data(), count, d, slot.sums.view());
-               if (options.squares) {
-                 slot.squares.prepare(std::max(2 * slot.sums.top(), kLowestTop), 2 * count, totals.squares);
-                 kernels.add_squares(block, slot.labels.data(), count, d, slot.squares.view());
-               }
-               for (size_t i = 0; i < count; ++i) {
-                 if (slot.labels[i] >= 0) ++slot.counts[static_cast<size_t>(slot.labels[i])];
-               }
-               if (labels != nullptr) {
-                 for (size_t i = 0; i < count; ++i) labels[begin + i] = std::max(slot.labels[i], 0);
-               }
-             });
+  try {
+    for_blocks(threads, n, centers.kernels().block, useful_threads(threads.count(), n, k, d),
+               [&](int index, size_t begin, size_t count) {
+                 if (bad.found_before(begin)) return;
+                 Workspace::Slot& slot = *slots[static_cast<size_t>(index)];
+                 const T* block = rows + begin * d;
+                 const uint64_t top = kernels.largest(block, count * d);
+                 if (top >= first_refused_bits<T>()) {
+                   bad.note(begin + first_bad_row(centers.kernels(), block, count, d));
+                   return;
+                 }
+                 kernels.assign(block, count, centers.values(), centers.screen(), slot.scratch(), slot.labels.data());
+                 if (options.skip_zero_rows) {
+                   slot.zero_rows += leave_out_zero_rows(kernels, block, count, d, slot.labels.data());
+                 }
+                 int exponent = top_exponent<T>(top);
+                 if (!slot.sums.ready() || exponent > slot.sums.top()) {
+                   exponent = usual_exponent(kernels, block, count, d);
+                 }
+                 slot.sums.prepare(exponent, count, totals.sums);
+                 kernels.add(block, slot.labels.data(), count, d, slot.sums.view());
+                 if (options.squares) {
+                   slot.squares.prepare(std::max(2 * slot.sums.top(), kLowestTop), 2 * count, totals.squares);
+                   kernels.add_squares(block, slot.labels.data(), count, d, slot.squares.view());
+                 }
+                 for (size_t i = 0; i < count; ++i) {
+                   if (slot.labels[i] >= 0) ++slot.counts[static_cast<size_t>(slot.labels[i])];
+                 }
+                 if (labels != nullptr) {
+                   for (size_t i = 0; i < count; ++i) labels[begin + i] = std::max(slot.labels[i], 0);
+                 }
+               });
+  } catch (...) {
+    slots.clear();  // half-filled buffers must not reach the next pass
+    throw;
+  }
   collect(threads, slots, totals);
   return bad.get();
 }

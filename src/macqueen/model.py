@@ -101,11 +101,7 @@ def settle_config(config: RunConfig | None, model_dir: str | os.PathLike[str] | 
         config = RunConfig()
     if not isinstance(config, RunConfig):
         raise ArgumentError(f"config must be an instance of `RunConfig`, got {config!r}; build one")
-    path = (
-        None
-        if model_dir is None or model_dir == ""
-        else RunConfig(model_dir=os.fspath(model_dir) if isinstance(model_dir, os.PathLike) else model_dir).model_dir
-    )
+    path = None if model_dir is None or model_dir == "" else RunConfig().replace(model_dir=model_dir).model_dir
     if path and config.model_dir and path != config.model_dir:
         raise ArgumentError(
             f"model_dir is {path!r}, but config.model_dir is {config.model_dir!r}; give one, or both the same"
