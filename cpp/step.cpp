@@ -81,16 +81,15 @@ size_t rows_per_task(size_t n, size_t block, int threads) {
   return block * std::clamp<size_t>(share, 1, 64);
 }
 
-// Threads worth waking for this many multiplications: about 20 microseconds of work each.
-int useful_threads(int threads, size_t n, size_t k, size_t d) {
-  constexpr double kWorth = 200000;
-  const double work = static_cast<double>(n) * static_cast<double>(k + 4) * static_cast<double>(d + 4);
-  return static_cast<int>(std::clamp(work / kWorth, 1.0, static_cast<double>(threads)));
+// Whether this many multiplications, some 20 microseconds a thread, are worth waking another thread for.
+bool worth_sharing(int threads, size_t n, size_t k, size_t d) {
+  constexpr double kWorth = 400000;
+  return threads > 1 && static_cast<double>(n) * static_cast<double>(k + 4) * static_cast<double>(d + 4) >= kWorth;
 }
 
 template <class Task>
-void for_blocks(Threads& threads, size_t n, size_t block, int useful, const Task& task) {
-  const size_t rows = useful == 1 ? std::max<size_t>(n, 1) : rows_per_task(n, block, threads.count());
+void for_blocks(Threads& threads, size_t n, size_t block, bool shared, const Task& task) {
+  const size_t rows = shared ? rows_per_task(n, block, threads.count()) : std::max<size_t>(n, 1);
   threads.run((n + rows - 1) / rows, [&](int slot, size_t i) {
     const size_t end = std::min(n, (i + 1) * rows);
     for (size_t begin = i * rows; begin < end; begin += block) task(slot, begin, std::min(block, end - begin));
@@ -217,7 +216,7 @@ int64_t accumulate(Threads& threads, const Centers<T>& centers, const T* rows, s
   }
   BadRow bad;
   try {
-    for_blocks(threads, n, centers.kernels().block, useful_threads(threads.count(), n, k, d),
+    for_blocks(threads, n, centers.kernels().block, worth_sharing(threads.count(), n, k, d),
                [&](int index, size_t begin, size_t count) {
                  if (bad.found_before(begin)) return;
                  Workspace::Slot& slot = *slots[static_cast<size_t>(index)];
@@ -264,7 +263,7 @@ int64_t assign(Threads& threads, const Centers<T>& centers, const T* rows, size_
   Workspace workspace;
   auto& slots = workspace.slots(centers, threads.count());
   BadRow bad;
-  for_blocks(threads, n, centers.kernels().block, useful_threads(threads.count(), n, centers.k(), d),
+  for_blocks(threads, n, centers.kernels().block, worth_sharing(threads.count(), n, centers.k(), d),
              [&](int index, size_t begin, size_t count) {
                if (bad.found_before(begin)) return;
                const T* block = rows + begin * d;
@@ -290,7 +289,7 @@ int64_t distances(Threads& threads, const Centers<T>& centers, const T* rows, si
   const auto& kernels = row_kernels<T>(centers.kernels());
   const size_t k = centers.k(), d = centers.d();
   BadRow bad;
-  for_blocks(threads, n, centers.kernels().block, useful_threads(threads.count(), n, k, d),
+  for_blocks(threads, n, centers.kernels().block, worth_sharing(threads.count(), n, k, d),
              [&](int, size_t begin, size_t count) {
                const T* block = rows + begin * d;
                if (kernels.largest(block, count * d) >= first_refused_bits<T>()) {
@@ -309,7 +308,7 @@ template <class T>
 int64_t normalize(Threads& threads, const Kernels& kernels, const T* rows, size_t n, size_t d, T* out) {
   const auto& k = row_kernels<T>(kernels);
   BadRow bad;
-  for_blocks(threads, n, kernels.block, useful_threads(threads.count(), n, 1, d), [&](int, size_t begin, size_t count) {
+  for_blocks(threads, n, kernels.block, worth_sharing(threads.count(), n, 1, d), [&](int, size_t begin, size_t count) {
     if (k.largest(rows + begin * d, count * d) >= first_refused_bits<T>()) {
       bad.note(begin + first_bad_row(kernels, rows + begin * d, count, d));
       return;
@@ -322,7 +321,7 @@ int64_t normalize(Threads& threads, const Kernels& kernels, const T* rows, size_
 template <class T>
 int64_t first_refused_row(Threads& threads, const Kernels& kernels, const T* rows, size_t n, size_t d) {
   BadRow bad;
-  for_blocks(threads, n, kernels.block, useful_threads(threads.count(), n, 1, d), [&](int, size_t begin, size_t count) {
+  for_blocks(threads, n, kernels.block, worth_sharing(threads.count(), n, 1, d), [&](int, size_t begin, size_t count) {
     const size_t row = first_bad_row(kernels, rows + begin * d, count, d);
     if (row < count) bad.note(begin + row);
   });

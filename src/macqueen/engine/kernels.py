@@ -11,12 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from macqueen import _core
+from macqueen.config import MOST_FLOAT64
 from macqueen.errors import ArgumentError, DataError
 from macqueen.state import FloatArray
 
 Centers: TypeAlias = _core.Centers32 | _core.Centers64
-
-MOST_FLOAT64 = 1e150
 
 
 @functools.cache
