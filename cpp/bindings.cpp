@@ -164,7 +164,7 @@ void bind_rows(nb::module_& m, const char* name) {
       .def(
           "cost",
           [](const C& c, const Totals& totals, Matrix<const double> high, Matrix<const double> low) {
-            expect(high.size() == c.k() * c.d() && low.size() == high.size() && totals.k == c.k(),
+            expect(high.size() == c.k() * c.d() && low.size() == high.size() && totals.k == c.k() && totals.d == c.d(),
                    "sums must be (k, d)");
             nb::gil_scoped_release release;
             return cost<T>(c.kernels(), totals, totals.squares, high.data(), low.data(), c.values());

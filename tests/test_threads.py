@@ -249,3 +249,15 @@ def test_gil_is_released(name):
         stop.set()
         ticker.join(PATIENCE)
     assert during >= 5
+
+
+@pytest.mark.parametrize("count", [0, -1])
+def test_a_pool_has_at_least_one_thread(count):
+    with pytest.raises(ValueError, match="count must be at least 1"):
+        _core.Threads(count)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, 1e300])
+def test_centers_that_no_kernel_takes_are_refused(value):
+    with pytest.raises(ValueError, match="centers must be finite and within 1e150"):
+        _core.Centers64("scalar", np.full((3, 100), value))
