@@ -16,16 +16,29 @@ SOURCE = Path(__file__).resolve().parents[1] / "src" / "macqueen"
 
 FACES = {"__init__", "estimator", "tf_estimator", "sklearn", "cli"}
 DRIVERS = {"loop", "model", "reading", "runtime"}  # they bring rooms together and know nothing of each other
-ROOMS = {"inputs", "engine", "workers", "checkpoint", "hooks", "summaries", "exports", "report"}
-COMMON = {"state", "config", "errors", "threads", "_core"}  # what everybody may know
+ROOMS = {"inputs", "engine", "workers", "checkpoint", "hooks", "summaries", "exports", "report", "feature_columns"}
+COMMON = {"state", "config", "errors", "extras", "threads", "_core"}  # what everybody may know
 COMMON_MAY_KNOW = {
     "state": {"_core"},
     "config": {"errors", "threads"},
     "errors": set(),
+    "extras": {"errors"},
     "threads": {"errors", "_core"},
 }
 ROOM_MAY_ALSO_KNOW = {"hooks": {"checkpoint", "summaries"}}
-HEAVY = ("safetensors", "rich", "tensorboardX", "matplotlib", "sklearn", "pandas", "tensorflow", "torch")
+HEAVY = (
+    "safetensors",
+    "rich",
+    "tensorboardX",
+    "matplotlib",
+    "sklearn",
+    "pandas",
+    "narwhals",
+    "pyarrow",
+    "polars",
+    "tensorflow",
+    "torch",
+)
 MAX_FILE_LINES = 400
 MAX_FUNCTION_LINES = 60
 
@@ -33,7 +46,7 @@ MAX_FUNCTION_LINES = 60
 def allowed(unit: str) -> set[str]:
     """Names in macqueen that a module or folder may import, itself included."""
     if unit in FACES:
-        return FACES | DRIVERS | ROOMS | COMMON | {"feature_columns"}
+        return FACES | DRIVERS | ROOMS | COMMON
     if unit in DRIVERS:
         return {unit} | ROOMS | COMMON
     if unit in COMMON_MAY_KNOW:

@@ -11,8 +11,11 @@ Every class is also the built-in that callers of the old estimator expect::
     │   └── InputEndedError                   an input that ended before all centers were chosen
     ├── InputReadError           ValueError   an input that can be read once was needed again
     ├── EmptyClusterError        ValueError   a cluster lost its last row and the policy is "error"
+    ├── NanLossError             RuntimeError the loss is no number
     ├── NotTrainedError          ValueError   there are no centers yet
-    └── CheckpointError          OSError, ValueError   a checkpoint is missing, damaged or cannot be written
+    ├── CheckpointError          OSError, ValueError   a checkpoint is missing, damaged or cannot be written
+    ├── SummaryError             OSError      an event file cannot be written
+    └── MissingExtraError        ImportError  an optional package is not installed
 
 Not converging is a result, not an error.
 """
@@ -54,9 +57,21 @@ class EmptyClusterError(MacqueenError, ValueError):
     """A cluster lost its last row."""
 
 
+class NanLossError(MacqueenError, RuntimeError):
+    """The loss is no number."""
+
+
 class NotTrainedError(MacqueenError, ValueError):
     """There are no centers yet."""
 
 
 class CheckpointError(MacqueenError, OSError, ValueError):
     """A checkpoint is missing, damaged or cannot be written."""
+
+
+class SummaryError(MacqueenError, OSError):
+    """An event file cannot be written."""
+
+
+class MissingExtraError(MacqueenError, ImportError):
+    """An optional package is not installed."""

@@ -30,13 +30,21 @@ class State:
 
 
 @dataclass(frozen=True, eq=False)
-class StepStats:
+class BatchStats:
+    """What reading one batch or pass found out."""
+
+    rows: int  # rows read
+    counts: NDArray[np.int64] | None  # (k,) rows by nearest center; None where no labels were asked for
+    cost: float | None  # sum of squared distances (cosine: of cosine distances); None where not asked for
+
+
+@dataclass(frozen=True, eq=False)
+class StepStats(BatchStats):
     """What one batch or pass added up to, under the labels that `State.centers` gave its rows."""
 
+    counts: NDArray[np.int64]  # (k,)
+    cost: float  # before the update
     totals: _core.Totals  # exact sums (k, d) and counts of the rows of each cluster
     sums: NDArray[np.float64]  # (k, d) the same sums, correctly rounded
-    counts: NDArray[np.int64]  # (k,)
-    rows: int  # rows read
-    cost: float  # sum of squared distances (cosine: of cosine distances) before the update
     position: dict[str, Any] | None  # of the input after this step
     relocated: int = 0  # emptied clusters that were given a far row

@@ -48,6 +48,12 @@ class Batch:
         yield self._ready(self.array)
 
 
+def _stats(step: Any, position: dict[str, Any] | None) -> StepStats:
+    """Return what a batch or pass added up to."""
+    sums, cost = step.finish()
+    return StepStats(step.rows, step.totals.counts(), cost, totals=step.totals, sums=sums, position=position)
+
+
 class Local:
     """Rows of this process."""
 
@@ -102,8 +108,7 @@ class _Rows:
         size = block_rows(batch.shape[1], len(state.centers), self.dtype.itemsize)
         for first in range(0, len(batch), size):
             step.add(batch[first : first + size], naming(f"{number}, ", first))
-        sums, cost = step.finish()
-        stats = StepStats(step.totals, sums, step.totals.counts(), step.rows, cost, position)
+        stats = _stats(step, position)
         if self.engine.wants_relocation(stats):
             stats = self.engine.relocate(stats, prepared, [batch], batch.__getitem__, naming(f"{number}, ", 0))
         return stats
@@ -206,8 +211,7 @@ class PassRows(DataSetRows):
                 "give the same rows each time it is read. The model is that of its last checkpoint."
             )
         self._squares, self._rows = step.totals, step.rows
-        sums, cost = step.finish()
-        stats = StepStats(step.totals, sums, step.totals.counts(), step.rows, cost, None)
+        stats = _stats(step, None)
         if self.engine.wants_relocation(stats):
             blocks = self._raw_blocks(len(state.centers))
             stats = self.engine.relocate(stats, prepared, blocks, self.take, naming("", 0))
