@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
+from macqueen.hooks import Hook, notify
 from macqueen.state import State, StepStats
-
-Hook = Callable[[State, StepStats, float], None]  # (state after the step, its stats, now in seconds)
 
 
 class Rows(Protocol):
@@ -28,18 +27,18 @@ def train(
     data: Rows,
     state: State,
     engine: Updater,
-    hooks: Iterable[Hook],
+    hooks: Sequence[Hook],
     stop: Callable[[State], str | None],
     clock: Callable[[], float],
 ) -> tuple[State, str]:
-    """Move the centers step by step until `stop` gives a reason or the input ends."""
+    """Move the centers step by step until `stop` or a hook gives a reason or the input ends."""
     while (reason := stop(state)) is None:
         stats = data.accumulate(state)
         if stats is None:
             return state, "the input ended"
         state = engine.update(state, stats)
-        for hook in hooks:
-            hook(state, stats, clock())
+        if asked := notify(hooks, state, stats, clock()):
+            return state, asked
     return state, reason
 
 

@@ -6,14 +6,15 @@ import logging
 import os
 import tempfile
 import time
+from typing import Any
 
 import numpy as np
 from numpy.typing import DTypeLike
 
-from macqueen import checkpoint
+from macqueen import checkpoint, feature_columns
 from macqueen.config import KMeansParams, RunConfig
 from macqueen.engine import Engine
-from macqueen.errors import ArgumentError, NotTrainedError, SettingsMismatchError
+from macqueen.errors import ArgumentError, ArgumentTypeError, NotTrainedError, SettingsMismatchError
 from macqueen.state import State
 
 _LOG = logging.getLogger("macqueen")
@@ -32,40 +33,67 @@ class Model:
         self.memory: State | None = None
         self._params = params
         self._retention = checkpoint.Retention(config.keep_checkpoint_max, config.keep_checkpoint_every_n_hours)
-        self._saves = bool(config.save_checkpoints_steps or config.save_checkpoints_secs)
+        self.saves = bool(config.save_checkpoints_steps or config.save_checkpoints_secs)
         self._saved_step: int | None = None
+        self.constants: checkpoint.Tensors = {}  # weights of feature columns: they never change
+        columns = params.feature_columns
+        self._columns = {} if columns is None else {"feature_columns": feature_columns.describe(columns)}
 
-    def save(self, state: State) -> None:
-        """Keep a state; on disk, unless nothing is to be saved or that step is there."""
+    def holds(self, state: State) -> bool:
+        """Tell whether there is nothing to save: not that state, or not on disk at all."""
         self.memory = state
-        if self._saves and self._saved_step != state.step:
-            checkpoint.save(self.directory, state, self._params.settings, self._retention, time.time())
-            self._saved_step = state.step
+        return not self.saves or self._saved_step == state.step
+
+    def save(self, state: State) -> str | None:
+        """Keep a state; return its checkpoint, written unless that step is there, or None if nothing is saved."""
+        self.memory = state
+        if not self.saves:
+            return None
+        if self._saved_step == state.step:
+            return self._prefix(state.step)
+        settings = {**self._params.settings, **self._columns}
+        path = checkpoint.save(self.directory, state, settings, self._retention, time.time(), self.constants)
+        self._saved_step = state.step
+        return path
 
     def load(self) -> State | None:
         """Return the state to continue from, None before the first training."""
-        if self.memory is not None and not self._saves:
+        if self.memory is not None and not self.saves:
             return self.memory
         path = checkpoint.latest(self.directory)
         if path is None:
             self._saved_step = None
+            self.constants = {} if self.memory is None else self.constants
             return self.memory
         state = self._restore(path)
         self._saved_step = state.step
         return state
 
-    def read(self, engine: Engine, checkpoint_path: str | None) -> State:
-        """Return the state to read centers from: given centers serve before the first training."""
-        state = self.load() if checkpoint_path is None else self._restore(checkpoint_path)
+    def read(self, engine: Engine, checkpoint_path: str | os.PathLike[str] | None) -> tuple[State, str | None]:
+        """Return the state to read centers from, and its checkpoint: given centers serve before the first training."""
+        if checkpoint_path is None:
+            state = self.load()
+            path = self._prefix(state.step) if state is not None and self._saved_step == state.step else None
+        else:
+            path = _checked_path(checkpoint_path)
+            state = self._restore(path)
         if state is not None:
-            return state
+            return state, path
         given = engine.given_centers(None)
         if given is not None:
-            return engine.first_state(given, 0)
+            return engine.first_state(given, 0), None
         raise NotTrainedError(
             f"Could not find trained model in model_dir: {self.directory}. Call train first, name the directory of "
             "a trained model, or give initial_clusters as an array"
         )
+
+    def encoder(self, seed: int) -> feature_columns.InputLayer | None:
+        """Return what makes rows of feature columns, None where there are none; drawn weights are kept."""
+        if self._params.feature_columns is None:
+            return None
+        layer = feature_columns.InputLayer(self._params.feature_columns, seed, self.constants)
+        self.constants = layer.weights
+        return layer
 
     def check_width(self, state: State, dims: int) -> None:
         """Refuse rows of another width than the centers."""
@@ -88,11 +116,40 @@ class Model:
             )
         return state.centers.dtype
 
+    def _prefix(self, step: int) -> str:
+        return os.path.join(self.directory, f"model.ckpt-{step}")
+
     def _restore(self, path: str) -> State:
         state, settings = checkpoint.restore(path)
         wanted = {**self._params.settings, "k": self._params.num_clusters}
         checkpoint.check_settings(settings, wanted, self.directory)
+        self._check_columns(settings.get("feature_columns", []))
+        self.constants = checkpoint.constants(path)
         return state
+
+    def _check_columns(self, found: list[dict[str, Any]]) -> None:
+        """Refuse to go on with other feature columns."""
+        wanted = self._columns.get("feature_columns", [])
+        if found == wanted:
+            return
+        only = [
+            ", ".join(str(column["name"]) for column in these if column not in those) or "nothing else"
+            for these, those in ((found, wanted), (wanted, found))
+        ]
+        raise SettingsMismatchError(
+            f"{self.directory} holds a model of other feature_columns: it was made with {only[0]}; asked for: {only[1]} "
+            "(beside what they share). Ask for the columns of the model, which macqueen.feature_columns.load gives, or "
+            "give another model_dir"
+        )
+
+
+def _checked_path(path: object) -> str:
+    if not isinstance(path, str | os.PathLike):
+        raise ArgumentTypeError(
+            f"checkpoint_path must be a path or None, got {path!r} of type {type(path).__name__}; give the prefix "
+            "of a checkpoint, as latest_checkpoint returns it"
+        )
+    return os.fspath(path)
 
 
 def settle_config(config: RunConfig | None, model_dir: str | os.PathLike[str] | None) -> RunConfig:

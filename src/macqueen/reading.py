@@ -3,16 +3,29 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from macqueen.engine import Engine, Prepared
 from macqueen.errors import ArgumentError, ArgumentTypeError, EmptyInputError
-from macqueen.state import State
+from macqueen.state import BatchStats, State
 from macqueen.workers.local import block_rows, naming
+
+Item = TypeVar("Item")
+
+
+class Watcher(Protocol):
+    """Who looks on, batch by batch."""
+
+    def batches(self, items: Iterator[Item]) -> Iterator[Item]:
+        """Yield the batches that are to be read."""
+
+    def after(self, state: State, stats: BatchStats, found: Mapping[str, Any]) -> str | None:
+        """Hear what a batch has shown; return a reason to read no further, or None."""
+
 
 KEYS = ("all_distances", "cluster_index")
 
@@ -30,30 +43,26 @@ def known_keys(keys: str | Sequence[str] | None) -> list[str]:
     return [key for key in KEYS if key in wanted] or list(KEYS)
 
 
-def evaluate(source: Any, state: State, engine: Engine, steps: int | None) -> dict[str, Any]:
+def evaluate(source: Any, state: State, engine: Engine, steps: int | None, watch: Watcher) -> dict[str, Any]:
     """Return the metrics of `KMeans.evaluate`."""
     prepared = _prepare(source, state, engine)
     whole = engine.begin(prepared)
     costs: list[float] = []
     rows = 0
-    if source.is_stream:
-        for number, batch in enumerate(source.batches()):
-            step = engine.begin(prepared)
-            for piece, name in _pieces(batch, prepared, f"batch {number}, "):
-                step.add(piece, name)
-            costs.append(step.finish()[1])
-            whole.totals.merge(step.totals)
-            rows += step.rows
-            if len(costs) == steps:
-                break
-    else:
-        for block in _blocks(source, prepared):
-            whole.add(block, naming("", whole.rows))
-        rows = whole.rows
+    for batch in watch.batches(_batches(source, prepared)):
+        step = engine.begin(prepared)
+        for piece, name in batch:
+            step.add(piece, name)
+        costs.append(step.finish()[1])
+        whole.totals.merge(step.totals)
+        rows += step.rows
+        loss = math.fsum(costs) / len(costs)
+        stats = BatchStats(step.rows, step.totals.counts(), costs[-1])
+        if watch.after(state, stats, {"score": loss, "loss": loss}) or len(costs) == steps:
+            break
     if rows == 0:
         raise EmptyInputError("evaluate: the input has no rows; pass at least one")
     total = whole.finish()[1]
-    loss = math.fsum(costs) / len(costs) if costs else total
     return {
         "loss": np.float64(loss),
         "score": np.float64(loss),
@@ -64,18 +73,25 @@ def evaluate(source: Any, state: State, engine: Engine, steps: int | None) -> di
     }
 
 
-def predictions(source: Any, state: State, engine: Engine, keys: Sequence[str]) -> Iterator[dict[str, NDArray[Any]]]:
+def predictions(
+    source: Any, state: State, engine: Engine, keys: Sequence[str], watch: Watcher
+) -> Iterator[dict[str, NDArray[Any]]]:
     """Yield a dict a batch: ``all_distances`` (n, k), ``cluster_index`` (n,) int64."""
     prepared = _prepare(source, state, engine)
     batches = source.batches() if source.is_stream else source.in_order(source.batch_size)
-    for number, batch in enumerate(batches):
+    for number, batch in enumerate(watch.batches(batches)):
         name = naming(f"batch {number}, ", 0)
         found: dict[str, NDArray[Any]] = {}
+        counts = None
         if "all_distances" in keys:
             found["all_distances"] = prepared.distances(batch, name)
         if "cluster_index" in keys:
             found["cluster_index"] = prepared.labels(batch, name).astype(np.int64)
+            counts = np.bincount(found["cluster_index"], minlength=len(state.centers))
+        stop = watch.after(state, BatchStats(len(batch), counts, None), found)
         yield found
+        if stop:
+            return
 
 
 def labels(source: Any, state: State, engine: Engine) -> NDArray[np.int64]:
@@ -101,6 +117,22 @@ def _size(prepared: Prepared) -> int:
 
 def _blocks(source: Any, prepared: Prepared) -> Iterator[NDArray[Any]]:
     return source.blocks(_size(prepared))  # type: ignore[no-any-return]
+
+
+def _batches(source: Any, prepared: Prepared) -> Iterator[Iterator[tuple[NDArray[Any], Callable[[int], str]]]]:
+    """Yield the batches of an input, each in pieces; a data set is one batch."""
+    if source.is_stream:
+        for number, batch in enumerate(source.batches()):
+            yield _pieces(batch, prepared, f"batch {number}, ")
+    else:
+        yield _named(_blocks(source, prepared))
+
+
+def _named(blocks: Iterator[NDArray[Any]]) -> Iterator[tuple[NDArray[Any], Callable[[int], str]]]:
+    first = 0
+    for block in blocks:
+        yield block, naming("", first)
+        first += len(block)
 
 
 def _pieces(

@@ -13,7 +13,7 @@ from typing import IO, Any, TypeAlias
 
 from numpy.typing import NDArray
 
-from macqueen.checkpoint.encoding import Content, RefusedError, Tensors, decoded, encoded
+from macqueen.checkpoint.encoding import STATE_TENSORS, Content, RefusedError, Tensors, decoded, encoded
 from macqueen.checkpoint.folder import (
     INDEX,
     SUFFIX,
@@ -30,13 +30,15 @@ from macqueen.checkpoint.folder import (
     steps_on_disk,
     unlisted,
 )
-from macqueen.errors import ArgumentError, CheckpointError, NotTrainedError, SettingsMismatchError
+from macqueen.errors import ArgumentError, ArgumentTypeError, CheckpointError, NotTrainedError, SettingsMismatchError
 from macqueen.state import State
 
 __all__ = [
     "Entry",
     "Retention",
+    "Tensors",
     "check_settings",
+    "constants",
     "latest",
     "latest_checkpoint",
     "list_variables",
@@ -53,7 +55,14 @@ _LOG = logging.getLogger("macqueen")
 _Identity: TypeAlias = tuple[str, int, int, int]  # path, inode, mtime_ns, size
 
 
-def save(model_dir: str, state: State, settings: dict[str, Any], retention: Retention, now: float) -> str:
+def save(
+    model_dir: str,
+    state: State,
+    settings: dict[str, Any],
+    retention: Retention,
+    now: float,
+    constants: Tensors | None = None,
+) -> str:
     """Write a checkpoint, list it, and retire old ones. At every moment a crash leaves the previous ones whole.
 
     Parameters
@@ -68,6 +77,8 @@ def save(model_dir: str, state: State, settings: dict[str, Any], retention: Rete
         Which checkpoints stay.
     now : float
         Seconds since the epoch.
+    constants : dict of arrays, optional
+        Further tensors of the model that no step changes; float32, float64 or int64.
 
     Returns
     -------
@@ -80,7 +91,7 @@ def save(model_dir: str, state: State, settings: dict[str, Any], retention: Rete
         The folder or a file in it cannot be written.
     """
     written = path = file_of(model_dir, state.step)
-    header, tensors = encoded(state, settings)
+    header, tensors = encoded(state, settings, constants or {})
 
     def write(file: IO[bytes]) -> None:
         file.write(header)
@@ -177,6 +188,11 @@ def variables(path: str | os.PathLike[str]) -> Tensors:
     return dict(_CACHE.content(_file_named(path)).tensors)
 
 
+def constants(path: str | os.PathLike[str]) -> Tensors:
+    """Read the tensors that no step changes; arguments and errors are those of `restore`."""
+    return {name: tensor for name, tensor in variables(path).items() if name not in STATE_TENSORS}
+
+
 def list_variables(path: str | os.PathLike[str]) -> list[tuple[str, list[int]]]:
     """List names and shapes of the tensors of a checkpoint, by name.
 
@@ -217,13 +233,15 @@ def load_variable(path: str | os.PathLike[str], name: str) -> NDArray[Any]:
 
     Raises
     ------
-    ArgumentError
-        There is no tensor of that name.
+    ArgumentError, ArgumentTypeError
+        There is no tensor of that name, or the name is no text.
     NotTrainedError
         The directory holds no checkpoint.
     CheckpointError
         The file is no sound checkpoint.
     """
+    if not isinstance(name, str):
+        raise ArgumentTypeError(f"name must be a str, got {name!r} of type {type(name).__name__}; name one variable")
     prefix = _found(path)
     tensors = variables(prefix)
     key = name.removesuffix(":0")

@@ -18,6 +18,7 @@ FORMAT = "macqueen"
 FORMAT_VERSION = "1"
 
 Tensors: TypeAlias = dict[str, NDArray[Any]]
+STATE_TENSORS = ("clusters", "global_step", "cluster_counts", "clusters_updated", "update_in_steps")
 _DTYPES = {"float32": "F32", "float64": "F64", "int64": "I64"}  # NumPy's and safetensors' names
 
 
@@ -34,12 +35,12 @@ class Content:
     tensors: Tensors  # read-only
 
 
-def encoded(state: State, settings: dict[str, Any]) -> tuple[bytes, list[NDArray[Any]]]:
+def encoded(state: State, settings: dict[str, Any], constants: Tensors) -> tuple[bytes, list[NDArray[Any]]]:
     """Return the header and the tensors that follow it: equal states give equal bytes.
 
     The header is made here because the safetensors library orders its metadata at random.
     """
-    tensors = _tensors(state, settings)
+    tensors = _tensors(state, settings, constants)
     k, d = state.centers.shape
     metadata = {
         "format": FORMAT,
@@ -95,9 +96,9 @@ def decoded(data: bytes, path: str) -> Content:
         raise CheckpointError(f"{path} is not a checkpoint this library wrote: {error}") from error
 
 
-def _tensors(state: State, settings: dict[str, Any]) -> Tensors:
-    """Return the tensors of a state by their TensorFlow names."""
-    tensors: Tensors = {"clusters": state.centers, "global_step": np.array(state.step, np.int64)}
+def _tensors(state: State, settings: dict[str, Any], constants: Tensors) -> Tensors:
+    """Return the tensors of a state by their TensorFlow names, and those beside it."""
+    tensors: Tensors = {**constants, "clusters": state.centers, "global_step": np.array(state.step, np.int64)}
     if state.counts is not None:
         tensors["cluster_counts"] = state.counts
     if state.pending is not None:

@@ -13,14 +13,16 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from macqueen import checkpoint, loop, reading
+from macqueen import checkpoint, loop, reading, summaries
 from macqueen.config import KMeansParams, RunConfig
 from macqueen.engine import Engine, Kernels
 from macqueen.errors import ArgumentError, ArgumentTypeError
-from macqueen.hooks import Every, Last, LogLoss
+from macqueen.estimator.reader import Reader
+from macqueen.estimator.training import Training
+from macqueen.hooks import History
 from macqueen.inputs.source import as_source
 from macqueen.model import Model, settle_config
-from macqueen.state import FloatArray, State, StepStats
+from macqueen.state import FloatArray
 from macqueen.threads import resolve_threads
 from macqueen.workers import Local
 
@@ -112,10 +114,10 @@ class KMeans:
         self._config = settle_config(config, model_dir)
         self._begin()
 
-    def _begin(self, memory: State | None = None) -> None:
+    def _begin(self) -> None:
         self._kernels = Kernels(resolve_threads(self._config.num_threads))
         self._model = Model(self._params, self._config)
-        self._model.memory = memory
+        self._history = History()
 
     def __repr__(self) -> str:
         changed = [f"{name}={value!r}" for name, value in self._params.changed().items()]
@@ -123,11 +125,13 @@ class KMeans:
 
     def __getstate__(self) -> dict[str, Any]:
         """Pickle as arguments and model directory."""
-        return {"params": self._params, "config": self._config, "memory": self._model.memory}
+        kept = {"memory": self._model.memory, "constants": self._model.constants}
+        return {"params": self._params, "config": self._config, **kept}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self._params, self._config = state["params"], state["config"]
-        self._begin(state["memory"])
+        self._begin()
+        self._model.memory, self._model.constants = state["memory"], state["constants"]
 
     @property
     def model_dir(self) -> str:
@@ -163,12 +167,15 @@ class KMeans:
         ----------
         input_fn
             The input.
-        hooks, saving_listeners
-            Not in this version: must be empty.
+        hooks
+            Callables ``f(state, stats, now)`` (`macqueen.hooks`), called after each step, or objects with the
+            methods of `macqueen.tf_estimator.SessionRunHook`.
         steps
             Steps to make in this call; calls add up.
         max_steps
             Step of the model to stop at; a model that is there is left alone.
+        saving_listeners
+            Objects with the methods of `macqueen.tf_estimator.CheckpointSaverListener`.
 
         Returns
         -------
@@ -177,71 +184,62 @@ class KMeans:
 
         Raises
         ------
-        ArgumentError
-            Both `steps` and `max_steps`, or one below 1.
+        ArgumentError, ArgumentTypeError
+            Both `steps` and `max_steps`, or one below 1; something in `hooks` or `saving_listeners` is none.
         SettingsMismatchError
             The directory holds a model of other settings.
         DataError
             The input cannot be clustered; the model is that of its last checkpoint.
         """
-        _refuse(hooks=hooks, saving_listeners=saving_listeners)
+        training = Training(self._model, self._config, self._history, hooks, saving_listeners)
         if steps is not None and max_steps is not None:
             raise ArgumentError(f"Can not provide both steps and max_steps; got {steps} and {max_steps}, give one")
         steps, max_steps = _positive("steps", steps), _positive("max_steps", max_steps)
+        self._config.refuse_cluster()
         state = self._model.load()
         if max_steps is not None and state is not None and state.step >= max_steps:
             _LOG.info("Skipping training since max_steps has already saved.")
             return self
-        source = self._source(input_fn, "train")
+        seed = self._seed() if state is None else state.seed
+        source = self._source(input_fn, "train", seed)
         if state is not None:
             self._model.check_width(state, source.dims)
         dtype = self._model.training_dtype(state, source.dtype)
-        seed = self._seed() if state is None else state.seed
         engine = Engine(self._params, self._kernels)
         limited = steps is not None or max_steps is not None
         data = Local().open(engine, source, seed=seed, dtype=dtype, endless=limited)
+        training.begin()
         if state is None:
             given = engine.given_centers(dtype)
             state = engine.first_state(data.first_centers() if given is None else given, seed)
             self._model.check_width(state, source.dims)
-            self._model.save(state)
         last_step = state.step + steps if steps is not None else max_steps
         settle = not limited and not source.is_stream and not self._params.use_mini_batch
-        stop = loop.Stop(last_step, self._params.relative_tolerance, when_settled=settle)
-        self._run(data, state, engine, stop)
+        training.run(data, state, engine, loop.Stop(last_step, self._params.relative_tolerance, when_settled=settle))
         return self
 
-    def _run(self, data: Any, state: State, engine: Engine, stop: loop.Stop) -> None:
-        """Run the loop, saving as configured, at its end and on Ctrl-C."""
-        config, now, first_step = self._config, time.time(), state.step
-        last = Last(state)
+    def history(self) -> dict[str, NDArray[Any]]:
+        """Return what the steps of this object found out, a row a step, the oldest first.
 
-        def save(state: State, stats: StepStats, now: float) -> None:
-            self._model.save(state)
+        A very long history is thinned evenly. Event files hold that of earlier processes.
 
-        hooks: list[loop.Hook] = [
-            last,
-            Every(save, config.save_checkpoints_steps, config.save_checkpoints_secs, now),
-            Every(LogLoss(state.step, now), config.log_step_count_steps, None, now),
-        ]
-        try:
-            state, reason = loop.train(data, state, engine, hooks, stop, time.time)
-        except KeyboardInterrupt:
-            self._model.save(last.state)
-            raise
-        self._model.save(state)
-        made = state.step - first_step
-        _LOG.info("stopped at step %d after %d steps: %s; last loss: %s", state.step, made, reason, state.loss)
+        Returns
+        -------
+        dict
+            ``step``, ``rows`` (m,) int64; ``loss`` (of the last whole iteration), ``cost`` (of this step) and
+            ``seconds`` (spent in `train` so far) (m,) float64; ``counts`` (m, k) int64, rows of each cluster.
+        """
+        return self._history.arrays(self._params.num_clusters)
 
     def evaluate(
         self,
         input_fn: Any,
         steps: int | None = None,
         hooks: Sequence[Any] | None = None,
-        checkpoint_path: str | None = None,
+        checkpoint_path: str | os.PathLike[str] | None = None,
         name: str | None = None,
     ) -> dict[str, Any]:
-        """Measure how well the centers fit an input.
+        """Measure how well the centers fit an input; write it into an event file in `eval_dir`.
 
         Parameters
         ----------
@@ -250,7 +248,7 @@ class KMeans:
         steps
             Batches of a stream to read; None reads all.
         hooks
-            Not in this version: must be empty.
+            As for `train`, called after each batch, with `macqueen.state.BatchStats`.
         checkpoint_path
             Checkpoint to evaluate; None takes the latest.
         name
@@ -263,11 +261,13 @@ class KMeans:
             ``sum_of_squared_distances`` (cosine: of cosine distances), the exact total; ``num_examples``;
             ``global_step``.
         """
-        _refuse(hooks=hooks)
-        self.eval_dir(name)
-        steps = _positive("steps", steps)
-        source = self._source(input_fn, "eval")
-        return reading.evaluate(source, *self._reader(source, checkpoint_path), steps)
+        directory = self.eval_dir(name)
+        reader = self._reader(hooks, checkpoint_path)
+        metrics = reader.evaluate(input_fn, _positive("steps", steps))
+        _LOG.info("evaluated %s: %s", reader.checkpoint_path, metrics)
+        if self._config.save_summary_steps:
+            summaries.write_evaluation(directory, metrics, reader.checkpoint_path, time.time())
+        return metrics
 
     def score(self, input_fn: Any) -> float:
         """Return the sum of squared distances to the nearest centers, of a stream's first batch or of all rows."""
@@ -278,7 +278,7 @@ class KMeans:
         input_fn: Any,
         predict_keys: str | Sequence[str] | None = None,
         hooks: Sequence[Any] | None = None,
-        checkpoint_path: str | None = None,
+        checkpoint_path: str | os.PathLike[str] | None = None,
         yield_single_examples: bool = True,
     ) -> Iterator[dict[str, Any]]:
         """Yield ``all_distances`` (k,) and ``cluster_index`` () of each row, as they are asked for.
@@ -290,15 +290,14 @@ class KMeans:
         predict_keys
             Names of what to compute and yield; None means both. Labels alone never cost n x k memory.
         hooks
-            Not in this version: must be empty.
+            As for `evaluate`.
         checkpoint_path
             Checkpoint to predict with; None takes the latest.
         yield_single_examples
             False yields one dict a batch: (n, k) and (n,).
         """
-        _refuse(hooks=hooks)
         keys = reading.known_keys(predict_keys)
-        for batch in self._predictions(input_fn, keys, checkpoint_path):
+        for batch in self._reader(hooks, checkpoint_path).predictions(input_fn, keys):
             if not yield_single_examples:
                 yield batch
                 continue
@@ -307,30 +306,45 @@ class KMeans:
 
     def predict_cluster_index(self, input_fn: Any) -> Iterator[np.int64]:
         """Yield the index of the nearest center of each row, ties to the lowest index."""
-        for batch in self._predictions(input_fn, [KMeans.CLUSTER_INDEX], None):
+        for batch in self._reader().predictions(input_fn, [KMeans.CLUSTER_INDEX]):
             yield from batch[KMeans.CLUSTER_INDEX]
 
     def transform(self, input_fn: Any, *, squared: bool = True) -> Iterator[FloatArray]:
         """Yield the distances (k,) of each row to all centers: squared Euclidean (or their root), or cosine."""
         root = not squared and self._params.distance_metric == KMeans.SQUARED_EUCLIDEAN_DISTANCE
-        for batch in self._predictions(input_fn, [KMeans.ALL_DISTANCES], None):
+        for batch in self._reader().predictions(input_fn, [KMeans.ALL_DISTANCES]):
             distances = batch[KMeans.ALL_DISTANCES]
             yield from np.sqrt(distances) if root else distances
 
     def labels(self, input_fn: Any) -> NDArray[np.int64]:
         """Return the index of the nearest center of each row, (n,) int64."""
-        source = self._source(input_fn, "infer")
-        return reading.labels(source, *self._reader(source, None))
-
-    def _predictions(
-        self, input_fn: Any, keys: Sequence[str], checkpoint_path: str | None
-    ) -> Iterator[dict[str, NDArray[Any]]]:
-        source = self._source(input_fn, "infer")
-        return reading.predictions(source, *self._reader(source, checkpoint_path), keys)
+        return self._reader().labels(input_fn)
 
     def cluster_centers(self) -> FloatArray:
         """Return the cluster centers (k, d) of the latest checkpoint."""
-        return self._model.read(Engine(self._params, self._kernels), None).centers.copy()
+        return self._reader().state.centers.copy()
+
+    def write_projector(self, names: Sequence[str] | None = None) -> str:
+        """Write the cluster centers for TensorBoard's projector into the model directory.
+
+        Parameters
+        ----------
+        names
+            What the centers are called, k of them; None leaves them without names.
+
+        Returns
+        -------
+        str
+            Path of the projector's configuration.
+
+        Raises
+        ------
+        ArgumentError
+            Not k names.
+        SummaryError
+            A file cannot be written.
+        """
+        return summaries.write_projector(self.model_dir, self.cluster_centers(), names)
 
     def get_variable_names(self) -> list[str]:
         """Return the names of the variables in the latest checkpoint."""
@@ -338,9 +352,9 @@ class KMeans:
 
     def get_variable_value(self, name: str | Sequence[str]) -> Any:
         """Return the value of a variable of the latest checkpoint; a list of names gives a list of values."""
-        if isinstance(name, str):
-            return checkpoint.load_variable(self.model_dir, name)
-        return [checkpoint.load_variable(self.model_dir, one) for one in name]
+        if isinstance(name, list | tuple):
+            return [checkpoint.load_variable(self.model_dir, one) for one in name]
+        return checkpoint.load_variable(self.model_dir, name)  # type: ignore[arg-type]  # it refuses what is no str
 
     def latest_checkpoint(self) -> str | None:
         """Return the full prefix of the latest checkpoint, or None."""
@@ -354,21 +368,25 @@ class KMeans:
 
     # --- the model --------------------------------------------------------------------------------------
 
-    def _source(self, input_fn: Any, mode: str) -> Any:
+    def _source(self, input_fn: Any, mode: str, seed: int) -> Any:
         return as_source(
-            input_fn, mode=mode, config=self.config, params=self.params, batch_size=self._params.batch_size
+            input_fn,
+            mode=mode,
+            config=self.config,
+            params=self.params,
+            batch_size=self._params.batch_size,
+            encoder=self._model.encoder(seed),
         )
 
     def _seed(self) -> int:
         chosen = self._params.seed if self._params.seed is not None else self._config.tf_random_seed
         return secrets.randbits(64) if chosen is None else int(chosen) % 2**64
 
-    def _reader(self, source: Any, checkpoint_path: str | None) -> tuple[State, Engine]:
-        """Return the state to read `source` with, and the engine to do it."""
+    def _reader(
+        self, hooks: Sequence[Any] | None = None, checkpoint_path: str | os.PathLike[str] | None = None
+    ) -> Reader:
         engine = Engine(self._params, self._kernels)
-        state = self._model.read(engine, checkpoint_path)
-        self._model.check_width(state, source.dims)
-        return state, engine
+        return Reader(self._model, engine, self._source, hooks, checkpoint_path)
 
 
 def _positive(name: str, value: int | None) -> int | None:
@@ -381,9 +399,3 @@ def _positive(name: str, value: int | None) -> int | None:
     if number <= 0:
         raise ArgumentError(f"Must specify {name} > 0, given: {value}")
     return number
-
-
-def _refuse(**arguments: Sequence[Any] | None) -> None:
-    for name, value in arguments.items():
-        if value:
-            raise ArgumentError(f"{name} is not part of this version: pass None; got {value!r}")

@@ -1,0 +1,81 @@
+"""One call that reads an input with a trained model: evaluate, predict, labels."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from macqueen import reading
+from macqueen.engine import Engine
+from macqueen.estimator.watch import Watch
+from macqueen.model import Model
+
+
+class Reader:
+    """The state to read with, and who looks on.
+
+    Parameters
+    ----------
+    model
+        Where states are kept.
+    engine
+        The algorithm.
+    open_source
+        Makes of an input, a mode and a seed a stream or data set.
+    hooks
+        The argument of that name.
+    checkpoint_path
+        Checkpoint to read with; None takes the latest.
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        engine: Engine,
+        open_source: Callable[[Any, str, int], Any],
+        hooks: Sequence[Any] | None = None,
+        checkpoint_path: str | os.PathLike[str] | None = None,
+    ) -> None:
+        self._watch = Watch(hooks)
+        self._model = model
+        self._engine = engine
+        self._open_source = open_source
+        self.state, self.checkpoint_path = model.read(engine, checkpoint_path)
+
+    def evaluate(self, input_fn: Any, steps: int | None) -> dict[str, Any]:
+        """Return the metrics of `KMeans.evaluate`."""
+        source = self._open(input_fn, "eval")
+        with self._watched():
+            return reading.evaluate(source, self.state, self._engine, steps, self._watch)
+
+    def predictions(self, input_fn: Any, keys: Sequence[str]) -> Iterator[dict[str, NDArray[Any]]]:
+        """Yield a dict a batch: ``all_distances`` (n, k), ``cluster_index`` (n,) int64."""
+        source = self._open(input_fn, "infer")
+        with self._watched():
+            yield from reading.predictions(source, self.state, self._engine, keys, self._watch)
+
+    def labels(self, input_fn: Any) -> NDArray[np.int64]:
+        """Return the labels (n,) int64 of all rows."""
+        return reading.labels(self._open(input_fn, "infer"), self.state, self._engine)
+
+    def _open(self, input_fn: Any, mode: str) -> Any:
+        source = self._open_source(input_fn, mode, self.state.seed)
+        self._model.check_width(self.state, source.dims)
+        return source
+
+    @contextmanager
+    def _watched(self) -> Iterator[None]:
+        """Announce the call, and its end unless there is an error."""
+        self._watch.begin()
+        try:
+            self._watch.start(self.state, None, time.time())
+            yield
+        finally:
+            self._watch.finish()
+        self._watch.end(self.state)
