@@ -11,7 +11,7 @@ from hypothesis.extra.numpy import arrays
 
 from macqueen import KMeans, RunConfig, load_variable
 
-NOT_SAVED = RunConfig("never-written", save_checkpoints_steps=None, num_threads=1)
+NOT_SAVED = RunConfig("never-written", save_checkpoints_steps=None, save_summary_steps=0, num_threads=1)
 quick = settings(max_examples=150, deadline=None)
 values = st.floats(-100, 100, width=32)
 few_values = st.integers(-3, 3).map(float)

@@ -137,9 +137,9 @@ class Model:
             for these, those in ((found, wanted), (wanted, found))
         ]
         raise SettingsMismatchError(
-            f"{self.directory} holds a model of other feature_columns: it was made with {only[0]}; asked for: {only[1]} "
-            "(beside what they share). Ask for the columns of the model, which macqueen.feature_columns.load gives, or "
-            "give another model_dir"
+            f"{self.directory} holds a model of other feature_columns: only in the model: {only[0]}; only asked for: "
+            f"{only[1]}. Ask for the columns of the model, which macqueen.load_feature_columns gives, or give another "
+            "model_dir"
         )
 
 
@@ -150,6 +150,31 @@ def _checked_path(path: object) -> str:
             "of a checkpoint, as latest_checkpoint returns it"
         )
     return os.fspath(path)
+
+
+def load_feature_columns(path: str | os.PathLike[str]) -> tuple[Any, ...]:
+    """Make the feature columns that a model was trained with again, statistics and vocabularies included.
+
+    Parameters
+    ----------
+    path
+        A model directory, of which the newest checkpoint is read, or one checkpoint.
+
+    Returns
+    -------
+    tuple
+        Feature columns, for `KMeans`; empty if the model has none.
+
+    Raises
+    ------
+    ArgumentError
+        One of them has a function of the user, which no checkpoint holds.
+    NotTrainedError
+        The directory holds no checkpoint.
+    CheckpointError
+        The file is no sound checkpoint.
+    """
+    return feature_columns.from_description(checkpoint.settings(path).get("feature_columns", []))
 
 
 def settle_config(config: RunConfig | None, model_dir: str | os.PathLike[str] | None) -> RunConfig:

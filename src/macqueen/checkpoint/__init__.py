@@ -46,6 +46,7 @@ __all__ = [
     "restore",
     "retire",
     "save",
+    "settings",
     "variables",
 ]
 
@@ -186,6 +187,11 @@ def restore(path: str | os.PathLike[str]) -> tuple[State, dict[str, Any]]:
 def variables(path: str | os.PathLike[str]) -> Tensors:
     """Read the tensors of a checkpoint by name, read-only; arguments and errors are those of `restore`."""
     return dict(_CACHE.content(_file_named(path)).tensors)
+
+
+def settings(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """Read the settings of the newest checkpoint of a directory, or of one checkpoint; errors as `load_variable`."""
+    return copy.deepcopy(_CACHE.content(_file_named(_found(path))).settings)
 
 
 def constants(path: str | os.PathLike[str]) -> Tensors:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import operator
 import os
 import secrets
 import time
@@ -14,7 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from macqueen import checkpoint, loop, reading, summaries
+from macqueen import feature_columns as columns
 from macqueen.config import KMeansParams, RunConfig
+from macqueen.config.checks import integer
 from macqueen.engine import Engine, Kernels
 from macqueen.errors import ArgumentError, ArgumentTypeError
 from macqueen.estimator.reader import Reader
@@ -59,7 +60,7 @@ class KMeans:
     config
         A `RunConfig`: where and how often to save, seeds, threads.
     feature_columns
-        Not in this version: must be None.
+        A column or columns of `macqueen.feature_columns`, which make rows of dicts and frames.
     batch_size
         Rows of a mini-batch that is cut from a data set.
     empty_clusters
@@ -93,7 +94,7 @@ class KMeans:
         kmeans_plus_plus_num_retries: int = 2,
         relative_tolerance: float | None = None,
         config: RunConfig | None = None,
-        feature_columns: None = None,
+        feature_columns: Any = None,
         *,
         batch_size: int = 1024,
         empty_clusters: str = "relocate",
@@ -107,7 +108,7 @@ class KMeans:
             mini_batch_steps_per_iteration=mini_batch_steps_per_iteration,
             kmeans_plus_plus_num_retries=kmeans_plus_plus_num_retries,
             relative_tolerance=relative_tolerance,
-            feature_columns=feature_columns,
+            feature_columns=columns.checked(feature_columns),
             batch_size=batch_size,
             empty_clusters=empty_clusters,
         )
@@ -389,13 +390,10 @@ class KMeans:
         return Reader(self._model, engine, self._source, hooks, checkpoint_path)
 
 
-def _positive(name: str, value: int | None) -> int | None:
+def _positive(name: str, value: Any) -> int | None:
     if value is None:
         return None
-    try:
-        number = operator.index(value)
-    except TypeError:
-        raise ArgumentTypeError(f"{name} must be an integer or None; got {value!r}") from None
+    number = integer(name, value)
     if number <= 0:
         raise ArgumentError(f"Must specify {name} > 0, given: {value}")
     return number

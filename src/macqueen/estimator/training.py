@@ -77,7 +77,7 @@ class Training:
             now = time.time()
             self._history.start(state, stop.last_step, now)
             self._watch.start(state, stop.last_step, now)
-            hooks = [last, *self._own_hooks(state, now), *self._watch.hooks]
+            hooks: list[Hook] = [last, *self._own_hooks(state, now), *self._watch.hooks]
             state, reason = loop.train(self._watch.rows(data), state, engine, hooks, stop, time.time)
         except KeyboardInterrupt:
             self._save_unsaved(last.state)

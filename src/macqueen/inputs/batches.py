@@ -10,8 +10,10 @@ from numpy.typing import NDArray
 
 from macqueen.errors import ArgumentTypeError, EmptyInputError, InputReadError
 from macqueen.inputs.arrays import check_indices, shuffled
+from macqueen.inputs.encoded import Encoder
+from macqueen.inputs.kinds import as_table, next_table
 from macqueen.inputs.streams import is_iterator, refuse_ended
-from macqueen.inputs.tables import Table, as_table, check_batch, is_array, list_kind
+from macqueen.inputs.tables import Table, is_array, list_kind
 
 
 class BatchSet(ABC):
@@ -19,10 +21,11 @@ class BatchSet(ABC):
 
     is_stream = False
 
-    def __init__(self, batch_size: int) -> None:
+    def __init__(self, batch_size: int, encoder: Encoder | None) -> None:
+        self._encoder = encoder
         with closing(self._items()) as items:
             for item in items:
-                self._kind = as_table(item, "batch 0 of the input").kind
+                self._kind = as_table(item, "batch 0 of the input", encoder).kind
                 break
             else:
                 raise EmptyInputError("the input must give at least one batch, got none. Check what it reads.")
@@ -67,9 +70,7 @@ class BatchSet(ABC):
         return table.block(0, table.rows, self.dtype)
 
     def _table(self, item: object, number: int) -> Table:
-        table = as_table(item, f"batch {number} of the input")
-        check_batch(table, number, self._kind)
-        return table
+        return next_table(item, number, self._kind, self._encoder)
 
     def _tables(self) -> Iterator[Table]:
         """Yield the batches of one pass; a pass read to its end must be as long as the one before."""
@@ -110,9 +111,9 @@ class BatchSet(ABC):
 class BatchList(BatchSet):
     """A sequence of batches: any of them can be had at any time, so their order can be shuffled."""
 
-    def __init__(self, items: Sequence[Any], batch_size: int) -> None:
+    def __init__(self, items: Sequence[Any], batch_size: int, encoder: Encoder | None = None) -> None:
         self._list = items
-        super().__init__(batch_size)
+        super().__init__(batch_size, encoder)
 
     def _items(self) -> Generator[Any, None, None]:
         yield from self._list
@@ -135,10 +136,10 @@ class BatchList(BatchSet):
 class BatchPasses(BatchSet):
     """Batches that can only be read from the first to the last, and that once per pass."""
 
-    def __init__(self, make: Callable[[], object], batch_size: int) -> None:
+    def __init__(self, make: Callable[[], object], batch_size: int, encoder: Encoder | None = None) -> None:
         self._make = make
         self._last: object = None  # the iterator of the pass before; the same one again would go on, not begin
-        super().__init__(batch_size)
+        super().__init__(batch_size, encoder)
 
     def _items(self) -> Generator[Any, None, None]:
         made = self._make()

@@ -11,8 +11,11 @@ from numpy.typing import NDArray
 from macqueen.errors import ArgumentError, ArgumentTypeError, EmptyInputError, InputReadError
 from macqueen.inputs.arrays import RowSet
 from macqueen.inputs.batches import BatchList, BatchPasses, BatchSet
+from macqueen.inputs.encoded import Encoder
+from macqueen.inputs.frames import arrow_batches, is_arrow_stream, is_frame, is_lazy
+from macqueen.inputs.kinds import as_table
 from macqueen.inputs.streams import Stream, check_count, is_iterator
-from macqueen.inputs.tables import as_table, is_array, list_kind, refuse_unreadable
+from macqueen.inputs.tables import is_array, list_kind, refuse_unreadable
 
 __all__ = ["DataSet", "Dataset", "Stream", "as_source"]
 
@@ -90,7 +93,13 @@ class Dataset:
 
 
 def as_source(
-    data: object, *, mode: str, config: object = None, params: object = None, batch_size: int = 1024
+    data: object,
+    *,
+    mode: str,
+    config: object = None,
+    params: object = None,
+    batch_size: int = 1024,
+    encoder: Encoder | None = None,
 ) -> DataSet | Stream:
     """Make a source of what a user passes as `input_fn`: the thing itself, or a callable that returns it.
 
@@ -104,6 +113,8 @@ def as_source(
         Handed to the callable.
     batch_size : int
         Rows per mini-batch where the input does not say.
+    encoder : Encoder, optional
+        Makes rows of named columns.
 
     Returns
     -------
@@ -133,49 +144,50 @@ def as_source(
                 f"input_fn must return rows or batches, got {type(data).__name__}, which is callable again. "
                 "Return the data, not a function; Dataset(function) declares an input that is made per pass."
             )
-    return _pick(data, size)
+    return _pick(data, size, encoder)
 
 
-def _pick(data: object, size: int) -> DataSet | Stream:
+def _pick(data: object, size: int, encoder: Encoder | None) -> DataSet | Stream:
     """Return the source for the kind of thing `data` is; the order of the questions is the rule."""
     if isinstance(data, Dataset):
-        return _declared(data, size)
+        return _declared(data, size, encoder)
     if isinstance(data, Stream):
-        data.refuse_ended()
-        return data
+        return data.open(encoder)
     if isinstance(data, RowSet | BatchSet):
         return data
     if isinstance(data, tuple) and len(data) == 2:
-        return _pick(data[0], size)
+        return _pick(data[0], size, encoder)
     refuse_unreadable(data, "the input")
-    if isinstance(data, Mapping) or is_array(data):
-        return RowSet(as_table(data, "the input"), size)
+    if isinstance(data, Mapping) or is_frame(data) or is_lazy(data) or is_array(data):
+        return RowSet(as_table(data, "the input", encoder), size)
     if isinstance(data, Sequence):
         if len(data) == 0:
             raise EmptyInputError(
                 f"the input must have at least one row, got an empty {type(data).__name__}. Add rows."
             )
         if list_kind(data) == "batches":
-            return BatchList(data, size)
+            return BatchList(data, size, encoder)
         return RowSet(as_table(list(data), "the input"), size)
     if is_iterator(data):
-        return Stream(data)  # type: ignore[arg-type]  # has __next__
+        return Stream(data).open(encoder)  # type: ignore[arg-type]  # has __next__
+    if is_arrow_stream(data):
+        return BatchPasses(lambda: arrow_batches(data), size, encoder)
     if isinstance(data, Iterable):
-        return BatchPasses(lambda: iter(data), size)
+        return BatchPasses(lambda: iter(data), size, encoder)
     raise ArgumentTypeError(
         "the input must be an array, a dict of arrays, a list, something to iterate over, or a function that "
         f"returns one of these, got {type(data).__name__}. Convert it with np.asarray."
     )
 
 
-def _declared(declared: Dataset, size: int) -> DataSet:
+def _declared(declared: Dataset, size: int, encoder: Encoder | None) -> DataSet:
     """Return the data set that a `Dataset` declares."""
     data = declared.data
     source: DataSet | Stream
     if not _is_thing(data) and callable(data):
-        source = BatchPasses(data, size)
+        source = BatchPasses(data, size, encoder)
     else:
-        source = _pick(data, declared.batch_size or size)
+        source = _pick(data, declared.batch_size or size, encoder)
     if isinstance(source, Stream):
         raise InputReadError(
             f"data must be readable again, got {type(data).__name__}, which can be read once. "
@@ -195,6 +207,8 @@ def _is_thing(data: object) -> bool:
     return (
         isinstance(data, Dataset | Stream | RowSet | BatchSet)
         or is_array(data)
+        or is_frame(data)
+        or is_arrow_stream(data)
         or (hasattr(kind, "__iter__") and not isinstance(data, type))
         or is_iterator(data)
     )

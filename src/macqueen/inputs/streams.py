@@ -1,18 +1,17 @@
-"""Streams: what is read once, batch by batch, and the two makers of streams from rows in memory."""
+"""Streams: what is read once, batch by batch."""
 
 import inspect
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from itertools import count
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from macqueen._core import permuted
 from macqueen.errors import ArgumentError, ArgumentTypeError, EmptyInputError, InputReadError
-from macqueen.inputs.tables import as_columns, as_table, check_batch, refuse_unreadable
-
-SHUFFLE_STREAM = 0x4E500000  # purpose of the draws that order epoch 0 of numpy_input_fn
+from macqueen.inputs.encoded import Encoder
+from macqueen.inputs.kinds import as_table, next_table
+from macqueen.inputs.tables import Kind, Table
 
 
 class Stream:
@@ -22,27 +21,44 @@ class Stream:
     """
 
     is_stream = True
+    dtype: np.dtype[Any]
+    dims: int
 
     def __init__(self, items: Iterator[Any]) -> None:
         refuse_ended(items)
         self._items = items
         self._number = 0  # of the next batch to be given out
         self._ended = False
-        try:
-            first = next(items)
-        except StopIteration:
-            raise EmptyInputError(
-                "the input must give at least one batch, got none. If it was read before, pass a function "
-                "that makes it, or a list."
-            ) from None
-        table = as_table(first, "batch 0 of the input")
-        self._peeked: list[Any] = [table]
-        self._kind = table.kind
-        self.dtype = table.kind.dtype
-        self.dims = table.kind.dims
+        self._kind: Kind | None = None  # until it is opened
+        self._peeked: list[Table] = []
+        self._encoder: Encoder | None = None
+
+    def open(self, encoder: Encoder | None = None) -> Self:
+        """Look at the first batch, unless that was done before."""
+        if self._ended:
+            raise InputReadError(
+                f"a stream can be read once; this one was already read to its end, batch {self._number - 1}. "
+                "Pass a function that makes it, or rows in memory."
+            )
+        if self._kind is None:
+            try:
+                first = next(self._items)
+            except StopIteration:
+                raise EmptyInputError(
+                    "the input must give at least one batch, got none. If it was read before, pass a function "
+                    "that makes it, or a list."
+                ) from None
+            self._encoder = encoder
+            table = as_table(first, "batch 0 of the input", encoder)
+            self._peeked = [table]
+            self._kind = table.kind
+            self.dtype, self.dims = table.kind.dtype, table.kind.dims
+        return self
 
     def batches(self) -> Iterator[NDArray[Any]]:
         """Yield the batches (m, d) not given out yet; a second call goes on where the first stopped."""
+        kind = self.open()._kind
+        assert kind is not None
         while True:
             if self._peeked:
                 table = self._peeked.pop()
@@ -52,18 +68,9 @@ class Stream:
                 except StopIteration:
                     self._ended = True
                     return
-                table = as_table(item, f"batch {self._number} of the input")
-                check_batch(table, self._number, self._kind)
+                table = next_table(item, self._number, kind, self._encoder)
             self._number += 1
             yield table.block(0, table.rows, self.dtype)
-
-    def refuse_ended(self) -> None:
-        """Raise if there is nothing left to read."""
-        if self._ended:
-            raise InputReadError(
-                f"a stream can be read once; this one was already read to its end, batch {self._number - 1}. "
-                "Pass a function that makes it, or rows in memory."
-            )
 
 
 def is_iterator(data: object) -> bool:
@@ -121,126 +128,6 @@ def limit_epochs(data: object, num_epochs: int | None = 1) -> Stream:
     [(3, 3), (3, 3)]
     """
     epochs = None if num_epochs is None else check_count(num_epochs, "num_epochs")
-    as_table(data, "data")  # its messages name the argument; the stream's would name a batch
+    if not isinstance(data, Mapping):  # named columns may need an encoder, and are looked at with it
+        as_table(data, "data")  # its messages name the argument; the stream's would name a batch
     return Stream(iter([data] * epochs) if epochs is not None else (data for _ in count()))
-
-
-def numpy_input_fn(
-    x: object,
-    y: object = None,
-    batch_size: int = 128,
-    num_epochs: int | None = 1,
-    shuffle: bool | None = None,
-    queue_capacity: int = 1000,
-    num_threads: int = 1,
-) -> Callable[..., Iterator[Any]]:
-    """Make an `input_fn` that streams batches of rows in memory, as TensorFlow's function of this name.
-
-    Epochs follow one another without a break: a batch may hold the end of one and the beginning of the next,
-    and only the very last batch may be smaller.
-
-    Parameters
-    ----------
-    x : array or dict of arrays
-        The rows; all arrays have the same first dimension.
-    y : array, dict of arrays or None
-        Labels: their length is checked, and they are ignored.
-    batch_size : int
-        Rows per batch.
-    num_epochs : int or None
-        How often all rows are given; None is without end.
-    shuffle : bool
-        Whether each epoch has an order of its own, decided by `config.tf_random_seed`. Has no default.
-    queue_capacity, num_threads : int
-        Accepted for the sake of old programs; there is no queue.
-
-    Returns
-    -------
-    callable
-        Takes an optional `config`; returns a generator of arrays, or of dicts if `x` is a dict.
-
-    Raises
-    ------
-    ArgumentError
-        `shuffle` is not a bool, lengths differ, a dict is empty, or a number is less than 1.
-    ArgumentTypeError
-        `x` is neither an array, a list nor a dict.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> input_fn = numpy_input_fn(np.arange(5.0), batch_size=2, shuffle=False)
-    >>> [batch.tolist() for batch in input_fn()]
-    [[0.0, 1.0], [2.0, 3.0], [4.0]]
-    """
-    if not isinstance(shuffle, bool):
-        raise ArgumentError(
-            "shuffle must be provided and explicitly set as boolean (it is recommended to set it as True for "
-            f"training), got {shuffle!r}. Pass shuffle=True or shuffle=False."
-        )
-    size = check_count(batch_size, "batch_size")
-    epochs = None if num_epochs is None else check_count(num_epochs, "num_epochs")
-    check_count(queue_capacity, "queue_capacity")
-    check_count(num_threads, "num_threads")
-    columns = _arrays(x, "x")
-    labels = {} if y is None else _arrays(y, "y")
-    rows = _common_length(columns, labels)
-
-    def input_fn(config: object = None) -> Iterator[Any]:
-        seed = int(getattr(config, "tf_random_seed", None) or 0) % 2**64 if shuffle else None
-        for indices in _cut(rows, size, epochs, seed):
-            batch = {key: array[indices] for key, array in columns.items()}
-            yield batch if isinstance(x, Mapping) else batch["x"]
-
-    return input_fn
-
-
-def _arrays(data: object, name: str) -> dict[Any, NDArray[Any]]:
-    """Return the arrays of the argument `name` by key; the key of a single array is the argument's name."""
-    if not isinstance(data, Mapping):
-        refuse_unreadable(data, name)
-        return {name: data if isinstance(data, np.ndarray) else as_columns(data, name)}
-    if not data:
-        raise ArgumentError(f"{name} cannot be an empty dict, got {{}}. Add columns.")
-    for key, value in data.items():
-        refuse_unreadable(value, f"{name}[{key!r}]")
-    return {key: np.asanyarray(value) for key, value in data.items()}
-
-
-def _common_length(columns: dict[Any, NDArray[Any]], labels: dict[Any, NDArray[Any]]) -> int:
-    lengths = {
-        f"{name}[{key!r}]" if key != name else name: len(array) if array.ndim else 0
-        for name, arrays in (("x", columns), ("y", labels))
-        for key, array in arrays.items()
-    }
-    if len(set(lengths.values())) > 1:
-        found = ", ".join(f"{length} for {name}" for name, length in lengths.items())
-        raise ArgumentError(
-            f"the arrays of x and y must have the same first dimension, got {found}. Give one label per row."
-        )
-    rows: int = next(iter(lengths.values()))
-    if rows == 0:
-        raise EmptyInputError("x must have at least one row, got 0 rows. Add rows.")
-    return rows
-
-
-def _cut(rows: int, size: int, epochs: int | None, seed: int | None) -> Iterator[NDArray[np.int64] | slice]:
-    """Yield which rows make each batch; a slice, hence a view, where they follow one another."""
-    end = None if epochs is None else rows * epochs
-    for begin in count(0, size):
-        if end is not None and begin >= end:
-            return
-        stop = begin + size if end is None else min(begin + size, end)
-        pieces = []
-        while begin < stop:
-            epoch, first = divmod(begin, rows)
-            last = min(rows, first + stop - begin)
-            if seed is None:
-                pieces.append(np.arange(first, last, dtype=np.int64))
-            else:
-                pieces.append(permuted(seed, (SHUFFLE_STREAM + epoch) % 2**32, rows, first, last))
-            begin += last - first  # noqa: PLW2901  # walks through the batch, epoch by epoch
-        if seed is None and len(pieces) == 1:
-            yield slice(int(pieces[0][0]), int(pieces[0][-1]) + 1)
-        else:
-            yield np.concatenate(pieces)

@@ -1,5 +1,6 @@
 """A table: rows already in memory, checked at the edge, converted block by block and never as a whole."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from numbers import Number
 from typing import Any, Literal, NamedTuple
@@ -19,10 +20,11 @@ class Kind(NamedTuple):
     dtype: np.dtype[Any]  # float32 or float64
     dims: int
     given: str  # the dtypes as they came, for messages
+    names: tuple[str, ...] = ()  # of the columns of a frame
 
 
-class Table:
-    """Columns side by side that together are rows.
+class Table(ABC):
+    """Rows in memory, of which any part can be had.
 
     Attributes
     ----------
@@ -32,28 +34,25 @@ class Table:
         The dtype to compute in and the number of columns.
     """
 
-    def __init__(self, columns: Sequence[NDArray[Any]], what: str) -> None:
-        self._columns = columns  # each (n, d_i), any real dtype and memory order, never written
-        self.rows = int(columns[0].shape[0])
-        wide = any(compute_dtype(column.dtype, what) == FLOAT64 for column in columns)
-        self.kind = Kind(
-            dtype=FLOAT64 if wide else FLOAT32,
-            dims=sum(int(column.shape[1]) for column in columns),
-            given=", ".join(sorted({column.dtype.name for column in columns})),
-        )
-        if self.rows == 0:
+    def __init__(self, rows: int, kind: Kind, what: str) -> None:
+        self.rows = rows
+        self.kind = kind
+        if rows == 0:
             raise EmptyInputError(f"{what} must have at least one row, got 0 rows. Leave out what is empty.")
-        if self.kind.dims == 0:
-            raise DataError(f"{what} must have at least one column, got shape ({self.rows}, 0). Give rows with values.")
+        if kind.dims == 0:
+            raise DataError(f"{what} must have at least one column, got shape ({rows}, 0). Give rows with values.")
+
+    @abstractmethod
+    def pieces(self, at: "slice | NDArray[np.int64]") -> list[NDArray[Any]]:
+        """Return some rows in pieces (m, d_i) that stand side by side."""
 
     def block(self, begin: int, end: int, dtype: np.dtype[Any]) -> NDArray[Any]:
         """Return rows begin..end-1 as (end - begin, d): a view where nothing has to be converted."""
-        return self._join([column[begin:end] for column in self._columns], dtype)
+        return self._join(self.pieces(slice(begin, end)), dtype)
 
     def gather(self, indices: NDArray[np.int64], dtype: np.dtype[Any]) -> NDArray[Any]:
         """Return a copy of the rows at `indices` (m,) as (m, d)."""
-        # Not np.take: it first copies the whole of an array that is not C-contiguous.
-        return self._join([column[indices] for column in self._columns], dtype)
+        return self._join(self.pieces(indices), dtype)
 
     def _join(self, pieces: list[NDArray[Any]], dtype: np.dtype[Any]) -> NDArray[Any]:
         if len(pieces) == 1:
@@ -67,6 +66,22 @@ class Table:
         return joined
 
 
+class ArrayTable(Table):
+    """Arrays side by side."""
+
+    def __init__(self, columns: Sequence[NDArray[Any]], what: str) -> None:
+        self._columns = columns  # each (n, d_i), any real dtype and memory order, never written
+        wide = any(compute_dtype(column.dtype, what) == FLOAT64 for column in columns)
+        dims = sum(int(column.shape[1]) for column in columns)
+        given = ", ".join(sorted({column.dtype.name for column in columns}))
+        super().__init__(int(columns[0].shape[0]), Kind(FLOAT64 if wide else FLOAT32, dims, given), what)
+
+    def pieces(self, at: "slice | NDArray[np.int64]") -> list[NDArray[Any]]:
+        """Return some rows of each array."""
+        # Not np.take: it first copies the whole of an array that is not C-contiguous.
+        return [column[at] for column in self._columns]
+
+
 def compute_dtype(dtype: np.dtype[Any], what: str) -> np.dtype[Any]:
     """Return the dtype that rows of `dtype` are computed in: float32 where that loses nothing."""
     if dtype.kind not in "biuf":
@@ -78,14 +93,11 @@ def compute_dtype(dtype: np.dtype[Any], what: str) -> np.dtype[Any]:
     return FLOAT32 if small else FLOAT64
 
 
-def as_table(data: object, what: str) -> Table:
-    """Make a table of an array, a dict of arrays, a list of numbers or rows, or (features, labels)."""
-    if isinstance(data, tuple) and len(data) == 2:
-        return as_table(data[0], what)
-    refuse_unreadable(data, what)
+def plain_table(data: object, what: str) -> Table:
+    """Make a table of an array, a dict of arrays, or a list of numbers or rows."""
     if isinstance(data, Mapping):
         return _from_mapping(data, what)
-    return Table([as_columns(data, what)], what)
+    return ArrayTable([as_columns(data, what)], what)
 
 
 def refuse_unreadable(data: object, what: str) -> None:
@@ -237,20 +249,4 @@ def _from_mapping(data: Mapping[Any, Any], what: str) -> Table:
                 f"has {len(columns[-1])}. Give all columns the same rows."
             )
         compute_dtype(columns[-1].dtype, f"{what}, column {key!r},")
-    return Table(columns, what)
-
-
-def check_batch(table: Table, number: int, first: Kind) -> None:
-    """Raise unless batch `number` has the columns of the first one and fits its dtype."""
-    dtype, dims, given = table.kind
-    if dims != first.dims:
-        raise DataError(
-            f"batch {number} of the input must have as many columns as batch 0, {first.dims}, got {dims}. "
-            "Give all batches the same columns."
-        )
-    if dtype.itemsize > first.dtype.itemsize:
-        raise DataError(
-            f"batch {number} of the input must fit {first.dtype}, the dtype that batch 0 ({first.given}) "
-            f"fixed, got {given}, which needs {dtype}. Convert it with .astype(np.float32), or give "
-            f"{dtype} from batch 0 on."
-        )
+    return ArrayTable(columns, what)

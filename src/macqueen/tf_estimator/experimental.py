@@ -1,0 +1,5 @@
+"""The class that lived in ``tf.estimator.experimental``."""
+
+from macqueen.estimator import KMeans
+
+__all__ = ["KMeans"]
