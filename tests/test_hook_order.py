@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import macqueen.tf_estimator as estimator
 import numpy as np
 import pytest
 
+import macqueen.tf_estimator as estimator
 from macqueen import KMeans, RunConfig, inputs, load_variable
 from macqueen.errors import ArgumentError, ArgumentTypeError
 from tests.models import small_integers
@@ -225,7 +225,7 @@ def test_an_unknown_name_is_refused_with_the_known_ones(tmp_path):
 
 def test_listeners_where_nothing_is_saved_are_refused(tmp_path):
     model = model_in(tmp_path, save_checkpoints_steps=None)
-    with pytest.raises(ArgumentError, match="saving_listeners need checkpoints"):
+    with pytest.raises(ArgumentError, match=r"saving_listeners .* need checkpoints"):
         model.train(lambda: pytest.fail("the input was read"), saving_listeners=[Listener([])])
 
 

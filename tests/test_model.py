@@ -21,7 +21,7 @@ from tests.models import centers_at, in_memory, quick, saved_each_step, small_in
 
 
 def test_nothing_is_written_where_nothing_is_to_be_saved(tmp_path):
-    config = RunConfig(tmp_path / "model", save_checkpoints_steps=None)
+    config = RunConfig(tmp_path / "model", save_checkpoints_steps=None, save_summary_steps=0)
     model = KMeans(2, config=config).train(small_integers(), steps=2)
     assert step_of(model) == 2
     assert list(tmp_path.iterdir()) == []

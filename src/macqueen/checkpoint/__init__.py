@@ -23,6 +23,7 @@ from macqueen.checkpoint.folder import (
     file_of,
     index_text,
     is_stem,
+    probe,
     read_index,
     remedy,
     remove_stale,
@@ -38,6 +39,7 @@ __all__ = [
     "Retention",
     "Tensors",
     "check_settings",
+    "check_writable",
     "constants",
     "latest",
     "latest_checkpoint",
@@ -119,6 +121,14 @@ def save(
     except OSError as error:
         raise CheckpointError(f"cannot write {path}: {error.strerror or error}. {remedy(error)}") from error
     return written.removesuffix(SUFFIX)
+
+
+def check_writable(model_dir: str) -> None:
+    """Raise CheckpointError unless files can be written into a folder; nothing is left there."""
+    try:
+        probe(model_dir)
+    except OSError as error:
+        raise CheckpointError(f"cannot write {model_dir}: {error.strerror or error}. {remedy(error)}") from error
 
 
 def latest(model_dir: str | os.PathLike[str]) -> str | None:

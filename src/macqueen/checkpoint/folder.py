@@ -6,6 +6,7 @@ import errno
 import os
 import re
 import secrets
+import tempfile
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -175,6 +176,23 @@ def commit(path: str, write: Callable[[IO[bytes]], object]) -> None:
             raise
     finally:
         os.close(handle)
+
+
+def probe(model_dir: str) -> None:
+    """Raise OSError unless files can be written into a folder, which is left as it was, or as missing as it was."""
+    missing = []
+    path = os.path.abspath(model_dir)
+    while not os.path.exists(path):
+        missing.append(path)
+        path = os.path.dirname(path)
+    try:
+        os.makedirs(model_dir, exist_ok=True)
+        with tempfile.TemporaryFile(dir=model_dir):
+            pass
+    finally:
+        for folder in missing:
+            with suppress(OSError):
+                os.rmdir(folder)
 
 
 def remove_stale(model_dir: str, now: float) -> None:

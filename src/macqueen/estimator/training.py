@@ -6,7 +6,7 @@ import logging
 import time
 from typing import TYPE_CHECKING, Any
 
-from macqueen import loop, summaries
+from macqueen import checkpoint, loop, summaries
 from macqueen.config import RunConfig
 from macqueen.engine import Engine
 from macqueen.errors import ArgumentError
@@ -45,16 +45,19 @@ class Training:
         self, model: Model, config: RunConfig, history: History, hooks: object, saving_listeners: object
     ) -> None:
         self._model = model
-        self._config = config
         self._history = history
         self._watch = Watch(hooks)
+        self._config = config
         self._listeners: SaveListeners | None = None
         self._writer: summaries.EventWriter | None = None
         listeners = items_of(saving_listeners, "saving_listeners")
-        if listeners and not model.saves:
+        for saver in self._watch.savers:
+            self._config = saver.replaced(config)
+            listeners = [*saver.listeners, *listeners]
+        if (listeners or self._watch.savers) and not model.saves:
             raise ArgumentError(
-                "saving_listeners need checkpoints, but save_checkpoints_steps and save_checkpoints_secs are both None "
-                "or 0; set one of them in RunConfig"
+                "saving_listeners and CheckpointSaverHook need checkpoints, but save_checkpoints_steps and "
+                "save_checkpoints_secs are both None or 0; set one of them in RunConfig"
             )
         if listeners:
             from macqueen.tf_estimator.adapter import SaveListeners  # noqa: PLC0415 -- only old programs need it
@@ -62,9 +65,9 @@ class Training:
             self._listeners = SaveListeners(listeners)
 
     def begin(self) -> None:
-        """Open the event file and announce the call; nothing has been computed yet."""
-        if self._config.save_summary_steps:
-            self._writer = summaries.event_writer(self._model.directory)
+        """See that the directory can be written, and announce the call; nothing has been computed yet."""
+        if self._model.saves or self._config.save_summary_steps:
+            checkpoint.check_writable(self._model.directory)
         if self._listeners is not None:
             self._listeners.begin()
         self._watch.begin()
@@ -72,6 +75,8 @@ class Training:
     def run(self, data: Any, state: State, engine: Engine, stop: loop.Stop) -> None:
         """Run the loop, saving before it, as configured, after it, and on Ctrl-C."""
         first_step, last = state.step, Last(state)
+        if self._config.save_summary_steps:
+            self._writer = summaries.event_writer(self._model.directory)
         self._save(state)
         try:
             now = time.time()

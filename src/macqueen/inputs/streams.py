@@ -57,7 +57,9 @@ class Stream:
 
     def batches(self) -> Iterator[NDArray[Any]]:
         """Yield the batches (m, d) not given out yet; a second call goes on where the first stopped."""
-        kind = self.open()._kind
+        if self._kind is None:
+            self.open()
+        kind = self._kind
         assert kind is not None
         while True:
             if self._peeked:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from macqueen import summaries
+from macqueen.config import RunConfig
 from macqueen.errors import ArgumentError, NanLossError
 from macqueen.tf_estimator.session import (
     CheckpointSaverListener,
@@ -281,6 +283,15 @@ class CheckpointSaverHook(SessionRunHook):
         self.save_secs = save_secs
         self.save_steps = save_steps
         self.listeners = list(listeners or [])
+
+    def replaced(self, config: RunConfig) -> RunConfig:
+        """Return a configuration that saves as often as this hook says."""
+        if os.path.realpath(self.checkpoint_dir) != os.path.realpath(config.model_dir or ""):
+            raise ArgumentError(
+                f"checkpoint_dir must be the model_dir, {config.model_dir!r}, got {self.checkpoint_dir!r}; a model is "
+                "kept in one directory"
+            )
+        return config.replace(save_checkpoints_steps=self.save_steps, save_checkpoints_secs=self.save_secs)
 
 
 def exactly_one(**arguments: float | None) -> None:

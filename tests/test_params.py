@@ -1,25 +1,18 @@
-"""config.py: what is accepted, what is refused and how, what is stored."""
+"""KMeansParams: what is accepted, what is refused and how, what is stored."""
 
-import copy
-import inspect
-import os
 import pickle
-from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from macqueen.config import KMeansParams, RunConfig
+from macqueen.config import KMeansParams
 from macqueen.errors import ArgumentError, ArgumentTypeError
 
 
 def make(**arguments):
     return KMeansParams(**{"num_clusters": 3, **arguments})
-
-
-# KMeansParams
 
 
 def test_defaults_are_those_of_the_document():
@@ -189,11 +182,6 @@ def test_relative_tolerance_of_another_type_is_a_type_error(value):
         make(relative_tolerance=value)
 
 
-def test_feature_columns_say_what_to_pass_instead():
-    with pytest.raises(ArgumentError, match="not part of this version; pass rows, or a dict of arrays"):
-        make(feature_columns=[])
-
-
 def test_unknown_policy_for_empty_clusters_lists_the_known():
     with pytest.raises(ArgumentError, match="'relocate', 'keep', 'error', 'origin'"):
         make(empty_clusters="drop")
@@ -221,159 +209,3 @@ def test_long_values_are_cut_in_messages():
     with pytest.raises(ArgumentError) as caught:
         make(distance_metric="x" * 10_000)
     assert len(str(caught.value)) < 200
-
-
-# RunConfig
-
-
-def test_run_config_defaults():
-    config = RunConfig()
-    assert (config.model_dir, config.tf_random_seed, config.num_threads) == (None, None, None)
-    assert (config.save_checkpoints_steps, config.save_checkpoints_secs) == (None, 600)
-    assert (config.keep_checkpoint_max, config.keep_checkpoint_every_n_hours) == (5, 10000)
-    assert config.log_step_count_steps == 100
-
-
-def test_first_two_arguments_may_be_positional():
-    config = RunConfig("somewhere", 7)
-    assert (config.model_dir, config.tf_random_seed) == ("somewhere", 7)
-    with pytest.raises(TypeError):
-        RunConfig("somewhere", 7, 100)
-
-
-@pytest.mark.parametrize(
-    ("arguments", "expected"),
-    [
-        ({"save_checkpoints_steps": 10}, (10, None)),
-        ({"save_checkpoints_secs": 10}, (None, 10)),
-        ({"save_checkpoints_steps": None}, (None, None)),
-        ({"save_checkpoints_secs": None}, (None, None)),
-        ({"save_checkpoints_steps": None, "save_checkpoints_secs": 5}, (None, 5)),
-        ({"save_checkpoints_steps": 5, "save_checkpoints_secs": None}, (5, None)),
-        ({"save_checkpoints_steps": 0}, (0, None)),
-        ({"save_checkpoints_secs": 0}, (None, 0)),
-    ],
-)
-def test_giving_one_of_steps_and_secs_clears_the_other(arguments, expected):
-    config = RunConfig(**arguments)
-    assert (config.save_checkpoints_steps, config.save_checkpoints_secs) == expected
-
-
-def test_steps_and_secs_together_are_refused():
-    with pytest.raises(ArgumentError, match="only one of save_checkpoints_steps and save_checkpoints_secs"):
-        RunConfig(save_checkpoints_steps=1, save_checkpoints_secs=1)
-
-
-@pytest.mark.parametrize(
-    ("name", "value"),
-    [
-        ("model_dir", ""),
-        ("save_checkpoints_steps", -1),
-        ("save_checkpoints_secs", -1),
-        ("keep_checkpoint_max", -1),
-        ("keep_checkpoint_every_n_hours", 0),
-        ("keep_checkpoint_every_n_hours", float("nan")),
-        ("log_step_count_steps", 0),
-        ("tf_random_seed", 1.0),
-        ("tf_random_seed", "1"),
-        ("num_threads", 0),
-    ],
-)
-def test_values_out_of_range_are_refused_by_name(name, value):
-    with pytest.raises(ArgumentError, match=name):
-        RunConfig(**{name: value})
-
-
-@pytest.mark.parametrize(
-    "name",
-    [
-        "save_checkpoints_steps",
-        "save_checkpoints_secs",
-        "keep_checkpoint_max",
-        "keep_checkpoint_every_n_hours",
-        "log_step_count_steps",
-        "num_threads",
-    ],
-)
-def test_numbers_of_another_type_are_a_type_error(name):
-    with pytest.raises(ArgumentTypeError, match=name):
-        RunConfig(**{name: "a"})
-
-
-def test_unknown_keyword_is_a_type_error():
-    with pytest.raises(TypeError):
-        RunConfig(save_everything=True)
-
-
-@pytest.mark.parametrize("name", list(inspect.signature(RunConfig).parameters))
-def test_none_is_always_allowed(name):
-    assert getattr(RunConfig(**{name: None}), name) in (None, 600)
-
-
-@pytest.mark.parametrize("name", list(inspect.signature(RunConfig).parameters))
-def test_fields_cannot_be_assigned(name):
-    with pytest.raises(AttributeError):
-        setattr(RunConfig(), name, 1)
-
-
-def test_model_dir_may_be_a_path():
-    assert RunConfig(Path("a") / "b").model_dir == os.path.join("a", "b")
-
-
-def test_model_dir_of_another_type_is_a_type_error():
-    for value in (3, b"folder"):
-        with pytest.raises(ArgumentTypeError, match="model_dir"):
-            RunConfig(value)
-
-
-configs = st.builds(
-    RunConfig,
-    model_dir=st.none() | st.text(min_size=1),
-    tf_random_seed=st.none() | st.integers(),
-    save_checkpoints_secs=st.none() | st.integers(0, 9) | st.floats(0, 1e9),
-    keep_checkpoint_max=st.none() | st.integers(0, 9),
-    keep_checkpoint_every_n_hours=st.floats(1e-9, 1e9) | st.floats(1, 10, width=32).map(np.float32),
-    num_threads=st.none() | st.integers(1, 9),
-)
-
-
-@given(configs)
-def test_repr_can_be_typed_back(config):
-    assert eval(repr(config)) == config
-
-
-@given(configs)
-def test_config_survives_pickle_and_copy(config):
-    assert pickle.loads(pickle.dumps(config)) == config == copy.deepcopy(config)
-
-
-def test_configs_that_differ_are_not_equal():
-    assert RunConfig() == RunConfig(save_checkpoints_secs=600)
-    assert RunConfig() != RunConfig(num_threads=1)
-
-
-def test_replace_leaves_the_original_alone():
-    config = RunConfig("a")
-    assert config.replace(model_dir="b") == RunConfig("b")
-    assert config.model_dir == "a"
-
-
-def test_replacing_steps_clears_secs_and_the_other_way_round():
-    by_steps = RunConfig().replace(save_checkpoints_steps=3)
-    assert (by_steps.save_checkpoints_steps, by_steps.save_checkpoints_secs) == (3, None)
-    by_secs = by_steps.replace(save_checkpoints_secs=4)
-    assert (by_secs.save_checkpoints_steps, by_secs.save_checkpoints_secs) == (None, 4)
-
-
-def test_replacing_steps_by_none_leaves_secs():
-    assert RunConfig().replace(save_checkpoints_steps=None).save_checkpoints_secs == 600
-
-
-def test_replacing_both_is_refused():
-    with pytest.raises(ArgumentError, match="only one of"):
-        RunConfig().replace(save_checkpoints_steps=1, save_checkpoints_secs=1)
-
-
-def test_replacing_an_unknown_field_lists_the_known():
-    with pytest.raises(ArgumentError, match="Replacing task_id is not supported; known: model_dir, tf_random_seed"):
-        RunConfig().replace(task_id=1)
