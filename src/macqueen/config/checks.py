@@ -26,6 +26,16 @@ def integer(name: str, value: Any, least: int | None = None) -> int:
     return found
 
 
+def above_zero(name: str, value: Any) -> int | None:
+    """Return a number of steps as an int; None stays None."""
+    if value is None:
+        return None
+    found = integer(name, value)
+    if found <= 0:
+        raise ArgumentError(f"Must specify {name} > 0, given: {value}")
+    return found
+
+
 def real(name: str, value: Any) -> float:
     """Return `value` as a finite float."""
     if isinstance(value, bool | np.bool_) or not isinstance(value, numbers.Real):

@@ -6,8 +6,8 @@ import logging
 import os
 import secrets
 import time
-from collections.abc import Iterator, Sequence
-from typing import Any, ClassVar, Self
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from macqueen import checkpoint, loop, reading, summaries
 from macqueen import feature_columns as columns
 from macqueen.config import KMeansParams, RunConfig
-from macqueen.config.checks import integer
+from macqueen.config.checks import above_zero
 from macqueen.engine import Engine, Kernels
 from macqueen.errors import ArgumentError, ArgumentTypeError
 from macqueen.estimator.reader import Reader
@@ -26,6 +26,9 @@ from macqueen.model import Model, settle_config
 from macqueen.state import FloatArray
 from macqueen.threads import resolve_threads
 from macqueen.workers import Local
+
+if TYPE_CHECKING:
+    from macqueen.tf_estimator.modes import EstimatorSpec
 
 _LOG = logging.getLogger("macqueen")
 
@@ -150,6 +153,15 @@ class KMeans:
         """Parameters passed on to an `input_fn` that asks for them: none, as with the old class."""
         return {}
 
+    @property
+    def model_fn(self) -> Callable[..., EstimatorSpec]:
+        """A function that evaluates the model on one batch of features; calling it never changes the model."""
+
+        def model_fn(features: Any, labels: Any, mode: str, config: RunConfig | None) -> EstimatorSpec:
+            return self._reader().spec(features, mode)
+
+        return model_fn
+
     def train(
         self,
         input_fn: Any,
@@ -195,7 +207,7 @@ class KMeans:
         training = Training(self._model, self._config, self._history, hooks, saving_listeners)
         if steps is not None and max_steps is not None:
             raise ArgumentError(f"Can not provide both steps and max_steps; got {steps} and {max_steps}, give one")
-        steps, max_steps = _positive("steps", steps), _positive("max_steps", max_steps)
+        steps, max_steps = above_zero("steps", steps), above_zero("max_steps", max_steps)
         self._config.refuse_cluster()
         state = self._model.load()
         if max_steps is not None and state is not None and state.step >= max_steps:
@@ -264,7 +276,7 @@ class KMeans:
         """
         directory = self.eval_dir(name)
         reader = self._reader(hooks, checkpoint_path)
-        metrics = reader.evaluate(input_fn, _positive("steps", steps))
+        metrics = reader.evaluate(input_fn, above_zero("steps", steps))
         _LOG.info("evaluated %s: %s", reader.checkpoint_path, metrics)
         if self._config.save_summary_steps:
             summaries.write_evaluation(directory, metrics, reader.checkpoint_path, time.time())
@@ -326,25 +338,7 @@ class KMeans:
         return self._reader().state.centers.copy()
 
     def write_projector(self, names: Sequence[str] | None = None) -> str:
-        """Write the cluster centers for TensorBoard's projector into the model directory.
-
-        Parameters
-        ----------
-        names
-            What the centers are called, k of them; None leaves them without names.
-
-        Returns
-        -------
-        str
-            Path of the projector's configuration.
-
-        Raises
-        ------
-        ArgumentError
-            Not k names.
-        SummaryError
-            A file cannot be written.
-        """
+        """Write the centers, with k names if given, for TensorBoard's projector; return the path of its settings."""
         return summaries.write_projector(self.model_dir, self.cluster_centers(), names)
 
     def get_variable_names(self) -> list[str]:
@@ -388,12 +382,3 @@ class KMeans:
     ) -> Reader:
         engine = Engine(self._params, self._kernels)
         return Reader(self._model, engine, self._source, hooks, checkpoint_path)
-
-
-def _positive(name: str, value: Any) -> int | None:
-    if value is None:
-        return None
-    number = integer(name, value)
-    if number <= 0:
-        raise ArgumentError(f"Must specify {name} > 0, given: {value}")
-    return number

@@ -6,7 +6,7 @@ import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,9 @@ from macqueen import reading
 from macqueen.engine import Engine
 from macqueen.estimator.watch import Watch
 from macqueen.model import Model
+
+if TYPE_CHECKING:
+    from macqueen.tf_estimator.modes import EstimatorSpec
 
 
 class Reader:
@@ -59,6 +62,24 @@ class Reader:
         source = self._open(input_fn, "infer")
         with self._watched():
             yield from reading.predictions(source, self.state, self._engine, keys, self._watch)
+
+    def spec(self, features: Any, mode: str) -> EstimatorSpec:
+        """Return what `KMeans.model_fn` does: predictions and metrics of one batch; nothing is changed or written."""
+        from macqueen.tf_estimator.modes import EstimatorSpec, check_mode  # noqa: PLC0415 -- only old programs need it
+
+        check_mode(mode)
+        batch = self._open(lambda: iter([features]), mode)
+        batch_again = self._open(lambda: iter([features]), mode)
+        found = next(reading.predictions(batch, self.state, self._engine, reading.KEYS, self._watch))
+        metrics = reading.evaluate(batch_again, self.state, self._engine, 1, self._watch)
+        score = metrics["score"]
+        return EstimatorSpec(
+            mode=mode,
+            predictions=found,
+            loss=score,
+            eval_metric_ops={"score": (score, score)},
+            export_outputs={**found, "serving_default": found["cluster_index"]},
+        )
 
     def labels(self, input_fn: Any) -> NDArray[np.int64]:
         """Return the labels (n,) int64 of all rows."""

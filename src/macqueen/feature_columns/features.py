@@ -116,7 +116,7 @@ class Features:
         array = array if isinstance(array, np.ndarray) else np.asarray(array)
         if array.ndim == 0:
             raise DataError(f"{self._what}, column {key!r}, must have one entry a row, got a single value")
-        return array.reshape(len(array), -1)
+        return array.reshape(len(array), int(np.prod(array.shape[1:])))
 
 
 def _is_none(values: NDArray[Any]) -> NDArray[np.bool_]:

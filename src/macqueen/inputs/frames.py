@@ -85,13 +85,10 @@ class Frame:
 
     def number_dtype(self, name: str) -> np.dtype[Any]:
         """Return the dtype of a column of numbers in NumPy's terms; decimals are float64."""
-        dtype = str(self._dtypes[name]).lower()
-        if dtype == "boolean":
-            return np.dtype(bool)
-        try:
-            return np.dtype(dtype)
-        except TypeError:
+        if self._dtypes[name].is_decimal():
             return FLOAT64
+        text = str(self._dtypes[name]).lower()
+        return np.dtype({"boolean": "bool", "int128": "float64", "uint128": "float64"}.get(text, text))
 
     def take(self, at: Rows, names: Sequence[str]) -> dict[str, NDArray[Any]]:
         """Return columns of some rows: masked where numbers are null, objects with None where text is."""
@@ -103,7 +100,7 @@ class Frame:
         if self.is_number(name):
             has_gaps = bool(gone.any())
             if has_gaps:
-                series = series.fill_null(value=self._dtypes[name] == self._narwhals.Boolean and False)
+                series = series.fill_null(value=False if self._dtypes[name] == self._narwhals.Boolean else 0)
             if self._dtypes[name].is_decimal():
                 series = series.cast(self._narwhals.Float64)
             values = np.asarray(series.to_numpy())
