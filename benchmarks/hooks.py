@@ -1,4 +1,4 @@
-"""What watching costs: event files and hooks that do nothing, over 10 000 mini-batch steps.
+"""What watching costs: event files and hooks that do nothing, over 10 000 mini-batch steps, large and small.
 
 Runs alternate, so that a busy moment of the machine meets all of them; medians, and ratios to the plain run.
 """
@@ -15,7 +15,8 @@ import numpy as np
 from macqueen import KMeans, RunConfig
 from macqueen.tf_estimator import SessionRunHook
 
-ROWS, DIMS, CLUSTERS, BATCH, STEPS, REPEATS = 100_000, 16, 50, 1024, 10_000, 5
+STEPS, REPEATS = 10_000, 5
+SIZES = {"large": (100_000, 16, 50, 1024), "small": (1000, 2, 3, 16)}  # rows, dims, clusters, batch
 
 
 def nothing(state, stats, now):
@@ -30,35 +31,42 @@ CASES = {
 }
 
 
-def one_run(rows: np.ndarray, summary_steps: int, hooks: list) -> tuple[float, int]:
+def one_run(rows: np.ndarray, clusters: int, batch: int, summary_steps: int, hooks: list) -> tuple[float, int]:
     """Return seconds and bytes of event files of one run."""
     with tempfile.TemporaryDirectory() as folder:
         config = RunConfig(folder, save_summary_steps=summary_steps, log_step_count_steps=100, tf_random_seed=0)
-        model = KMeans(CLUSTERS, config=config, batch_size=BATCH)
+        model = KMeans(clusters, config=config, batch_size=batch)
         begin = time.perf_counter()
         model.train(rows, steps=STEPS, hooks=hooks)
         seconds = time.perf_counter() - begin
         return seconds, sum(path.stat().st_size for path in Path(folder).glob("events*"))
 
 
-def main() -> None:
-    """Measure and print."""
-    rows = np.random.default_rng(0).normal(size=(ROWS, DIMS)).astype(np.float32)
-    seconds: dict[str, list[float]] = {name: [] for name in CASES}
+def measure(name: str) -> None:
+    """Measure one size and print."""
+    count, dims, clusters, batch = SIZES[name]
+    rows = np.random.default_rng(0).normal(size=(count, dims)).astype(np.float32)
+    seconds: dict[str, list[float]] = {case: [] for case in CASES}
     size = dict.fromkeys(CASES, 0)
     for _ in range(REPEATS):
-        for name, (summary_steps, hooks) in CASES.items():
-            taken, size[name] = one_run(rows, summary_steps, hooks)
-            seconds[name].append(taken)
+        for case, (summary_steps, hooks) in CASES.items():
+            taken, size[case] = one_run(rows, clusters, batch, summary_steps, hooks)
+            seconds[case].append(taken)
     plain = statistics.median(seconds["plain"])
-    print(f"{STEPS} steps of {BATCH} rows, {DIMS} dims, {CLUSTERS} clusters; median of {REPEATS}")
-    for name, taken in seconds.items():
+    print(f"{name}: {STEPS} steps of {batch} rows, {dims} dims, {clusters} clusters; median of {REPEATS}")
+    for case, taken in seconds.items():
         median = statistics.median(taken)
         more = statistics.median(one - base for one, base in zip(taken, seconds["plain"], strict=True))
         print(
-            f"{name:14} {median:7.3f} s  ratio {median / plain:5.3f}  "
-            f"{more / STEPS * 1e6:+7.2f} us a step  {size[name]:8d} bytes of events"
+            f"  {case:14} {median:7.3f} s  ratio {median / plain:5.3f}  "
+            f"{more / STEPS * 1e6:+7.2f} us a step  {size[case]:8d} bytes of events"
         )
+
+
+def main() -> None:
+    """Measure all sizes."""
+    for name in SIZES:
+        measure(name)
 
 
 if __name__ == "__main__":

@@ -39,7 +39,7 @@ READERS = {
     "pyarrow": lambda path: pyarrow.csv.read_csv(
         path, convert_options=pyarrow.csv.ConvertOptions(strings_can_be_null=True)
     ),
-    "duckdb": lambda path: duckdb.read_csv(path),
+    "duckdb": duckdb.read_csv,
 }
 
 
