@@ -17,7 +17,7 @@ SOURCES := pyproject.toml CMakeLists.txt README.md LICENSE \
 CPP     := $(shell find cpp tests/native -name '*.cpp' -o -name '*.hpp' 2>/dev/null)
 
 .DELETE_ON_ERROR:
-.PHONY: help demo test check bench bench-quick bench-hooks sanitize clean
+.PHONY: help demo test check bench bench-quick bench-hooks tensorboard sanitize clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 20
@@ -47,6 +47,9 @@ bench-quick: $(STAMPS)/bench  ## the same with fewer repeats
 
 bench-hooks: $(STAMPS)/bench  ## measure what event files and hooks cost a step
 	$(BIN)/python benchmarks/hooks.py
+
+tensorboard: $(STAMPS)/demo $(STAMPS)/dev  ## take the picture of docs/tensorboard.md; needs chromium
+	$(BIN)/python docs/tensorboard.py
 
 sanitize: $(STAMPS)/tools  ## native tests under the address, undefined-behaviour and thread sanitizers
 	PATH="$(abspath $(BIN)):$$PATH" cmake -S tests/native -B build/asan -DSANITIZE=address,undefined
