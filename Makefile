@@ -36,6 +36,7 @@ check: $(STAMPS)/dev  ## lint, formatting, types, layers
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy --strict -p macqueen
+	$(BIN)/mypy --strict examples/04_columns.py
 	$(BIN)/clang-format --dry-run -Werror $(CPP)
 	$(BIN)/pytest tests/test_layers.py
 

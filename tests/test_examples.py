@@ -13,7 +13,7 @@ ROOT = Path(__file__).resolve().parents[1]
 BLOCKS = re.findall(
     r"^```python\n(.*?)^```$", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE
 )
-QUIET = [f"{number}.py" for number in ("02_stream", "03_resume")]  # those that need NumPy alone
+QUIET = [f"{number}.py" for number in ("02_stream", "03_resume", "04_columns")]  # those that need NumPy alone
 
 
 def run(folder: Path, *command: str) -> str:
