@@ -13,6 +13,7 @@ import macqueen
 from macqueen import KMeans, RunConfig
 from macqueen import feature_columns as fc
 from macqueen.errors import ArgumentError, DataError, SettingsMismatchError
+from macqueen.inputs import limit_epochs
 
 CITIES = ["Rome", "Oslo", "Lima", "Perth"]
 ROWS = 400
@@ -112,6 +113,20 @@ def test_a_gap_in_a_shuffled_batch_is_named_by_its_place(csv):
 def test_a_column_that_is_not_in_the_frame_is_named(csv):
     with pytest.raises(DataError, match=r"Feature hat is not in features dictionary.*city"):
         KMeans(2, feature_columns=fc.numeric_column("hat")).train(pd.read_csv(csv))
+
+
+def test_a_column_that_is_not_there_is_named_beside_others(csv, expected):
+    with pytest.raises(DataError, match=r"Feature zip is not in features dictionary. the input has: id, city, age"):
+        KMeans(2, feature_columns=[*expected, fc.numeric_column("zip")]).train(pd.read_csv(csv))
+
+
+def test_named_columns_as_a_stream(csv, expected):
+    """What `limit_epochs` makes has not been looked at before the model does."""
+    frame = pd.read_csv(csv)
+    model = KMeans(2, seed=1, use_mini_batch=False, feature_columns=expected)
+    whole = model.train(limit_epochs(frame, 3)).labels(frame)
+    named = {name: frame[name].to_numpy() for name in frame}
+    assert model.labels(limit_epochs(named)).tolist() == whole.tolist()
 
 
 # --- with the model ---------------------------------------------------------------------------------------

@@ -204,6 +204,20 @@ def test_few_files_are_open_at_once(tmp_path):
     assert all(curves(tmp_path / str(number), "loss") for number in range(2 * summaries.OPEN_WRITERS))
 
 
+def test_a_writer_that_was_closed_goes_on_in_another_file(tmp_path):
+    """A long training outlives the evaluation of many other models in the same process."""
+    seen = []
+
+    def evaluate_others(state, stats, now):
+        for number in range(summaries.OPEN_WRITERS):
+            summaries.event_writer(str(tmp_path / f"other{state.step}-{number}"))
+        seen.append(state.step)
+
+    config = RunConfig(tmp_path / "model", save_summary_steps=1)
+    KMeans(3, seed=0, batch_size=32, config=config).train(ROWS, steps=3, hooks=[evaluate_others])
+    assert seen == [step for step, _ in curves(tmp_path / "model", "loss")] == [1, 2, 3]
+
+
 def test_writing_goes_to_disk_now_and_then(tmp_path):
     writer = summaries.event_writer(str(tmp_path))
     writer.scalars(1, 1000.0, {"loss": 1})

@@ -142,7 +142,7 @@ class StopAtStep:
 
 
 class NanGuard:
-    """Raises `NanLossError` when the cost of a step is no finite number, so that the step is not saved."""
+    """Raises `NanLossError` when the cost of a step is no finite number, so that training does not go on with it."""
 
     def __call__(self, state: State, stats: BatchStats, now: float) -> None:
         """Look at the cost."""

@@ -6,7 +6,8 @@ import itertools
 import os
 import threading
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -40,40 +41,42 @@ def event_writer(directory: str) -> EventWriter:
     """
     key = os.path.realpath(directory)
     with _lock:
-        writer = _writers.pop(key, None)
-        if writer is None or not writer.usable:
-            writer = EventWriter(directory)
+        writer = _writers.pop(key, None) or EventWriter(directory)
         _writers[key] = writer
-        while len(_writers) > OPEN_WRITERS:
+        if len(_writers) > OPEN_WRITERS:
             _writers.popitem(last=False)[1].close()
+    writer.open()
     return writer
 
 
 class EventWriter:
-    """One event file. Synchronous, so that an error reaches who writes; safe between threads."""
+    """Writes events into a file of its own. Synchronous, so that an error reaches who writes; safe between threads.
+
+    Where the file is gone, was closed, or belongs to the process before a fork, the next event begins another one.
+    """
 
     def __init__(self, directory: str) -> None:
+        self._directory = directory
+        self._lock = threading.RLock()
+        self._file: Any = None
+        self._process = 0
+        self._flushed = 0.0
+        self.path = ""
+
+    def open(self) -> None:
+        """Have a file to write into."""
         from tensorboardX.event_file_writer import EventsWriter  # noqa: PLC0415 -- takes 0.1 s
 
-        self._directory = directory
-        self._process = os.getpid()
-        self._lock = threading.Lock()
-        self._flushed = 0.0
-        self._closed = False
-        try:
-            os.makedirs(directory, exist_ok=True)
+        with self._lock, self._explained():
+            if self._file is not None and self._process == os.getpid() and os.path.exists(self.path):
+                return
+            os.makedirs(self._directory, exist_ok=True)
+            self._process = os.getpid()
             # The name has whole seconds and a file is begun anew: only the suffix keeps two writers apart.
             suffix = f".{self._process}.{next(_numbers)}"
-            self._file = EventsWriter(os.path.join(directory, "events"), suffix)
+            self._file = EventsWriter(os.path.join(self._directory, "events"), suffix)
             self._file.flush()
-        except OSError as error:
-            raise self._error(error) from error
-        self.path: str = self._file._file_name
-
-    @property
-    def usable(self) -> bool:
-        """Whether this process opened the file, and it is still there."""
-        return not self._closed and self._process == os.getpid() and os.path.exists(self.path)
+            self.path = self._file._file_name
 
     def scalars(self, step: int, now: float, values: Mapping[str, float]) -> None:
         """Write numbers by tag."""
@@ -106,35 +109,40 @@ class EventWriter:
 
     def flush(self) -> None:
         """Have everything on disk."""
-        with self._lock:
-            try:
+        with self._lock, self._explained():
+            if self._file is not None and self._process == os.getpid():
                 self._file.flush()
-            except OSError as error:
-                raise self._error(error) from error
 
     def close(self) -> None:
-        """Close the file, unless another process opened it."""
-        if not self._closed and self._process == os.getpid():
-            self._closed = True
-            self._file.close()
+        """Close the file."""
+        with self._lock, self._explained():
+            if self._file is not None and self._process == os.getpid():
+                self._file.close()
+            self._file = None
 
     def _write(self, step: int, now: float, **content: Any) -> None:
         from tensorboardX.proto import event_pb2  # noqa: PLC0415
 
         event = event_pb2.Event(wall_time=now, step=step, **content)
-        try:
+        with self._lock, self._explained():
+            self.open()
             self._file.write_event(event)
-        except OSError as error:
-            raise self._error(error) from error
-        if now - self._flushed >= FLUSH_SECONDS:
-            self._flushed = now
-            self.flush()
+            if now - self._flushed >= FLUSH_SECONDS:
+                self._flushed = now
+                self._file.flush()
 
-    def _error(self, error: OSError) -> SummaryError:
-        return SummaryError(
-            f"cannot write event files into {self._directory}: {error.strerror or error}. Give a directory that can "
-            "be written, or RunConfig(save_summary_steps=0), which writes none"
-        )
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        """Turn an error of the system into one that says what to do."""
+        try:
+            yield
+        except SummaryError:
+            raise
+        except OSError as error:
+            raise SummaryError(
+                f"cannot write event files into {self._directory}: {error.strerror or error}. Give a directory that "
+                "can be written, or RunConfig(save_summary_steps=0), which writes none"
+            ) from error
 
 
 def _summary(values: Mapping[str, float], spread: Mapping[str, NDArray[Any]] | None = None) -> Any:

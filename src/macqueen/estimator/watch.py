@@ -23,7 +23,7 @@ def items_of(argument: object, name: str) -> list[Any]:
     """Return a list argument as a list; None is an empty one."""
     if argument is None:
         return []
-    if isinstance(argument, str) or not isinstance(argument, Sequence | set | frozenset):
+    if isinstance(argument, str) or not isinstance(argument, Sequence):
         raise ArgumentTypeError(
             f"{name} must be a list or None, got {argument!r} of type {type(argument).__name__}; pass [{name[:-1]}]"
         )

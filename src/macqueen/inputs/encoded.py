@@ -50,23 +50,23 @@ class EncodedTable(Table):
         self._columns = columns
         self._encoder = encoder
         self._what = what
-        self._keys = [key for key in encoder.keys if key in columns.names]
-        if len(self._keys) < len(encoder.keys):
-            encoder.rows(dict.fromkeys(columns.names, np.empty(0)), what)  # names the column that is not there
+        for key in encoder.keys:
+            if key not in columns.names:
+                raise DataError(f"Feature {key} is not in features dictionary. {what} has: {', '.join(columns.names)}")
         if columns.rows == 0:
             raise EmptyInputError(f"{what} must have at least one row, got 0 rows. Leave out what is empty.")
         super().__init__(columns.rows, Kind(encoder.dtype, encoder.dims, encoder.dtype.name), what)
 
     def pieces(self, at: Rows) -> list[NDArray[Any]]:
         """Return some rows, as one piece."""
-        features = self._columns.take(at, self._keys)
+        features = self._columns.take(at, self._encoder.keys)
         if isinstance(at, slice):
             return [self._encoder.rows(features, self._what, at.start)]
         try:
             return [self._encoder.rows(features, self._what)]
         except DataError:
             for row in at.tolist():  # one of them is wrong: name its place in the input
-                self._encoder.rows(self._columns.take(slice(row, row + 1), self._keys), self._what, row)
+                self._encoder.rows(self._columns.take(slice(row, row + 1), self._encoder.keys), self._what, row)
             raise
 
 

@@ -276,6 +276,7 @@ class CheckpointSaverHook(SessionRunHook):
         checkpoint_dir: str,
         save_secs: float | None = None,
         save_steps: int | None = None,
+        *,
         listeners: Sequence[CheckpointSaverListener] | None = None,
     ) -> None:
         exactly_one(save_secs=save_secs, save_steps=save_steps)
