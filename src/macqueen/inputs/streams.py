@@ -131,6 +131,6 @@ def limit_epochs(data: object, num_epochs: int | None = 1) -> Stream:
     [(3, 3), (3, 3)]
     """
     epochs = None if num_epochs is None else check_count(num_epochs, "num_epochs")
-    if not isinstance(data, Mapping) and not is_frame(data):  # named columns may need an encoder, and are looked at with it
+    if not isinstance(data, Mapping) and not is_frame(data):  # named columns may need an encoder first
         as_table(data, "data")  # its messages name the argument; the stream's would name a batch
     return Stream(iter([data] * epochs) if epochs is not None else (data for _ in count()))
