@@ -23,6 +23,8 @@ from macqueen.feature_columns.statistics import (
     fit_vocabulary,
 )
 
+shared_embedding_columns = shared_embeddings  # its name in TensorFlow 1
+
 __all__ = [
     "CategoryStatistics",
     "InputLayer",
@@ -42,6 +44,7 @@ __all__ = [
     "from_description",
     "indicator_column",
     "numeric_column",
+    "shared_embedding_columns",
     "shared_embeddings",
     "weighted_categorical_column",
 ]
