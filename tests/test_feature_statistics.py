@@ -111,6 +111,11 @@ def test_a_vocabulary_may_be_cut():
     assert found.vocabulary == (3, 2)
 
 
+def test_text_and_integers_make_no_vocabulary():
+    with pytest.raises(DataError, match="column 'w' must hold text only or integers only"):
+        fc.fit_vocabulary([{"w": np.array([1])}, {"w": np.array(["a"])}], "w")
+
+
 def test_a_column_of_statistics_has_mean_0_and_deviation_1():
     values = np.random.default_rng(2).normal(50, 7, size=1000)
     layer = fc.InputLayer(of(values).column(default_value=50.0))

@@ -196,7 +196,7 @@ def test_stop_at_step():
 
 @pytest.mark.parametrize("step", [0, -2])
 def test_stop_at_a_step_below_one_is_refused(step):
-    with pytest.raises(ArgumentError, match=f"last_step must be at least 1, got {step}"):
+    with pytest.raises(ArgumentError, match=f"last_step must be an integer of at least 1, got {step}"):
         StopAtStep(step)
 
 

@@ -120,6 +120,20 @@ def test_a_column_that_is_not_there_is_named_beside_others(csv, expected):
         KMeans(2, feature_columns=[*expected, fc.numeric_column("zip")]).train(pd.read_csv(csv))
 
 
+@pytest.mark.parametrize(
+    ("features", "message"),
+    [
+        ({"x": 3.0}, "column 'x', must have one entry a row, got a single value: 3.0"),
+        ({"x": [1.0, 2.0], "y": [1.0]}, "columns of one length, got 2 for 'x', 1 for 'y' rows"),
+        ({"x": [], "y": []}, "at least one row, got 0"),
+    ],
+)
+def test_columns_that_make_no_rows_are_refused(features, message):
+    columns = [fc.numeric_column(key) for key in features]
+    with pytest.raises(DataError, match=message):
+        KMeans(2, feature_columns=columns).train(features)
+
+
 def test_named_columns_as_a_stream(csv, expected):
     """What `limit_epochs` makes has not been looked at before the model does."""
     frame = pd.read_csv(csv)

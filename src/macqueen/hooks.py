@@ -14,14 +14,14 @@ from __future__ import annotations
 import inspect
 import logging
 import math
-import operator
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from macqueen.errors import ArgumentError, ArgumentTypeError, NanLossError
+from macqueen.config.checks import integer
+from macqueen.errors import ArgumentTypeError, NanLossError
 from macqueen.state import BatchStats, State, StepStats
 
 __all__ = ["Answer", "Every", "History", "Hook", "LogLoss", "NanGuard", "Progress", "StopAtStep", "check", "notify"]
@@ -132,9 +132,7 @@ class StopAtStep:
     """
 
     def __init__(self, last_step: int) -> None:
-        self.last_step = operator.index(last_step)
-        if self.last_step < 1:
-            raise ArgumentError(f"last_step must be at least 1, got {last_step}; give the step to stop after")
+        self.last_step = integer("last_step", last_step, least=1)
 
     def __call__(self, state: State, stats: BatchStats, now: float) -> Answer:
         """Ask to stop from that step on."""

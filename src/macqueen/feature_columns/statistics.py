@@ -166,6 +166,8 @@ def fit_vocabulary(data: Any, key: str, max_size: int | None = None) -> Category
     missing += counts.pop("", 0)
     if not counts:
         raise EmptyInputError(f"column {key!r} must have at least one category, got none")
+    if len({isinstance(value, str) for value in counts}) > 1:
+        raise DataError(f"column {key!r} must hold text only or integers only, got both; convert it")
     best = sorted(counts.items(), key=lambda item: (-item[1], item[0]))[:max_size]
     words, numbers = zip(*best, strict=True)
     return CategoryStatistics(key, counts.total(), missing, words, numbers)

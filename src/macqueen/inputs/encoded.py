@@ -29,6 +29,9 @@ class MappingColumns:
 
     def __init__(self, data: Mapping[str, Any], keys: Sequence[str], what: str) -> None:
         self._arrays = {key: _array(data[key]) for key in keys if key in data}
+        for key, array in self._arrays.items():
+            if array.ndim == 0:
+                raise DataError(f"{what}, column {key!r}, must have one entry a row, got a single value: {data[key]!r}")
         self.names = tuple(map(str, data))
         lengths = {key: len(array) for key, array in self._arrays.items()}
         if len(set(lengths.values())) > 1:
