@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "box_index.hpp"
 #include "dispatch.hpp"
 #include "exact.hpp"
 #include "step.hpp"
@@ -112,7 +113,7 @@ void bind_totals(nb::module_& m) {
 }
 
 template <class T>
-void bind_rows(nb::module_& m, const char* name) {
+void bind_rows(nb::module_& m, const char* name, const char* boxes_name) {
   using C = Centers<T>;
   nb::class_<C>(m, name, "Centers (k, d) made ready for one step.")
       .def(
@@ -170,6 +171,32 @@ void bind_rows(nb::module_& m, const char* name) {
             return cost<T>(c.kernels(), totals, totals.squares, high.data(), low.data(), c.values());
           },
           "totals"_a, "high"_a, "low"_a);
+
+  using B = BoxIndex<T>;
+  nb::class_<B>(m, boxes_name, "Rows of few dimensions in boxes, with the labels of the last step.")
+      .def(
+          "__init__",
+          [](B* self, const std::string& isa, Threads& threads, Matrix<const T> rows) {
+            expect(rows.shape(0) > 0 && rows.shape(0) < (size_t{1} << 32) && rows.shape(1) > 0 &&
+                       rows.shape(1) <= kMostBoxDims,
+                   "rows (n, d), 0 < n < 2^32, 0 < d <= 8");
+            const Kernels& kernels = find_kernels(isa);
+            nb::gil_scoped_release release;
+            expect(first_refused_row<T>(threads, kernels, rows.data(), rows.shape(0), rows.shape(1)) == kAllFinite,
+                   "rows must be finite and within 1e150");
+            new (self) B(threads, kernels, rows.data(), rows.shape(0), rows.shape(1));
+          },
+          "isa"_a, "threads"_a, "rows"_a)
+      .def(
+          "accumulate",
+          [](B& boxes, Threads& threads, const C& centers, Totals& totals) {
+            expect(centers.d() == boxes.d() && totals.d == boxes.d() && totals.k == centers.k() &&
+                       (boxes.k() == 0 || boxes.k() == centers.k()),
+                   "centers and totals must fit the rows and the calls before");
+            nb::gil_scoped_release release;
+            return boxes.accumulate(threads, centers, totals);
+          },
+          "threads"_a, "centers"_a, "totals"_a, "Adds all rows; returns how many centers a row was compared with.");
 
   m.def(
       "normalize",
@@ -251,8 +278,8 @@ NB_MODULE(_core, m) {
   nb::class_<Workspace>(m, "Workspace", "Per-thread buffers, kept from step to step. One user at a time.")
       .def(nb::init<>());
   bind_totals(m);
-  bind_rows<float>(m, "Centers32");
-  bind_rows<double>(m, "Centers64");
+  bind_rows<float>(m, "Centers32", "Boxes32");
+  bind_rows<double>(m, "Centers64", "Boxes64");
   m.def("available_isas", [] {
     std::vector<std::string> names;
     for (const Kernels* kernels : available_kernels()) names.emplace_back(kernels->name);

@@ -55,6 +55,8 @@ struct SumBuffer {
   void* exact;               // exact::Sums*: takes what the grids cannot hold
 };
 
+constexpr size_t kMostBoxDims = 8;  // rows of more dimensions do not go into boxes (cpp/boxes.hpp)
+
 // One function per job and row type T. Roles: in unless said otherwise.
 template <class T>
 struct RowKernels {
@@ -69,6 +71,10 @@ struct RowKernels {
   void (*add_squares)(const T* rows, const int32_t* labels, size_t n, size_t d, SumBuffer& sums);
   // bits of the largest |value| among `count` values, as an unsigned integer (NaN and infinity sort above all)
   uint64_t (*largest)(const T* values, size_t count);
+  // rows in columns (d, stride), d <= kMostBoxDims; candidates (d, candidate_stride) float64 are the centers `names`
+  // (count,), ascending, of centers (k, d); labels (n,) out: index of the nearest candidate, ties to the lowest
+  void (*box_labels)(const T* columns, size_t stride, size_t n, size_t d, const double* candidates,
+                     size_t candidate_stride, const int32_t* names, size_t count, const T* centers, int32_t* labels);
   // squared distances (float64) of rows (n, d) to their own center; out (n,)
   void (*own_distances)(const T* rows, const int32_t* labels, const T* centers, size_t n, size_t d, double* out);
   // all squared distances of rows (n, d) to centers (k, d), times `factor`; out (n, k)
@@ -92,6 +98,10 @@ struct Kernels {
   size_t block;  // most rows one call of `assign` takes
   RowKernels<float> f32;
   RowKernels<double> f64;
+  // low, high (d,): a box; columns (d, stride) float64: centers, padded; near (stride,) scratch; kept (k + 1,) out: the
+  // centers that can be nearest to a row of the box, ascending. Returns how many.
+  size_t (*box_candidates)(const double* low, const double* high, const double* columns, size_t stride, size_t k,
+                           size_t d, double* near, int32_t* kept);
 };
 
 template <class T>

@@ -6,6 +6,7 @@
 #include <atomic>
 #include <cmath>
 
+#include "exponents.hpp"
 #include "grid_buffer.hpp"
 
 namespace macqueen {
@@ -27,32 +28,12 @@ uint64_t first_refused_bits<double>() {
   return bits;
 }
 
-// The grids of a buffer reach 160 bits further down and must themselves be numbers.
-constexpr int kLowestTop = -900;
-
-// Smallest e with |value| < 2^e, from the bits of the largest magnitude of type T.
-template <class T>
-int top_exponent(uint64_t bits) {
-  const int exponent = sizeof(T) == 4 ? static_cast<int>(bits >> 23) - 126 : static_cast<int>(bits >> 52) - 1022;
-  return std::max(exponent, kLowestTop);
-}
-
 template <class T>
 size_t first_bad_row(const Kernels& kernels, const T* rows, size_t n, size_t d) {
   const auto& k = row_kernels<T>(kernels);
   size_t i = 0;
   while (i < n && k.largest(rows + i * d, d) < first_refused_bits<T>()) ++i;
   return i;
-}
-
-// An exponent that all but a sixteenth of the rows stay below: an outlier must not coarsen the grid for all.
-template <class T>
-int usual_exponent(const RowKernels<T>& kernels, const T* rows, size_t n, size_t d) {
-  std::vector<int> tops(n);
-  for (size_t i = 0; i < n; ++i) tops[i] = top_exponent<T>(kernels.largest(rows + i * d, d));
-  const auto usual = tops.begin() + static_cast<std::ptrdiff_t>(n - 1 - n / 16);
-  std::nth_element(tops.begin(), usual, tops.end());
-  return *usual;
 }
 
 // The lowest bad row that any thread has seen.
@@ -230,11 +211,7 @@ int64_t accumulate(Threads& threads, const Centers<T>& centers, const T* rows, s
                  if (options.skip_zero_rows) {
                    slot.zero_rows += leave_out_zero_rows(kernels, block, count, d, slot.labels.data());
                  }
-                 int exponent = top_exponent<T>(top);
-                 if (!slot.sums.ready() || exponent > slot.sums.top()) {
-                   exponent = usual_exponent(kernels, block, count, d);
-                 }
-                 slot.sums.prepare(exponent, count, totals.sums);
+                 slot.sums.prepare(next_exponent(kernels, block, count, d, top, slot.sums), count, totals.sums);
                  kernels.add(block, slot.labels.data(), count, d, slot.sums.view());
                  if (options.squares) {
                    slot.squares.prepare(std::max(2 * slot.sums.top(), kLowestTop), 2 * count, totals.squares);

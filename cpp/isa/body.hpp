@@ -3,6 +3,7 @@
 
 #include "../accumulate.hpp"
 #include "../assign.hpp"
+#include "../boxes.hpp"
 #include "../cost_terms.hpp"
 #include "../distances.hpp"
 
@@ -12,7 +13,7 @@ namespace {
 
 template <class T>
 constexpr RowKernels<T> row_kernels_here() {
-  return {pack<T>,          assign<T>,    add<T>,          add_squares<T>, largest<T>,
+  return {pack<T>,          assign<T>,    add<T>,          add_squares<T>, largest<T>,   box_labels<T>,
           own_distances<T>, distances<T>, distances_to<T>, normalize<T>,   cost_terms<T>};
 }
 
@@ -25,7 +26,8 @@ constexpr Kernels kernels_here(const char* name, const char* description, unsign
           kTileRows,
           kBlockRows,
           row_kernels_here<float>(),
-          row_kernels_here<double>()};
+          row_kernels_here<double>(),
+          box_candidates};
 }
 
 }  // namespace

@@ -14,11 +14,11 @@ from macqueen.config import KMeansParams
 from macqueen.engine import empty, seeding, update
 from macqueen.engine.kernels import Kernels
 from macqueen.engine.metric import METRICS
-from macqueen.engine.prepared import Pass, Prepared
+from macqueen.engine.prepared import Boxes, Pass, Prepared
 from macqueen.engine.seeding import Batch, PlusPlus, Rows
 from macqueen.state import FloatArray, State, StepStats
 
-__all__ = ["Engine", "Kernels", "Pass", "Prepared"]
+__all__ = ["Boxes", "Engine", "Kernels", "Pass", "Prepared"]
 
 
 class Engine:
@@ -43,6 +43,14 @@ class Engine:
     def begin(self, prepared: Prepared, squares: _core.Totals | None = None) -> Pass:
         """Begin a batch or pass; `squares` as in `Pass`. One at a time: the buffers are the engine's."""
         return Pass(prepared, self._workspace, squares)
+
+    def boxes(self, source: Any, dtype: DTypeLike, name: Callable[[int], str]) -> Boxes | None:
+        """Put the rows of a data set in memory into boxes, where that can pay."""
+        if not getattr(source, "in_memory", False) or source.dtype != dtype:
+            return None
+        if not Boxes.can_pay(source.rows, source.dims, self.params.num_clusters, self.metric):
+            return None
+        return Boxes(next(source.blocks(source.rows)), self.kernels, name)
 
     def update(self, state: State, stats: StepStats) -> State:
         """Make the state after a step."""

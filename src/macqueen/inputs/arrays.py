@@ -42,6 +42,11 @@ class RowSet:
         """Number of rows."""
         return self._table.rows
 
+    @property
+    def in_memory(self) -> bool:
+        """Whether all rows can be had at once without reading them from a file."""
+        return self._table.in_memory
+
     def blocks(self, most_rows: int) -> Iterator[NDArray[Any]]:
         """Yield all rows in order, in (m, d) pieces of at most `most_rows` rows."""
         for begin in range(0, self.rows, most_rows):

@@ -32,7 +32,11 @@ class Table(ABC):
         Number of rows, at least 1.
     kind : Kind
         The dtype to compute in and the number of columns.
+    in_memory : bool
+        Whether a block of all rows is a view of an array in memory.
     """
+
+    in_memory = False
 
     def __init__(self, rows: int, kind: Kind, what: str) -> None:
         self.rows = rows
@@ -75,11 +79,22 @@ class ArrayTable(Table):
         dims = sum(int(column.shape[1]) for column in columns)
         given = ", ".join(sorted({column.dtype.name for column in columns}))
         super().__init__(int(columns[0].shape[0]), Kind(FLOAT64 if wide else FLOAT32, dims, given), what)
+        first = columns[0]
+        self.in_memory = len(columns) == 1 and first.dtype == self.kind.dtype and not _is_mapped(first)
 
     def pieces(self, at: "slice | NDArray[np.int64]") -> list[NDArray[Any]]:
         """Return some rows of each array."""
         # Not np.take: it first copies the whole of an array that is not C-contiguous.
         return [column[at] for column in self._columns]
+
+
+def _is_mapped(array: Any) -> bool:
+    """Tell whether an array, or what it is a view of, lies in a file."""
+    while array is not None:
+        if isinstance(array, np.memmap):
+            return True
+        array = getattr(array, "base", None)
+    return False
 
 
 def compute_dtype(dtype: np.dtype[Any], what: str) -> np.dtype[Any]:

@@ -198,13 +198,21 @@ class PassRows(DataSetRows):
         super().__init__(engine, source, seed, dtype)
         self._squares: _core.Totals | None = None  # the squared norms need one pass only
         self._rows = 0
+        self._boxes: Any = None
 
     def accumulate(self, state: State) -> StepStats:
         """Make one pass a step."""
         prepared = self.engine.prepare(state.centers, self.dtype)
-        step = self.engine.begin(prepared, self._squares)
-        for block in self._raw_blocks(len(state.centers)):
-            step.add(block, naming("", step.rows))
+        if self._squares is None:
+            self._boxes = self.engine.boxes(self.source, self.dtype, naming("", 0))
+        if self._boxes is not None:
+            step = self.engine.begin(prepared)
+            if not step.add_boxes(self._boxes):
+                self._boxes = None  # the guess was wrong: plain passes from now on
+        else:
+            step = self.engine.begin(prepared, self._squares)
+            for block in self._raw_blocks(len(state.centers)):
+                step.add(block, naming("", step.rows))
         if self._squares is not None and step.rows != self._rows:
             raise DataError(
                 f"the input gave {step.rows} rows in this pass and {self._rows} in the one before; a data set must "

@@ -1,0 +1,41 @@
+// Exponents of the grids that exact sums are taken on.
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <vector>
+
+#include "grid_buffer.hpp"
+#include "kernels.hpp"
+
+namespace macqueen {
+
+// The grids of a buffer reach 160 bits further down and must themselves be numbers.
+constexpr int kLowestTop = -900;
+
+// Smallest e with |value| < 2^e, from the bits of the largest magnitude of type T.
+template <class T>
+int top_exponent(uint64_t bits) {
+  const int exponent = sizeof(T) == 4 ? static_cast<int>(bits >> 23) - 126 : static_cast<int>(bits >> 52) - 1022;
+  return std::max(exponent, kLowestTop);
+}
+
+// An exponent that all but a sixteenth of the rows stay below: an outlier must not coarsen the grid for all.
+template <class T>
+int usual_exponent(const RowKernels<T>& kernels, const T* rows, size_t n, size_t d) {
+  std::vector<int> tops(n);
+  for (size_t i = 0; i < n; ++i) tops[i] = top_exponent<T>(kernels.largest(rows + i * d, d));
+  const auto usual = tops.begin() + static_cast<std::ptrdiff_t>(n - 1 - n / 16);
+  std::nth_element(tops.begin(), usual, tops.end());
+  return *usual;
+}
+
+// The exponent to prepare a buffer of row sums with for rows (n, d) whose largest magnitude has these bits.
+template <class T>
+int next_exponent(const RowKernels<T>& kernels, const T* rows, size_t n, size_t d, uint64_t largest,
+                  const GridBuffer& sums) {
+  const int exponent = top_exponent<T>(largest);
+  return !sums.ready() || exponent > sums.top() ? usual_exponent(kernels, rows, n, d) : exponent;
+}
+
+}  // namespace macqueen
