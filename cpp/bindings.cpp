@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "bounded_rows.hpp"
 #include "box_index.hpp"
 #include "dispatch.hpp"
 #include "exact.hpp"
@@ -113,7 +114,7 @@ void bind_totals(nb::module_& m) {
 }
 
 template <class T>
-void bind_rows(nb::module_& m, const char* name, const char* boxes_name) {
+void bind_rows(nb::module_& m, const char* name, const char* boxes_name, const char* bounded_name) {
   using C = Centers<T>;
   nb::class_<C>(m, name, "Centers (k, d) made ready for one step.")
       .def(
@@ -198,6 +199,43 @@ void bind_rows(nb::module_& m, const char* name, const char* boxes_name) {
           },
           "threads"_a, "centers"_a, "totals"_a, "Adds all rows; returns how many centers a row was compared with.");
 
+  using S = BoundedRows<T>;
+  nb::class_<S>(m, bounded_name, "Rows in memory, sketched, with the labels and bounds of the last step.")
+      .def(
+          "__init__",
+          [](S* self, const std::string& isa, Threads& threads, Matrix<const T> rows, Vector<const double> origin,
+             Matrix<const double> axes, size_t heads, bool rest) {
+            const size_t n = rows.shape(0), d = rows.shape(1), used = axes.shape(0);
+            expect(n > 0 && d > 0 && origin.size() == d && axes.shape(1) == d, "rows (n, d), origin (d,), axes (a, d)");
+            expect(heads <= (used == 0 ? d : used) && !(rest && heads != used), "heads of the coordinates at most");
+            const Kernels& kernels = find_kernels(isa);
+            const SketchPlan plan{{origin.data(), origin.data() + d}, {axes.data(), axes.data() + used * d}, heads, rest};
+            nb::gil_scoped_release release;
+            expect(first_refused_row<T>(threads, kernels, rows.data(), n, d) == kAllFinite,
+                   "rows must be finite and within 1e150");
+            new (self) S(threads, kernels, rows.data(), n, d, plan);
+          },
+          "isa"_a, "threads"_a, "rows"_a, "origin"_a, "axes"_a, "heads"_a, "rest"_a, nb::keep_alive<1, 4>())
+      .def(
+          "accumulate",
+          [](S& rows, Threads& threads, const C& centers, Totals& totals) {
+            expect(centers.d() == rows.d() && totals.d == rows.d() && totals.k == centers.k() &&
+                       (rows.k() == 0 || rows.k() == centers.k()),
+                   "centers and totals must fit the rows and the calls before");
+            BoundedStep done;
+            {
+              nb::gil_scoped_release release;
+              done = rows.accumulate(threads, centers, totals);
+            }
+            nb::dict found;
+            found["candidates"] = done.candidates;
+            found["opened"] = done.opened;
+            found["read"] = done.read;
+            found["moved"] = done.moved;
+            return found;
+          },
+          "threads"_a, "centers"_a, "totals"_a, "Adds all rows; returns what the step did.");
+
   m.def(
       "normalize",
       [](const std::string& isa, Threads& threads, Matrix<const T> rows, Matrix<T> out) {
@@ -278,8 +316,8 @@ NB_MODULE(_core, m) {
   nb::class_<Workspace>(m, "Workspace", "Per-thread buffers, kept from step to step. One user at a time.")
       .def(nb::init<>());
   bind_totals(m);
-  bind_rows<float>(m, "Centers32", "Boxes32");
-  bind_rows<double>(m, "Centers64", "Boxes64");
+  bind_rows<float>(m, "Centers32", "Boxes32", "Bounded32");
+  bind_rows<double>(m, "Centers64", "Boxes64", "Bounded64");
   m.def("available_isas", [] {
     std::vector<std::string> names;
     for (const Kernels* kernels : available_kernels()) names.emplace_back(kernels->name);

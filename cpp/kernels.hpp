@@ -55,6 +55,62 @@ struct SumBuffer {
   void* exact;               // exact::Sums*: takes what the grids cannot hold
 };
 
+// Sketches (cpp/sketch.hpp): few numbers a row that bound its distances to groups of kGroup centers from below.
+constexpr size_t kGroup = 16;
+constexpr size_t kSketchRows = 256;     // rows of a block
+constexpr size_t kMostCandidates = 32;  // of a row, beyond them all centers are
+
+// What a row or center is turned into: v = scale * (x - origin), or with a basis W (d, columns) of orthonormal columns
+// y = W'v, followed by the rest v - W y if `rest`. The first `heads` coordinates stay float32, `tails` follow in int8.
+struct SketchForm {
+  size_t d, columns, heads, tails;
+  bool rest;
+  double scale;
+  const double* origin;  // (d,)
+  const float* basis;    // (columns / lanes, d, lanes), columns a multiple of the lanes of a panel
+  const float* axes;     // (heads, d): the same columns as rows, for the rest
+  double slack;          // relative to |X|: what rounding may have changed, see cpp/sketch.hpp
+  size_t coordinates() const { return heads + tails; }
+  size_t padded_tails() const { return (tails + 3) / 4 * 4; }
+  size_t stride() const { return 4 + heads; }
+};
+
+// Rows of a block, or all of them. numbers (n, stride): -2 * step of the int8 grid, N, |X|^2, -128 sum of tails as
+// int32 bits, heads; tails (n, padded_tails). `ratios`: largest (tail error, residual) / N of the block.
+struct Sketch {
+  float* numbers;
+  int8_t* tails;
+};
+
+// Centers of one step in groups; each array is (groups, ..., kGroup).
+struct SketchPanels {
+  uint8_t* tails;   // (groups, padded_tails / 4, kGroup, 4): value + 128
+  float* heads;     // (groups, heads, kGroup): -2 value
+  float* start;     // |C|^2, a little less
+  float* step;      // of the int8 grid
+  float* error;     // of the tail
+  float* tail;      // length of the tail
+  float* residual;  // length outside of the basis, and the slack
+};
+
+struct Candidate {
+  int32_t place;  // of a center among the groups
+  float bound;
+};
+
+// A block of rows under way; all arrays are for kSketchRows rows.
+struct SketchBlock {
+  Sketch rows;
+  float* limit;             // (rows,) in/out: |x - c|^2 - |x|^2 of the nearest center is at most this
+  float* bounds;            // (rows, stride) out: distance to the nearest center of a group that is no candidate
+  size_t bounds_stride;
+  const float* width;       // (groups, kGroup): error per unit of N in this block, of each center
+  const float* most_width;  // (groups,)
+  const float* most_start;  // (groups,) in the upper bound: what rounding may have taken off `start`
+  Candidate* candidates;    // (rows, kMostCandidates) in/out
+  int32_t* counts;          // (rows,) in/out; more than kMostCandidates: there were too many
+};
+
 constexpr size_t kMostBoxDims = 8;  // rows of more dimensions do not go into boxes (cpp/boxes.hpp)
 
 // One function per job and row type T. Roles: in unless said otherwise.
@@ -75,6 +131,13 @@ struct RowKernels {
   // (count,), ascending, of centers (k, d); labels (n,) out: index of the nearest candidate, ties to the lowest
   void (*box_labels)(const T* columns, size_t stride, size_t n, size_t d, const double* candidates,
                      size_t candidate_stride, const int32_t* names, size_t count, const T* centers, int32_t* labels);
+  // rows (n, d), n <= kSketchRows -> sketch, ratios (2,) (out); scratch (kSketchRows + tile, d + coordinates)
+  void (*sketch)(const T* rows, size_t n, const SketchForm& form, float* scratch, const Sketch& sketch, float* ratios);
+  // centers (k, d), places (k,): where each goes among groups * kGroup places -> panels (out); scratch as above
+  void (*sketch_centers)(const T* centers, const int32_t* places, size_t k, size_t groups, const SketchForm& form,
+                         float* scratch, const SketchPanels& panels);
+  // candidates (count,) ascending; the nearest of them to the row (d,), ties to the lowest index
+  int32_t (*decide)(const T* row, const T* centers, size_t d, const int32_t* candidates, size_t count);
   // squared distances (float64) of rows (n, d) to their own center; out (n,)
   void (*own_distances)(const T* rows, const int32_t* labels, const T* centers, size_t n, size_t d, double* out);
   // all squared distances of rows (n, d) to centers (k, d), times `factor`; out (n, k)
@@ -98,6 +161,16 @@ struct Kernels {
   size_t block;  // most rows one call of `assign` takes
   RowKernels<float> f32;
   RowKernels<double> f64;
+  bool sketch_tails;  // whether int8 tails are worth having: the processor has dot products for them
+  // Bounds the distances from the rows of a block named in list (count,) to the centers of a group.
+  void (*sketch_group)(const SketchForm& form, const SketchPanels& panels, size_t group, const uint8_t* list,
+                       size_t count, const SketchBlock& block);
+  // The lower bounds of a row, stored (groups,) in units beside the paths of their groups, unpacked to bounds (groups,);
+  // the row is appended to the list (groups, kSketchRows) of each group whose bound does not pass `upper`.
+  void (*open_groups)(const uint16_t* stored, float unit, const float* path, size_t groups, float upper, uint8_t row,
+                      float* bounds, uint8_t* lists, int32_t* counts);
+  // The reverse: bounds (groups,) -> stored (groups,) (out). Returns the least of them.
+  float (*store_bounds)(const float* bounds, const float* path, size_t groups, float unit, uint16_t* stored);
   // low, high (d,): a box; columns (d, stride) float64: centers, padded; near (stride,) scratch; kept (k + 1,) out: the
   // centers that can be nearest to a row of the box, ascending. Returns how many.
   size_t (*box_candidates)(const double* low, const double* high, const double* columns, size_t stride, size_t k,

@@ -6,6 +6,7 @@
 #include "../boxes.hpp"
 #include "../cost_terms.hpp"
 #include "../distances.hpp"
+#include "../sketch.hpp"
 
 namespace macqueen {
 namespace MACQUEEN_ISA {
@@ -14,6 +15,7 @@ namespace {
 template <class T>
 constexpr RowKernels<T> row_kernels_here() {
   return {pack<T>,          assign<T>,    add<T>,          add_squares<T>, largest<T>,   box_labels<T>,
+          sketch<T>,        sketch_centers<T>, decide<T>,
           own_distances<T>, distances<T>, distances_to<T>, normalize<T>,   cost_terms<T>};
 }
 
@@ -27,6 +29,10 @@ constexpr Kernels kernels_here(const char* name, const char* description, unsign
           kBlockRows,
           row_kernels_here<float>(),
           row_kernels_here<double>(),
+          kInt8Products,
+          sketch_group,
+          open_groups,
+          store_bounds,
           box_candidates};
 }
 

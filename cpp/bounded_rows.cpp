@@ -1,0 +1,377 @@
+#include "bounded_rows.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <limits>
+#include <numeric>
+
+#include "grouping.hpp"
+
+namespace macqueen {
+
+namespace {
+
+constexpr float kFar = 3e38f;
+constexpr double kUp = 1 + 0x1p-30, kDown = 1 - 0x1p-30;  // beside a sum of float64 squares
+constexpr double kFloatUp = 1 + 0x1p-20;                  // beside a few roundings of float32
+
+float rounded_up(double value) {
+  const float f = static_cast<float>(value);
+  return f < value ? std::nextafter(f, std::numeric_limits<float>::infinity()) : f;
+}
+float rounded_down(double value) { return -rounded_up(-value); }
+
+}  // namespace
+
+// What one thread holds during a step.
+template <class T>
+struct BoundedRows<T>::Slot {
+  std::vector<float> scratch, limit, bounds, width, most_width;
+  std::vector<Candidate> candidates;
+  std::vector<int32_t> counts, list_counts, names;
+  std::vector<uint8_t> lists, opened;
+  std::vector<double> own;  // distance of a row to its center, where it was computed in this step
+  Changes<T> changes;
+  BoundedStep done;
+
+  void resize(size_t k, size_t groups, const SketchForm& form) {
+    limit.resize(kSketchRows);
+    bounds.resize(kSketchRows * groups);
+    width.resize(groups * kGroup);
+    most_width.resize(groups);
+    candidates.resize(kSketchRows * kMostCandidates);
+    counts.resize(kSketchRows);
+    list_counts.resize(groups);
+    lists.resize(groups * kSketchRows);
+    opened.reserve(kSketchRows);
+    own.resize(kSketchRows);
+    changes.resize(k, form.d);
+    done = BoundedStep{};
+  }
+};
+
+template <class T>
+BoundedRows<T>::~BoundedRows() = default;
+
+template <class T>
+BoundedRows<T>::BoundedRows(Threads& threads, const Kernels& kernels, const T* rows, size_t n, size_t d,
+                            const SketchPlan& plan)
+    : rows_(rows), n_(n), form_{}, origin_(plan.origin), labels_(n, -1), squares_(d) {
+  const PinFloatingPoint pin;
+  const size_t used = plan.axes.size() / d;
+  form_.d = d;
+  form_.columns = (used + kernels.lanes - 1) / kernels.lanes * kernels.lanes;
+  form_.heads = plan.heads;
+  form_.rest = plan.rest;
+  form_.tails = used == 0 || plan.rest ? (used == 0 ? d - plan.heads : d) : used - plan.heads;
+  form_.origin = origin_.data();
+  basis_.assign(form_.columns * d, 0.0f);
+  axes_.resize(plan.axes.size());
+  for (size_t c = 0; c < used; ++c) {
+    for (size_t j = 0; j < d; ++j) {
+      axes_[c * d + j] = static_cast<float>(plan.axes[c * d + j]);
+      basis_[(c / kernels.lanes * d + j) * kernels.lanes + c % kernels.lanes] = axes_[c * d + j];
+    }
+  }
+  form_.basis = basis_.data();
+  form_.axes = axes_.data();
+  const double chain = 64 + static_cast<double>(form_.heads) / 64 + 12;
+  form_.slack = std::sqrt((form_.heads == 0 ? 16.0 : chain) * 0x1p-22 + (used == 0 ? 0.0 : 0x1p-14));
+  set_scale(threads, kernels);
+  sketch_rows(threads, kernels);
+}
+
+// The power of two that brings the largest coordinate to about 1.
+template <class T>
+void BoundedRows<T>::set_scale(Threads& threads, const Kernels& kernels) {
+  const auto& functions = row_kernels<T>(kernels);
+  std::vector<double> tops(static_cast<size_t>(threads.count()), 0.0);
+  const size_t d = form_.d, blocks = (n_ + kSketchRows - 1) / kSketchRows;
+  threads.run(blocks, [&](int slot, size_t block) {
+    const size_t first = block * kSketchRows, count = std::min(kSketchRows, n_ - first);
+    const uint64_t bits = functions.largest(rows_ + first * d, count * d);
+    double& top = tops[static_cast<size_t>(slot)];
+    top = std::max(top, std::ldexp(1.0, top_exponent<T>(bits)));
+  });
+  double top = *std::max_element(tops.begin(), tops.end());
+  for (const double o : origin_) top = std::max(top, std::abs(o));
+  form_.scale = top > 0 ? std::ldexp(1.0, -std::ilogb(2 * top)) : 1.0;
+}
+
+template <class T>
+void BoundedRows<T>::sketch_rows(Threads& threads, const Kernels& kernels) {
+  const auto& functions = row_kernels<T>(kernels);
+  const size_t d = form_.d, blocks = (n_ + kSketchRows - 1) / kSketchRows;
+  numbers_.resize(n_ * form_.stride());
+  tails_.resize(n_ * form_.padded_tails() + 4);
+  ratios_.resize(blocks * 2);
+  upper_.resize(n_);
+  least_.resize(n_);
+  unit_.resize(n_);
+  std::vector<std::vector<float>> scratch(static_cast<size_t>(threads.count()));
+  std::vector<GridBuffer> rows_grids(scratch.size()), grids(scratch.size());
+  const std::vector<int32_t> labels(kSketchRows, 0);
+  threads.run(blocks, [&](int index, size_t block) {
+    const auto slot = static_cast<size_t>(index);
+    const size_t first = block * kSketchRows, count = std::min(kSketchRows, n_ - first);
+    const T* rows = rows_ + first * d;
+    scratch[slot].resize((kSketchRows + kernels.tile) * (d + form_.coordinates()));
+    functions.sketch(rows, count, form_, scratch[slot].data(),
+                     {&numbers_[first * form_.stride()], &tails_[first * form_.padded_tails()]}, &ratios_[2 * block]);
+    // The grid of squares follows that of rows, as in a pass.
+    GridBuffer &rows_grid = rows_grids[slot], &grid = grids[slot];
+    rows_grid.resize(d);
+    grid.resize(d);
+    const uint64_t largest = functions.largest(rows, count * d);
+    rows_grid.prepare(next_exponent(functions, rows, count, d, largest, rows_grid), count, squares_);
+    grid.prepare(std::max(2 * rows_grid.top(), kLowestTop), 2 * count, squares_);
+    functions.add_squares(rows, labels.data(), count, d, grid.view());
+  });
+  for (GridBuffer& grid : grids) {
+    if (!grid.ready()) continue;
+    grid.reserve(squares_);
+    grid.flush(0, d, squares_);
+    squares_.note_adds(kLevels);
+  }
+}
+
+// The first step: centers are put into groups, which stay.
+template <class T>
+void BoundedRows<T>::begin(Threads&, const Centers<T>& centers) {
+  const size_t k = centers.k(), d = form_.d;
+  totals_ = std::make_unique<Totals>(k, d);
+  groups_ = (k + kGroup - 1) / kGroup;
+  places_ = grouped_places(centers.values(), k, d, kGroup);
+  centers_at_.assign(groups_ * kGroup, -1);
+  for (size_t c = 0; c < k; ++c) centers_at_[static_cast<size_t>(places_[c])] = static_cast<int32_t>(c);
+  bounds_.resize(n_ * groups_);
+  paths_.assign(k, 0);
+  group_paths_.assign(groups_, 0);
+  before_.assign(centers.values(), centers.values() + k * d);
+  panel_tails_.resize(groups_ * kGroup * form_.padded_tails());
+  const size_t lanes = groups_ * kGroup;
+  panel_numbers_.resize(lanes * (form_.heads + 5));
+  most_start_.resize(groups_);
+  float* next = panel_numbers_.data();
+  panels_.tails = panel_tails_.data();
+  panels_.heads = next;
+  for (float** array : {&panels_.start, &panels_.step, &panels_.error, &panels_.tail, &panels_.residual}) {
+    *array = next + lanes * form_.heads;
+    next += lanes;
+  }
+}
+
+template <class T>
+void BoundedRows<T>::move_centers(const Centers<T>& centers) {
+  const size_t k = centers.k(), d = form_.d;
+  std::vector<double> longest(groups_, 0);
+  for (size_t c = 0; c < k; ++c) {
+    double squares;
+    const int32_t first = 0;
+    row_kernels<T>(centers.kernels())
+        .own_distances(centers.values() + c * d, &first, before_.data() + c * d, 1, d, &squares);
+    const double moved = std::sqrt(squares) * form_.scale * kUp;
+    paths_[c] = (paths_[c] + moved) * (moved > 0 ? kUp : 1.0);
+    double& most = longest[static_cast<size_t>(places_[c]) / kGroup];
+    most = std::max(most, moved);
+  }
+  double most = 0;
+  for (size_t g = 0; g < groups_; ++g) {
+    if (longest[g] > 0) group_paths_[g] = rounded_up((static_cast<double>(group_paths_[g]) + longest[g]) * kUp);
+    most = std::max(most, longest[g]);
+  }
+  longest_path_ = (longest_path_ + most) * kUp;
+  before_.assign(centers.values(), centers.values() + k * d);
+}
+
+template <class T>
+void BoundedRows<T>::sketch_centers(const Centers<T>& centers) {
+  const size_t d = form_.d;
+  std::vector<float> scratch((kSketchRows + centers.kernels().tile) * (d + form_.coordinates()));
+  row_kernels<T>(centers.kernels())
+      .sketch_centers(centers.values(), places_.data(), centers.k(), groups_, form_, scratch.data(), panels_);
+  const double part = 4 * form_.slack * form_.slack + 0x1p-18;
+  for (size_t g = 0; g < groups_; ++g) {
+    double most = 0;
+    for (size_t l = g * kGroup; l < (g + 1) * kGroup; ++l) {
+      if (centers_at_[l] >= 0) most = std::max(most, static_cast<double>(panels_.start[l]));
+    }
+    most_start_[g] = rounded_up(2 * part * most + 0x1p-85);
+  }
+}
+
+template <class T>
+BoundedStep BoundedRows<T>::accumulate(Threads& threads, const Centers<T>& centers, Totals& totals) {
+  const PinFloatingPoint pin;
+  if (!totals_) {
+    begin(threads, centers);
+  } else {
+    move_centers(centers);
+  }
+  sketch_centers(centers);
+  while (static_cast<int>(slots_.size()) < threads.count()) slots_.push_back(std::make_unique<Slot>());
+  for (auto& slot : slots_) slot->resize(centers.k(), groups_, form_);
+  constexpr size_t kBlocksPerTask = 4;
+  const size_t blocks = (n_ + kSketchRows - 1) / kSketchRows;
+  threads.run((blocks + kBlocksPerTask - 1) / kBlocksPerTask, [&](int index, size_t task) {
+    Slot& slot = *slots_[static_cast<size_t>(index)];
+    const size_t end = std::min(blocks, (task + 1) * kBlocksPerTask);
+    for (size_t block = task * kBlocksPerTask; block < end; ++block) step(centers, block, slot);
+  });
+  BoundedStep done;
+  for (auto& slot : slots_) {
+    done.candidates += slot->done.candidates;
+    done.opened += slot->done.opened;
+    done.read += slot->done.read;
+    done.moved += static_cast<double>(slot->changes.flush(*totals_));
+  }
+  totals.merge(*totals_);
+  totals.squares.merge(squares_);
+  return done;
+}
+
+// Whether a row can have come nearer to another center; if so, the groups of such centers get it on their lists.
+template <class T>
+bool BoundedRows<T>::opens(const Centers<T>& centers, size_t row, size_t place, Slot& slot) {
+  float* bounds = &slot.bounds[place * groups_];
+  slot.counts[place] = 0;
+  if (labels_[row] < 0) {
+    slot.limit[place] = kFar;
+    for (size_t g = 0; g < groups_; ++g) {
+      slot.lists[g * kSketchRows + static_cast<size_t>(slot.list_counts[g]++)] = static_cast<uint8_t>(place);
+    }
+    return true;
+  }
+  const auto label = static_cast<size_t>(labels_[row]);
+  const double least = static_cast<double>(least_[row]) - longest_path_ * kUp;
+  if ((static_cast<double>(upper_[row]) + paths_[label]) * kUp < least) return false;
+  slot.done.read += 1;
+  double squares;
+  row_kernels<T>(centers.kernels())
+      .own_distances(rows_ + row * form_.d, &labels_[row], centers.values(), 1, form_.d, &squares);
+  const double own = std::sqrt(squares) * form_.scale * kUp + 0x1p-60;
+  upper_[row] = rounded_up(own - paths_[label]);
+  if (own < least) return false;
+  slot.own[place] = own;
+  const double norm = static_cast<double>(numbers_[row * form_.stride() + 2]);
+  slot.limit[place] = rounded_up(own * own * kFloatUp - norm + 0x1p-88);
+  centers.kernels().open_groups(&bounds_[row * groups_], unit_[row], group_paths_.data(), groups_, rounded_up(own),
+                                static_cast<uint8_t>(place), bounds, slot.lists.data(), slot.list_counts.data());
+  return true;
+}
+
+template <class T>
+void BoundedRows<T>::set_widths(size_t block, Slot& slot) {
+  const float tail = ratios_[2 * block], residual = ratios_[2 * block + 1];
+  for (size_t g = 0; g < groups_; ++g) {
+    float most = 0;
+    for (size_t l = g * kGroup; l < (g + 1) * kGroup; ++l) {
+      const float width =
+          (panels_.error[l] + tail * panels_.tail[l] + residual * panels_.residual[l]) * static_cast<float>(kFloatUp);
+      slot.width[l] = width;
+      most = std::max(most, width);
+    }
+    slot.most_width[g] = most;
+  }
+}
+
+template <class T>
+void BoundedRows<T>::step(const Centers<T>& centers, size_t block, Slot& slot) {
+  const Kernels& kernels = centers.kernels();
+  const size_t first = block * kSketchRows, count = std::min(kSketchRows, n_ - first);
+  std::fill(slot.list_counts.begin(), slot.list_counts.end(), 0);
+  slot.opened.clear();
+  for (size_t i = 0; i < count; ++i) {
+    if (opens(centers, first + i, i, slot)) slot.opened.push_back(static_cast<uint8_t>(i));
+  }
+  if (slot.opened.empty()) return;
+  set_widths(block, slot);
+  const SketchBlock work{{&numbers_[first * form_.stride()], &tails_[first * form_.padded_tails()]},
+                         slot.limit.data(),
+                         slot.bounds.data(),
+                         groups_,
+                         slot.width.data(),
+                         slot.most_width.data(),
+                         most_start_.data(),
+                         slot.candidates.data(),
+                         slot.counts.data()};
+  for (size_t g = 0; g < groups_; ++g) {
+    if (slot.list_counts[g] == 0) continue;
+    slot.done.opened += slot.list_counts[g];
+    kernels.sketch_group(form_, panels_, g, &slot.lists[g * kSketchRows], static_cast<size_t>(slot.list_counts[g]),
+                         work);
+  }
+  for (const uint8_t i : slot.opened) finish(centers, first + i, i, slot);
+  slot.changes.add(kernels, *totals_);
+}
+
+// Decides among the candidates of a row; `names` are then those that were left.
+template <class T>
+int32_t BoundedRows<T>::nearest(const Centers<T>& centers, size_t row, size_t place, Slot& slot) {
+  const auto& functions = row_kernels<T>(centers.kernels());
+  const T* x = rows_ + row * form_.d;
+  slot.names.clear();
+  if (slot.counts[place] > static_cast<int32_t>(kMostCandidates)) {
+    slot.done.candidates += static_cast<double>(centers.k());
+    slot.names.resize(centers.k());
+    std::iota(slot.names.begin(), slot.names.end(), 0);
+    return functions.decide(x, centers.values(), form_.d, nullptr, centers.k());
+  }
+  const Candidate* list = &slot.candidates[place * kMostCandidates];
+  if (labels_[row] >= 0) slot.names.push_back(labels_[row]);
+  for (int32_t i = 0; i < slot.counts[place]; ++i) {
+    const int32_t center = centers_at_[static_cast<size_t>(list[i].place)];
+    if (list[i].bound <= slot.limit[place] && center != labels_[row]) slot.names.push_back(center);
+  }
+  if (slot.names.size() == 1) return slot.names[0];
+  slot.done.candidates += static_cast<double>(slot.names.size());
+  std::sort(slot.names.begin(), slot.names.end());
+  return functions.decide(x, centers.values(), form_.d, slot.names.data(), slot.names.size());
+}
+
+// Label and bounds of a row whose groups have been looked at.
+template <class T>
+void BoundedRows<T>::finish(const Centers<T>& centers, size_t row, size_t place, Slot& slot) {
+  const int32_t before = labels_[row], label = nearest(centers, row, place, slot);
+  const double norm = static_cast<double>(numbers_[row * form_.stride() + 2]);
+  float* bounds = &slot.bounds[place * groups_];
+  const auto lower_to = [&](size_t center_place, double bound) {
+    float& own = bounds[center_place / kGroup];
+    own = std::min(own, rounded_down(bound));
+  };
+  const Candidate* list = &slot.candidates[place * kMostCandidates];
+  for (int32_t i = 0; i < std::min<int32_t>(slot.counts[place], kMostCandidates); ++i) {
+    const auto at = static_cast<size_t>(list[i].place);
+    if (centers_at_[at] == label) continue;
+    lower_to(at, std::sqrt(std::max(0.0, norm + static_cast<double>(list[i].bound))) / kFloatUp);
+  }
+  if (label != before) {
+    if (before >= 0) lower_to(static_cast<size_t>(places_[static_cast<size_t>(before)]), slot.own[place] / kFloatUp);
+    double own;
+    if (slot.names.size() == 1) {
+      own = std::sqrt(std::max(0.0, norm * kFloatUp + 0x1p-79 + static_cast<double>(slot.limit[place]))) * kUp;
+    } else {
+      double squares;
+      row_kernels<T>(centers.kernels())
+          .own_distances(rows_ + row * form_.d, &label, centers.values(), 1, form_.d, &squares);
+      own = std::sqrt(squares) * form_.scale * kUp + 0x1p-60;
+    }
+    upper_[row] = rounded_up(own - paths_[static_cast<size_t>(label)]);
+    slot.changes.note(rows_ + row * form_.d, 1, before, label);
+    labels_[row] = label;
+  }
+  if (unit_[row] == 0) {
+    float most = 0;
+    for (size_t g = 0; g < groups_; ++g) most = bounds[g] < 1e18f ? std::max(most, bounds[g]) : most;
+    unit_[row] = std::max(most * (2.0f / 65535), 0x1p-80f);
+  }
+  const float least = centers.kernels().store_bounds(bounds, group_paths_.data(), groups_, unit_[row],
+                                                     &bounds_[row * groups_]);
+  least_[row] = rounded_down((static_cast<double>(least) + longest_path_) * kDown);
+}
+
+template class BoundedRows<float>;
+template class BoundedRows<double>;
+
+}  // namespace macqueen

@@ -1,0 +1,92 @@
+// Rows in memory with a sketch each and bounds that outlive a step: a step looks at the groups of centers that can have
+// come nearest to a row since the step before, decides exactly among the few centers left, and adds up what changed.
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include "changes.hpp"
+
+namespace macqueen {
+
+// How rows are sketched; cpp/sketch.hpp.
+struct SketchPlan {
+  std::vector<double> origin;  // (d,)
+  std::vector<double> axes;    // (columns, d): orthonormal; may be empty
+  size_t heads;                // coordinates kept in float32
+  bool rest;                   // after the axes, what they leave, in the rows' own d coordinates
+};
+
+// What a step did.
+struct BoundedStep {
+  double candidates = 0;  // centers that were left for exact decisions, of all rows
+  double opened = 0;      // rows times groups that were looked at
+  double read = 0;        // rows that were read at all
+  double moved = 0;       // rows with another label
+};
+
+template <class T>
+class BoundedRows {
+ public:
+  // Rows (n, d) stay the caller's and must outlive this object; `first_refused_row` lets all pass.
+  BoundedRows(Threads& threads, const Kernels& kernels, const T* rows, size_t n, size_t d, const SketchPlan& plan);
+  ~BoundedRows();
+  BoundedRows(const BoundedRows&) = delete;
+
+  size_t n() const { return n_; }
+  size_t d() const { return form_.d; }
+  size_t k() const { return totals_ ? totals_->k : 0; }  // 0 before the first step
+
+  // Labels all rows and adds their exact sums, counts and squares to `totals` (in/out). The number of centers is that
+  // of the first call.
+  BoundedStep accumulate(Threads& threads, const Centers<T>& centers, Totals& totals);
+
+  const std::vector<int32_t>& labels() const { return labels_; }  // (n,)
+
+ private:
+  struct Slot;
+
+  void set_scale(Threads& threads, const Kernels& kernels);
+  void sketch_rows(Threads& threads, const Kernels& kernels);
+  void begin(Threads& threads, const Centers<T>& centers);
+  void move_centers(const Centers<T>& centers);
+  void sketch_centers(const Centers<T>& centers);
+  void step(const Centers<T>& centers, size_t block, Slot& slot);
+  bool opens(const Centers<T>& centers, size_t row, size_t place, Slot& slot);
+  void set_widths(size_t block, Slot& slot);
+  void finish(const Centers<T>& centers, size_t row, size_t place, Slot& slot);
+  int32_t nearest(const Centers<T>& centers, size_t row, size_t place, Slot& slot);
+
+  const T* rows_;
+  size_t n_;
+  SketchForm form_;
+  std::vector<double> origin_;
+  std::vector<float> basis_, axes_;
+  std::vector<float> numbers_;  // (n, stride)
+  std::vector<int8_t> tails_;   // (n, padded_tails)
+  std::vector<float> ratios_;   // (blocks, 2)
+
+  // Of the rows; the bounds are stored beside the paths at that time, so that a step need not touch them.
+  std::vector<int32_t> labels_;   // -1 before the first step
+  std::vector<float> upper_;      // at least the distance to the own center, less its path
+  std::vector<float> least_;      // at most the distance to any other center, plus the longest path
+  std::vector<float> unit_;       // of `bounds_`
+  std::vector<uint16_t> bounds_;  // (n, groups): distance to the nearest other center of a group, plus the group's path
+
+  // Of the centers: places are those in groups, -1 where nobody is.
+  size_t groups_ = 0;
+  std::vector<int32_t> places_, centers_at_;
+  std::vector<T> before_;       // (k, d) of the step before
+  std::vector<double> paths_;   // (k,) how far each has come, rounded up
+  std::vector<float> group_paths_;
+  double longest_path_ = 0;
+  std::vector<uint8_t> panel_tails_;
+  std::vector<float> panel_numbers_, most_start_;
+  SketchPanels panels_{};
+
+  std::unique_ptr<Totals> totals_;  // of the labels
+  exact::Sums squares_;
+  std::vector<std::unique_ptr<Slot>> slots_;
+};
+
+}  // namespace macqueen

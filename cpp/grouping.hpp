@@ -1,0 +1,15 @@
+// Centers that lie together, put into groups of equal size.
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include <vector>
+
+namespace macqueen {
+
+// centers (k, d) -> place (k,) of each: places size * g .. size * (g + 1) - 1 are group g, all but the last one full.
+template <class T>
+std::vector<int32_t> grouped_places(const T* centers, size_t k, size_t d, size_t size);
+
+}  // namespace macqueen
