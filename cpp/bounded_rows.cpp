@@ -27,17 +27,20 @@ float rounded_down(double value) { return -rounded_up(-value); }
 // What one thread holds during a step.
 template <class T>
 struct BoundedRows<T>::Slot {
-  std::vector<float> scratch, limit, bounds, width, most_width;
+  std::vector<float> limit, bounds, found, width, most_width;
   std::vector<Candidate> candidates;
   std::vector<int32_t> counts, list_counts, names;
   std::vector<uint8_t> lists, opened;
   std::vector<double> own;  // distance of a row to its center, where it was computed in this step
   Changes<T> changes;
+  size_t stride = 0;  // of `bounds` and `found`
   BoundedStep done;
 
   void resize(size_t k, size_t groups, const SketchForm& form) {
     limit.resize(kSketchRows);
-    bounds.resize(kSketchRows * groups);
+    stride = (groups + kGroup - 1) / kGroup * kGroup;
+    bounds.assign(kSketchRows * stride, kFar);  // what lies behind the groups stays
+    found.assign(kSketchRows * stride, kFar);
     width.resize(groups * kGroup);
     most_width.resize(groups);
     candidates.resize(kSketchRows * kMostCandidates);
@@ -103,8 +106,7 @@ template <class T>
 void BoundedRows<T>::sketch_rows(Threads& threads, const Kernels& kernels) {
   const auto& functions = row_kernels<T>(kernels);
   const size_t d = form_.d, blocks = (n_ + kSketchRows - 1) / kSketchRows;
-  numbers_.resize(n_ * form_.stride());
-  tails_.resize(n_ * form_.padded_tails() + 4);
+  records_.resize(n_ * form_.record());
   ratios_.resize(blocks * 2);
   upper_.resize(n_);
   least_.resize(n_);
@@ -118,7 +120,7 @@ void BoundedRows<T>::sketch_rows(Threads& threads, const Kernels& kernels) {
     const T* rows = rows_ + first * d;
     scratch[slot].resize((kSketchRows + kernels.tile) * (d + form_.coordinates()));
     functions.sketch(rows, count, form_, scratch[slot].data(),
-                     {&numbers_[first * form_.stride()], &tails_[first * form_.padded_tails()]}, &ratios_[2 * block]);
+                     &records_[first * form_.record()], &ratios_[2 * block]);
     // The grid of squares follows that of rows, as in a pass.
     GridBuffer &rows_grid = rows_grids[slot], &grid = grids[slot];
     rows_grid.resize(d);
@@ -147,7 +149,7 @@ void BoundedRows<T>::begin(Threads&, const Centers<T>& centers) {
   for (size_t c = 0; c < k; ++c) centers_at_[static_cast<size_t>(places_[c])] = static_cast<int32_t>(c);
   bounds_.resize(n_ * groups_);
   paths_.assign(k, 0);
-  group_paths_.assign(groups_, 0);
+  group_paths_.assign((groups_ + kGroup - 1) / kGroup * kGroup, 0);
   before_.assign(centers.values(), centers.values() + k * d);
   panel_tails_.resize(groups_ * kGroup * form_.padded_tails());
   const size_t lanes = groups_ * kGroup;
@@ -234,7 +236,7 @@ BoundedStep BoundedRows<T>::accumulate(Threads& threads, const Centers<T>& cente
 // Whether a row can have come nearer to another center; if so, the groups of such centers get it on their lists.
 template <class T>
 bool BoundedRows<T>::opens(const Centers<T>& centers, size_t row, size_t place, Slot& slot) {
-  float* bounds = &slot.bounds[place * groups_];
+  float* bounds = &slot.bounds[place * slot.stride];
   slot.counts[place] = 0;
   if (labels_[row] < 0) {
     slot.limit[place] = kFar;
@@ -254,10 +256,11 @@ bool BoundedRows<T>::opens(const Centers<T>& centers, size_t row, size_t place, 
   upper_[row] = rounded_up(own - paths_[label]);
   if (own < least) return false;
   slot.own[place] = own;
-  const double norm = static_cast<double>(numbers_[row * form_.stride() + 2]);
+  const double norm = static_cast<double>(start_of(row).squares);
   slot.limit[place] = rounded_up(own * own * kFloatUp - norm + 0x1p-88);
   centers.kernels().open_groups(&bounds_[row * groups_], unit_[row], group_paths_.data(), groups_, rounded_up(own),
-                                static_cast<uint8_t>(place), bounds, slot.lists.data(), slot.list_counts.data());
+                                static_cast<uint8_t>(place), bounds, &slot.found[place * slot.stride], slot.lists.data(),
+                                slot.list_counts.data());
   return true;
 }
 
@@ -269,7 +272,7 @@ void BoundedRows<T>::set_widths(size_t block, Slot& slot) {
     for (size_t l = g * kGroup; l < (g + 1) * kGroup; ++l) {
       const float width =
           (panels_.error[l] + tail * panels_.tail[l] + residual * panels_.residual[l]) * static_cast<float>(kFloatUp);
-      slot.width[l] = width;
+      slot.width[l] = -2 * width;
       most = std::max(most, width);
     }
     slot.most_width[g] = most;
@@ -287,10 +290,10 @@ void BoundedRows<T>::step(const Centers<T>& centers, size_t block, Slot& slot) {
   }
   if (slot.opened.empty()) return;
   set_widths(block, slot);
-  const SketchBlock work{{&numbers_[first * form_.stride()], &tails_[first * form_.padded_tails()]},
+  const SketchBlock work{&records_[first * form_.record()],
                          slot.limit.data(),
-                         slot.bounds.data(),
-                         groups_,
+                         slot.found.data(),
+                         slot.stride,
                          slot.width.data(),
                          slot.most_width.data(),
                          most_start_.data(),
@@ -334,40 +337,34 @@ int32_t BoundedRows<T>::nearest(const Centers<T>& centers, size_t row, size_t pl
 template <class T>
 void BoundedRows<T>::finish(const Centers<T>& centers, size_t row, size_t place, Slot& slot) {
   const int32_t before = labels_[row], label = nearest(centers, row, place, slot);
-  const double norm = static_cast<double>(numbers_[row * form_.stride() + 2]);
-  float* bounds = &slot.bounds[place * groups_];
-  const auto lower_to = [&](size_t center_place, double bound) {
-    float& own = bounds[center_place / kGroup];
-    own = std::min(own, rounded_down(bound));
-  };
+  const double squares = static_cast<double>(start_of(row).squares);
+  float *bounds = &slot.bounds[place * slot.stride], *found = &slot.found[place * slot.stride];
   const Candidate* list = &slot.candidates[place * kMostCandidates];
   for (int32_t i = 0; i < std::min<int32_t>(slot.counts[place], kMostCandidates); ++i) {
     const auto at = static_cast<size_t>(list[i].place);
-    if (centers_at_[at] == label) continue;
-    lower_to(at, std::sqrt(std::max(0.0, norm + static_cast<double>(list[i].bound))) / kFloatUp);
+    if (centers_at_[at] != label) found[at / kGroup] = std::min(found[at / kGroup], list[i].bound);
   }
   if (label != before) {
-    if (before >= 0) lower_to(static_cast<size_t>(places_[static_cast<size_t>(before)]), slot.own[place] / kFloatUp);
     double own;
     if (slot.names.size() == 1) {
-      own = std::sqrt(std::max(0.0, norm * kFloatUp + 0x1p-79 + static_cast<double>(slot.limit[place]))) * kUp;
+      own = std::sqrt(std::max(0.0, squares * kFloatUp + 0x1p-79 + static_cast<double>(slot.limit[place]))) * kUp;
     } else {
-      double squares;
+      double exact;
       row_kernels<T>(centers.kernels())
-          .own_distances(rows_ + row * form_.d, &label, centers.values(), 1, form_.d, &squares);
-      own = std::sqrt(squares) * form_.scale * kUp + 0x1p-60;
+          .own_distances(rows_ + row * form_.d, &label, centers.values(), 1, form_.d, &exact);
+      own = std::sqrt(exact) * form_.scale * kUp + 0x1p-60;
     }
     upper_[row] = rounded_up(own - paths_[static_cast<size_t>(label)]);
+    if (before >= 0) {  // its group's bound must hold for the old center, too; unopened, that bound is above `own`
+      float& old = found[static_cast<size_t>(places_[static_cast<size_t>(before)]) / kGroup];
+      const double left = slot.own[place] / kFloatUp;
+      old = std::min(old, rounded_down(left * left - squares * kFloatUp - 0x1p-79));
+    }
     slot.changes.note(rows_ + row * form_.d, 1, before, label);
     labels_[row] = label;
   }
-  if (unit_[row] == 0) {
-    float most = 0;
-    for (size_t g = 0; g < groups_; ++g) most = bounds[g] < 1e18f ? std::max(most, bounds[g]) : most;
-    unit_[row] = std::max(most * (2.0f / 65535), 0x1p-80f);
-  }
-  const float least = centers.kernels().store_bounds(bounds, group_paths_.data(), groups_, unit_[row],
-                                                     &bounds_[row * groups_]);
+  const float least = centers.kernels().store_bounds(bounds, found, start_of(row).squares, group_paths_.data(), groups_,
+                                                     &unit_[row], &bounds_[row * groups_]);
   least_[row] = rounded_down((static_cast<double>(least) + longest_path_) * kDown);
 }
 

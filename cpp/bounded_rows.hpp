@@ -2,6 +2,8 @@
 // come nearest to a row since the step before, decides exactly among the few centers left, and adds up what changed.
 #pragma once
 
+#include <string.h>
+
 #include <memory>
 #include <vector>
 
@@ -55,6 +57,11 @@ class BoundedRows {
   bool opens(const Centers<T>& centers, size_t row, size_t place, Slot& slot);
   void set_widths(size_t block, Slot& slot);
   void finish(const Centers<T>& centers, size_t row, size_t place, Slot& slot);
+  RecordStart start_of(size_t row) const {
+    RecordStart start;
+    memcpy(&start, &records_[row * form_.record()], sizeof start);
+    return start;
+  }
   int32_t nearest(const Centers<T>& centers, size_t row, size_t place, Slot& slot);
 
   const T* rows_;
@@ -62,8 +69,7 @@ class BoundedRows {
   SketchForm form_;
   std::vector<double> origin_;
   std::vector<float> basis_, axes_;
-  std::vector<float> numbers_;  // (n, stride)
-  std::vector<int8_t> tails_;   // (n, padded_tails)
+  std::vector<uint8_t> records_;  // (n, record)
   std::vector<float> ratios_;   // (blocks, 2)
 
   // Of the rows; the bounds are stored beside the paths at that time, so that a step need not touch them.

@@ -72,14 +72,15 @@ struct SketchForm {
   double slack;          // relative to |X|: what rounding may have changed, see cpp/sketch.hpp
   size_t coordinates() const { return heads + tails; }
   size_t padded_tails() const { return (tails + 3) / 4 * 4; }
-  size_t stride() const { return 4 + heads; }
+  size_t record() const { return (4 + heads) * 4 + padded_tails(); }  // bytes
 };
 
-// Rows of a block, or all of them. numbers (n, stride): -2 * step of the int8 grid, N, |X|^2, -128 sum of tails as
-// int32 bits, heads; tails (n, padded_tails). `ratios`: largest (tail error, residual) / N of the block.
-struct Sketch {
-  float* numbers;
-  int8_t* tails;
+// What begins the sketch of a row; its heads (float32) and tails (int8) follow.
+struct RecordStart {
+  float scale;     // -2 * step of the int8 grid
+  float reach;     // N of cpp/sketch.hpp
+  float squares;   // |X|^2, a little less
+  int32_t offset;  // -128 * sum of the tails
 };
 
 // Centers of one step in groups; each array is (groups, ..., kGroup).
@@ -100,12 +101,12 @@ struct Candidate {
 
 // A block of rows under way; all arrays are for kSketchRows rows.
 struct SketchBlock {
-  Sketch rows;
-  float* limit;             // (rows,) in/out: |x - c|^2 - |x|^2 of the nearest center is at most this
-  float* bounds;            // (rows, stride) out: distance to the nearest center of a group that is no candidate
-  size_t bounds_stride;
-  const float* width;       // (groups, kGroup): error per unit of N in this block, of each center
-  const float* most_width;  // (groups,)
+  const uint8_t* records;
+  float* limit;  // (rows,) in/out: |x - c|^2 - |x|^2 of the nearest center is at most this
+  float* found;  // (rows, stride) out: the least such value of a group's centers that are no candidates
+  size_t stride;
+  const float* width;       // (groups, kGroup): -2 times the error per unit of N in this block, of each center
+  const float* most_width;  // (groups,) the largest error per unit of N
   const float* most_start;  // (groups,) in the upper bound: what rounding may have taken off `start`
   Candidate* candidates;    // (rows, kMostCandidates) in/out
   int32_t* counts;          // (rows,) in/out; more than kMostCandidates: there were too many
@@ -131,8 +132,8 @@ struct RowKernels {
   // (count,), ascending, of centers (k, d); labels (n,) out: index of the nearest candidate, ties to the lowest
   void (*box_labels)(const T* columns, size_t stride, size_t n, size_t d, const double* candidates,
                      size_t candidate_stride, const int32_t* names, size_t count, const T* centers, int32_t* labels);
-  // rows (n, d), n <= kSketchRows -> sketch, ratios (2,) (out); scratch (kSketchRows + tile, d + coordinates)
-  void (*sketch)(const T* rows, size_t n, const SketchForm& form, float* scratch, const Sketch& sketch, float* ratios);
+  // rows (n, d), n <= kSketchRows -> records, ratios (2,) (out): largest tail error / N, residual / N; scratch (kSketchRows + tile, d + coordinates)
+  void (*sketch)(const T* rows, size_t n, const SketchForm& form, float* scratch, uint8_t* records, float* ratios);
   // centers (k, d), places (k,): where each goes among groups * kGroup places -> panels (out); scratch as above
   void (*sketch_centers)(const T* centers, const int32_t* places, size_t k, size_t groups, const SketchForm& form,
                          float* scratch, const SketchPanels& panels);
@@ -166,11 +167,13 @@ struct Kernels {
   void (*sketch_group)(const SketchForm& form, const SketchPanels& panels, size_t group, const uint8_t* list,
                        size_t count, const SketchBlock& block);
   // The lower bounds of a row, stored (groups,) in units beside the paths of their groups, unpacked to bounds (groups,);
-  // the row is appended to the list (groups, kSketchRows) of each group whose bound does not pass `upper`.
+  // the row is appended to the list (groups, kSketchRows) of each group whose bound does not pass `upper`. Resets `found`.
   void (*open_groups)(const uint16_t* stored, float unit, const float* path, size_t groups, float upper, uint8_t row,
-                      float* bounds, uint8_t* lists, int32_t* counts);
-  // The reverse: bounds (groups,) -> stored (groups,) (out). Returns the least of them.
-  float (*store_bounds)(const float* bounds, const float* path, size_t groups, float unit, uint16_t* stored);
+                      float* bounds, float* found, uint8_t* lists, int32_t* counts);
+  // The reverse, with what was found about the groups that were opened; bounds (groups,) are overwritten; arrays but
+  // `stored` reach to the next multiple of kGroup. Returns the least distance bound.
+  float (*store_bounds)(float* bounds, const float* found, float squares, const float* path, size_t groups,
+                        float* unit, uint16_t* stored);
   // low, high (d,): a box; columns (d, stride) float64: centers, padded; near (stride,) scratch; kept (k + 1,) out: the
   // centers that can be nearest to a row of the box, ascending. Returns how many.
   size_t (*box_candidates)(const double* low, const double* high, const double* columns, size_t stride, size_t k,

@@ -37,6 +37,10 @@ inline Ints select_below(Floats a, Floats b, Ints then, Ints otherwise) {
   return _mm512_mask_mov_epi32(otherwise, _mm512_cmp_ps_mask(a, b, _CMP_LT_OQ), then);
 }
 inline uint32_t at_most_mask(Floats a, Floats b) { return _mm512_cmp_ps_mask(a, b, _CMP_LE_OQ); }
+inline Floats square_root(Floats a) { return _mm512_sqrt_ps(a); }
+inline Floats choose_below(Floats a, Floats b, Floats then, Floats otherwise) {
+  return _mm512_mask_mov_ps(otherwise, _mm512_cmp_ps_mask(a, b, _CMP_LT_OQ), then);
+}
 
 #elif defined(__AVX2__)
 
@@ -61,6 +65,10 @@ inline Ints select_below(Floats a, Floats b, Ints then, Ints otherwise) {
 inline uint32_t at_most_mask(Floats a, Floats b) {
   return static_cast<uint32_t>(_mm256_movemask_ps(_mm256_cmp_ps(a, b, _CMP_LE_OQ)));
 }
+inline Floats square_root(Floats a) { return _mm256_sqrt_ps(a); }
+inline Floats choose_below(Floats a, Floats b, Floats then, Floats otherwise) {
+  return _mm256_blendv_ps(otherwise, then, _mm256_cmp_ps(a, b, _CMP_LT_OQ));
+}
 
 #elif defined(__SSE2__)
 
@@ -84,6 +92,11 @@ inline Ints select_below(Floats a, Floats b, Ints then, Ints otherwise) {
   return _mm_or_si128(_mm_and_si128(mask, then), _mm_andnot_si128(mask, otherwise));
 }
 inline uint32_t at_most_mask(Floats a, Floats b) { return static_cast<uint32_t>(_mm_movemask_ps(_mm_cmple_ps(a, b))); }
+inline Floats square_root(Floats a) { return _mm_sqrt_ps(a); }
+inline Floats choose_below(Floats a, Floats b, Floats then, Floats otherwise) {
+  const Floats mask = _mm_cmplt_ps(a, b);
+  return _mm_or_ps(_mm_and_ps(mask, then), _mm_andnot_ps(mask, otherwise));
+}
 
 #elif defined(__ARM_NEON)
 
@@ -108,6 +121,10 @@ inline Ints select_below(Floats a, Floats b, Ints then, Ints otherwise) {
 inline uint32_t at_most_mask(Floats a, Floats b) {
   const uint32x4_t bits = {1, 2, 4, 8};
   return vaddvq_u32(vandq_u32(vcleq_f32(a, b), bits));
+}
+inline Floats square_root(Floats a) { return vsqrtq_f32(a); }
+inline Floats choose_below(Floats a, Floats b, Floats then, Floats otherwise) {
+  return vbslq_f32(vcltq_f32(a, b), then, otherwise);
 }
 
 #else
@@ -134,6 +151,8 @@ inline Floats minimum(Floats a, Floats b) { return a < b ? a : b; }
 inline Floats maximum(Floats a, Floats b) { return a < b ? b : a; }
 inline Ints select_below(Floats a, Floats b, Ints then, Ints otherwise) { return a < b ? then : otherwise; }
 inline uint32_t at_most_mask(Floats a, Floats b) { return a <= b ? 1u : 0u; }
+inline Floats square_root(Floats a) { return __builtin_sqrtf(a); }
+inline Floats choose_below(Floats a, Floats b, Floats then, Floats otherwise) { return a < b ? then : otherwise; }
 
 #endif
 

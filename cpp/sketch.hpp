@@ -27,6 +27,7 @@ namespace {
 constexpr size_t kSketchChunk = 64;
 constexpr size_t kGroupVectors = kGroup / kWidth;
 constexpr size_t kSketchTile = kWidth == 16 ? 8 : kWidth == 8 ? 4 : 2;  // rows side by side
+constexpr float kNobody = 1e18f;  // a bound beyond it means that a group has no other center
 constexpr float kOutward = 0x1p-20f;                                    // beside sums of a few float32
 constexpr double kMostSketched = 0x1p40;                                // longer centers are always candidates
 
@@ -36,8 +37,11 @@ constexpr bool kInt8Products = true;
 constexpr bool kInt8Products = false;
 #endif
 
+constexpr float kUntouched = 3.4e38f;
+typedef int32_t Int32 __attribute__((may_alias, aligned(1)));
+
 struct Lengths {
-  double all, heads, tail, error, residual;
+  double squares, tail, residual;
 };
 
 // v of `count` rows into out (count, d).
@@ -98,70 +102,65 @@ inline double squares_of(const float* v, size_t count) {
   return sum_lanes(sum);
 }
 
-// Rounds a tail to the grid of its largest value: integers from -127 to 127 (out), as float32.
-inline float to_grid(const float* tail, size_t count, float* integers, double* error) {
+// Rounds a tail in place to the grid of its largest value: integers from -127 to 127. Returns the grid's step.
+inline float to_grid(float* tail, size_t count, double* error) {
   const float top = largest_value(tail, count);
   const float step = top > 0x1p-100f ? top / 127 : 0;
   const float inverse = step > 0 ? 1 / step : 0;
-  for (size_t j = 0; j < count; ++j) integers[j] = __builtin_rintf(tail[j] * inverse);
   Doubles sum = {};
   for (size_t j = 0; j < count; j += kDoubleLanes) {
     const size_t lanes = count - j < kDoubleLanes ? count - j : kDoubleLanes;
-    const Doubles gap = lanes == kDoubleLanes
-                            ? load_doubles(tail + j) - static_cast<double>(step) * load_doubles(integers + j)
-                            : load_doubles(tail + j, lanes) - static_cast<double>(step) * load_doubles(integers + j, lanes);
+    const Doubles exact = lanes == kDoubleLanes ? load_doubles(tail + j) : load_doubles(tail + j, lanes);
+    for (size_t l = 0; l < lanes; ++l) tail[j + l] = __builtin_rintf(tail[j + l] * inverse);
+    const Doubles rounded = lanes == kDoubleLanes ? load_doubles(tail + j) : load_doubles(tail + j, lanes);
+    const Doubles gap = exact - static_cast<double>(step) * rounded;
     sum += gap * gap;
   }
   *error = __builtin_sqrt(sum_lanes(sum)) * (1 + 0x1p-30);
   return step;
 }
 
-// Lengths of a row from its centered values and coordinates; `error` is that of the tail's grid.
-inline Lengths lengths_of(const float* centered, const float* v, const SketchForm& f, double error) {
+// Lengths of a row from its centered values and coordinates.
+inline Lengths lengths_of(const float* centered, const float* v, const SketchForm& f) {
   Lengths l;
-  const double all = squares_of(centered, f.d);
-  l.all = __builtin_sqrt(all) * (1 + 0x1p-20);
-  l.heads = __builtin_sqrt(squares_of(v, f.heads)) * (1 + 0x1p-20);
+  l.squares = squares_of(centered, f.d);
+  const double all = __builtin_sqrt(l.squares) * (1 + 0x1p-20);
   l.tail = __builtin_sqrt(squares_of(v + f.heads, f.tails)) * (1 + 0x1p-20);
-  l.error = error;
-  l.residual = f.slack * l.all;
+  l.residual = f.slack * all;
   if (f.columns != 0 && !f.rest) {
-    const double left = all - squares_of(v, f.coordinates());
-    l.residual += __builtin_sqrt((left > 0 ? left : 0) + f.slack * f.slack * all);
+    const double left = l.squares - squares_of(v, f.coordinates());
+    l.residual += __builtin_sqrt((left > 0 ? left : 0) + f.slack * f.slack * l.squares) * (1 + 0x1p-20);
   }
   return l;
 }
 
 template <class T>
-void sketch(const T* rows, size_t n, const SketchForm& f, float* scratch, const Sketch& out, float* ratios) {
+void sketch(const T* rows, size_t n, const SketchForm& f, float* scratch, uint8_t* records, float* ratios) {
   float* centered = scratch;
   float* coordinate = scratch + (kSketchRows + kTileRows) * f.d;
-  const size_t width = f.coordinates(), padded = f.padded_tails();
+  const size_t width = f.coordinates();
   coordinates(rows, n, f, centered, coordinate);
   ratios[0] = ratios[1] = 0;
   for (size_t i = 0; i < n; ++i) {
     float* v = coordinate + i * width;
-    float* numbers = out.numbers + i * f.stride();
-    memcpy(numbers + 4, v, f.heads * sizeof(float));
+    const Lengths l = lengths_of(centered + i * f.d, v, f);
     double error = 0;
-    const Lengths plain = lengths_of(centered + i * f.d, v, f, 0);
-    const float step = to_grid(v + f.heads, f.tails, v + f.heads, &error);
-    int8_t* tails = out.tails + i * padded;
+    const float step = to_grid(v + f.heads, f.tails, &error);
+    uint8_t* record = records + i * f.record();
+    int8_t* tails = reinterpret_cast<int8_t*>(record + sizeof(RecordStart) + f.heads * sizeof(float));
     int32_t sum = 0;
     for (size_t j = 0; j < f.tails; ++j) {
       tails[j] = static_cast<int8_t>(v[f.heads + j]);
       sum += tails[j];
     }
-    for (size_t j = f.tails; j < padded; ++j) tails[j] = 0;
-    sum *= -128;
-    double reach = plain.tail + error;
-    reach = reach > plain.residual ? reach : plain.residual;
+    for (size_t j = f.tails; j < f.padded_tails(); ++j) tails[j] = 0;
+    double reach = l.tail + error;
+    reach = reach > l.residual ? reach : l.residual;
     reach = reach > 0x1p-60 ? reach : 0x1p-60;
-    numbers[0] = -2 * step;
-    numbers[1] = next_up(reach);
-    numbers[2] = next_down(squares_of(centered + i * f.d, f.d) * (1 - 0x1p-20));
-    memcpy(numbers + 3, &sum, sizeof sum);
-    const float tail_ratio = next_up(error / reach), residual_ratio = next_up(plain.residual / reach);
+    const RecordStart start{-2 * step, next_up(reach), next_down(l.squares * (1 - 0x1p-20)), -128 * sum};
+    memcpy(record, &start, sizeof start);
+    memcpy(record + sizeof start, v, f.heads * sizeof(float));
+    const float tail_ratio = next_up(error / reach), residual_ratio = next_up(l.residual / reach);
     ratios[0] = tail_ratio > ratios[0] ? tail_ratio : ratios[0];
     ratios[1] = residual_ratio > ratios[1] ? residual_ratio : ratios[1];
   }
@@ -190,21 +189,20 @@ void sketch_centers(const T* centers, const int32_t* places, size_t k, size_t gr
     for (size_t i = 0; i < count; ++i) {
       const size_t place = static_cast<size_t>(places[first + i]), g = place / kGroup, lane = place % kGroup;
       float* v = coordinate + i * width;
-      const double squares = squares_of(centered + i * f.d, f.d);
-      if (!(squares < kMostSketched * kMostSketched)) {
+      const Lengths l = lengths_of(centered + i * f.d, v, f);
+      if (!(l.squares < kMostSketched * kMostSketched)) {
         panels.start[place] = 0;
         panels.error[place] = __builtin_inff();
         continue;
       }
       double error = 0;
-      const Lengths l = lengths_of(centered + i * f.d, v, f, 0);
       for (size_t j = 0; j < f.heads; ++j) panels.heads[(g * f.heads + j) * kGroup + lane] = -2 * v[j];
-      panels.step[place] = to_grid(v + f.heads, f.tails, v + f.heads, &error);
+      panels.step[place] = to_grid(v + f.heads, f.tails, &error);
       for (size_t j = 0; j < f.tails; ++j) {
         panels.tails[(g * f.padded_tails() / 4 + j / 4) * kGroup * 4 + lane * 4 + j % 4] =
             static_cast<uint8_t>(static_cast<int>(v[f.heads + j]) + 128);
       }
-      panels.start[place] = next_down(squares * (1 - 2 * f.slack * f.slack - 0x1p-20) - 0x1p-90);
+      panels.start[place] = next_down(l.squares * (1 - 2 * f.slack * f.slack - 0x1p-20) - 0x1p-90);
       panels.error[place] = next_up(error);
       panels.tail[place] = next_up(l.tail + error);
       panels.residual[place] = next_up(l.residual);
@@ -212,40 +210,42 @@ void sketch_centers(const T* centers, const int32_t* places, size_t k, size_t gr
   }
 }
 
-// Lower bounds of S from kSketchTile rows to a group, into t.
+// Lower bounds of S from the kSketchTile rows of these records to a group, into t.
 template <bool kTails>
-inline void sketch_tile(const SketchForm& f, const float* const* numbers, const int8_t* const* tails,
-                        const uint8_t* panel_tails, const float* panel_heads, const float* start, const float* step,
-                        const float* width, Floats (*t)[kGroupVectors]) {
-  for (size_t r = 0; r < kSketchTile; ++r) {
-    const Floats n = broadcast(-2 * numbers[r][1]);
-    for (size_t v = 0; v < kGroupVectors; ++v) {
-      t[r][v] = multiply_add(n, load(width + v * kWidth), load(start + v * kWidth));
-    }
+inline void sketch_tile(const SketchForm& f, const uint8_t* const* records, const uint8_t* panel_tails,
+                        const float* panel_heads, const float* start, const float* step, const float* width,
+                        Floats (*t)[kGroupVectors]) {
+  const auto number = [records](size_t r, size_t i) {
+    float x;
+    memcpy(&x, records[r] + i * sizeof x, sizeof x);
+    return broadcast(x);
+  };
+  for (size_t v = 0; v < kGroupVectors; ++v) {
+    const Floats base = load(start + v * kWidth), twice = load(width + v * kWidth);
+    for (size_t r = 0; r < kSketchTile; ++r) t[r][v] = multiply_add(number(r, 1), twice, base);
   }
 #if defined(__AVX512VNNI__)
   if constexpr (kTails) {
+    const uint8_t* tails[kSketchTile];
     Ints sum[kSketchTile];
     for (size_t r = 0; r < kSketchTile; ++r) {
-      int32_t shift;
-      memcpy(&shift, numbers[r] + 3, sizeof shift);
-      sum[r] = broadcast_int(shift);
+      sum[r] = _mm512_set1_epi32(*reinterpret_cast<const Int32*>(records[r] + 3 * sizeof(float)));
+      tails[r] = records[r] + (4 + f.heads) * sizeof(float);
     }
-    for (size_t j = 0; j < f.padded_tails(); j += 4) {
+    const size_t end = f.padded_tails();
+    for (size_t j = 0; j < end; j += 4) {
       const Ints c = _mm512_loadu_si512(panel_tails + j * kGroup);
       for (size_t r = 0; r < kSketchTile; ++r) {
-        int32_t x;
-        memcpy(&x, tails[r] + j, sizeof x);
-        sum[r] = _mm512_dpbusd_epi32(sum[r], c, broadcast_int(x));
+        sum[r] = _mm512_dpbusd_epi32(sum[r], c, _mm512_set1_epi32(*reinterpret_cast<const Int32*>(tails[r] + j)));
       }
     }
     const Floats scale = load(step);
     for (size_t r = 0; r < kSketchTile; ++r) {
-      t[r][0] = multiply_add(broadcast(numbers[r][0]), _mm512_mul_ps(_mm512_cvtepi32_ps(sum[r]), scale), t[r][0]);
+      t[r][0] = multiply_add(number(r, 0), _mm512_mul_ps(_mm512_cvtepi32_ps(sum[r]), scale), t[r][0]);
     }
   }
 #else
-  (void)tails, (void)panel_tails, (void)step;
+  (void)panel_tails, (void)step;
 #endif
   for (size_t first = 0; first < f.heads; first += kSketchChunk) {
     const size_t end = first + kSketchChunk < f.heads ? first + kSketchChunk : f.heads;
@@ -256,7 +256,7 @@ inline void sketch_tile(const SketchForm& f, const float* const* numbers, const 
     for (size_t j = first; j < end; ++j) {
       for (size_t v = 0; v < kGroupVectors; ++v) {
         const Floats c = load(panel_heads + j * kGroup + v * kWidth);
-        for (size_t r = 0; r < kSketchTile; ++r) sum[r][v] = multiply_add(broadcast(numbers[r][4 + j]), c, sum[r][v]);
+        for (size_t r = 0; r < kSketchTile; ++r) sum[r][v] = multiply_add(number(r, 4 + j), c, sum[r][v]);
       }
     }
     for (size_t r = 0; r < kSketchTile; ++r) {
@@ -265,9 +265,9 @@ inline void sketch_tile(const SketchForm& f, const float* const* numbers, const 
   }
 }
 
-// The least of the kGroup values of each row.
+// The least of the kGroup values of each row into `out`; returns which of them do not pass the limit of their row.
 #if defined(__AVX512F__)
-inline void row_minima(const Floats (*t)[kGroupVectors], float* out) {
+inline uint32_t row_minima(const Floats (*t)[kGroupVectors], const float* limits, const uint8_t* rows, float* out) {
   const auto halves = [](Floats a, Floats b) {
     return minimum(_mm512_shuffle_f32x4(a, b, 0x44), _mm512_shuffle_f32x4(a, b, 0xee));
   };
@@ -279,10 +279,19 @@ inline void row_minima(const Floats (*t)[kGroupVectors], float* out) {
   const Floats pairs = minimum(_mm512_unpacklo_ps(low, high), _mm512_unpackhi_ps(low, high));
   const Floats least = minimum(pairs, _mm512_shuffle_ps(pairs, pairs, 0x4e));
   const Ints order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 0, 0, 0, 0, 0, 0, 0, 0);
-  _mm256_storeu_ps(out, _mm512_castps512_ps256(_mm512_permutexvar_ps(order, least)));
+  const __m256 in_order = _mm512_castps512_ps256(_mm512_permutexvar_ps(order, least));
+  _mm256_storeu_ps(out, in_order);
+  const __m256i places = _mm256_cvtepu8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(rows)));
+  return _mm256_cmp_ps_mask(in_order, _mm256_i32gather_ps(limits, places, sizeof(float)), _CMP_LE_OQ);
+}
+
+// The least lane of t, stored as `lanes`, whose bit in `without` is not set.
+inline float least_but(Floats t, const float*, uint32_t without) {
+  return _mm512_reduce_min_ps(_mm512_mask_mov_ps(broadcast(kHuge), static_cast<__mmask16>(~without), t));
 }
 #else
-inline void row_minima(const Floats (*t)[kGroupVectors], float* out) {
+inline uint32_t row_minima(const Floats (*t)[kGroupVectors], const float* limits, const uint8_t* rows, float* out) {
+  uint32_t near = 0;
   for (size_t r = 0; r < kSketchTile; ++r) {
     Floats least = t[r][0];
     for (size_t v = 1; v < kGroupVectors; ++v) least = minimum(least, t[r][v]);
@@ -290,17 +299,20 @@ inline void row_minima(const Floats (*t)[kGroupVectors], float* out) {
     store(lanes, least);
     out[r] = lanes[0];
     for (size_t l = 1; l < kWidth; ++l) out[r] = lanes[l] < out[r] ? lanes[l] : out[r];
+    near |= out[r] <= limits[rows[r]] ? 1u << r : 0u;
   }
+  return near;
+}
+
+inline float least_but(Floats, const float* lanes, uint32_t without) {
+  float least = kHuge;
+  for (size_t l = 0; l < kWidth; ++l) least = (without >> l & 1) == 0 && lanes[l] < least ? lanes[l] : least;
+  return least;
 }
 #endif
 
-inline float distance_bound(float squares, float least) {
-  const float sum = squares + least;
-  return sum > 0 ? __builtin_sqrtf(sum) * (1 - kOutward) : 0;
-}
-
-// Keeps those candidates of a row that its limit still allows; the others count for their group's bound.
-inline void drop_candidates(const SketchBlock& b, size_t row, float squares) {
+// Keeps those candidates of a row that its limit still allows; the others count for their group.
+inline void drop_candidates(const SketchBlock& b, size_t row) {
   Candidate* list = b.candidates + row * kMostCandidates;
   int32_t kept = 0;
   for (int32_t i = 0; i < b.counts[row]; ++i) {
@@ -308,39 +320,46 @@ inline void drop_candidates(const SketchBlock& b, size_t row, float squares) {
       list[kept++] = list[i];
       continue;
     }
-    float& bound = b.bounds[row * b.bounds_stride + static_cast<size_t>(list[i].place) / kGroup];
-    const float left = distance_bound(squares, list[i].bound);
-    bound = left < bound ? left : bound;
+    float& found = b.found[row * b.stride + static_cast<size_t>(list[i].place) / kGroup];
+    found = list[i].bound < found ? list[i].bound : found;
   }
   b.counts[row] = kept;
 }
 
-// A row one of whose bounds does not pass its limit: notes the candidates, and bounds the others.
-inline void note_candidates(const SketchForm& f, const SketchBlock& b, size_t group, size_t row, const float* t,
-                            float least) {
-  const float* numbers = b.rows.numbers + row * f.stride();
-  const float upper = next_up(static_cast<double>(least) + 4.0001 * static_cast<double>(numbers[1]) *
-                                                               static_cast<double>(b.most_width[group]) +
+// A row one of whose bounds t (kGroup,) does not pass its limit: notes the candidates; the others are the group's.
+inline void note_candidates(const SketchBlock& b, const RecordStart& record, size_t group, size_t row,
+                            const Floats* t, float least) {
+  const float upper = next_up(static_cast<double>(least) +
+                              4.0001 * static_cast<double>(record.reach) * static_cast<double>(b.most_width[group]) +
                               static_cast<double>(b.most_start[group]));
   b.limit[row] = upper < b.limit[row] ? upper : b.limit[row];
   float rest = kHuge;
-  for (size_t l = 0; l < kGroup; ++l) {
-    if (t[l] > b.limit[row]) {
-      rest = t[l] < rest ? t[l] : rest;
-      continue;
-    }
-    if (b.counts[row] == static_cast<int32_t>(kMostCandidates)) drop_candidates(b, row, numbers[2]);
-    if (b.counts[row] >= static_cast<int32_t>(kMostCandidates)) {
-      b.counts[row] = kMostCandidates + 1;  // too many
-      rest = t[l] < rest ? t[l] : rest;
-      continue;
-    }
-    b.candidates[row * kMostCandidates + static_cast<size_t>(b.counts[row]++)] = {
-        static_cast<int32_t>(group * kGroup + l), t[l]};
+  constexpr auto kMost = static_cast<int32_t>(kMostCandidates);
+  if (b.counts[row] > kMost) {
+    b.found[row * b.stride + group] = least;
+    return;
   }
-  float& bound = b.bounds[row * b.bounds_stride + group];
-  const float left = distance_bound(numbers[2], rest);
-  bound = left < bound ? left : bound;
+  if (b.counts[row] + static_cast<int32_t>(kGroup) > kMost) drop_candidates(b, row);
+  Candidate* list = b.candidates + row * kMostCandidates;
+  const Floats limit = broadcast(b.limit[row]);
+  for (size_t v = 0; v < kGroupVectors; ++v) {
+    float lanes[kWidth];
+    store(lanes, t[v]);
+    const uint32_t near = at_most_mask(t[v], limit);
+    for (uint32_t mask = near; mask != 0; mask &= mask - 1) {
+      const auto lane = static_cast<uint32_t>(__builtin_ctz(mask));
+      if (b.counts[row] >= kMost) {
+        b.counts[row] = kMost + 1;  // too many
+        rest = lanes[lane] < rest ? lanes[lane] : rest;
+        continue;
+      }
+      list[b.counts[row]++] = {static_cast<int32_t>(group * kGroup + v * kWidth + lane), lanes[lane]};
+    }
+    const float left = least_but(t[v], lanes, near);
+    rest = left < rest ? left : rest;
+  }
+  float& found = b.found[row * b.stride + group];
+  found = rest < found ? rest : found;
 }
 
 template <bool kTails>
@@ -348,29 +367,27 @@ void sketch_group_of(const SketchForm& f, const SketchPanels& p, size_t group, c
                      const SketchBlock& b) {
   const uint8_t* tails_panel = p.tails + group * f.padded_tails() * kGroup;
   const float* heads_panel = p.heads + group * f.heads * kGroup;
+  const size_t record = f.record();
   for (size_t i = 0; i < count; i += kSketchTile) {
-    const float* numbers[kSketchTile];
-    const int8_t* tails[kSketchTile];
+    const uint8_t* records[kSketchTile];
+    uint8_t rows[kSketchTile];
     for (size_t r = 0; r < kSketchTile; ++r) {
-      const size_t row = list[i + r < count ? i + r : i];
-      numbers[r] = b.rows.numbers + row * f.stride();
-      tails[r] = b.rows.tails + row * f.padded_tails();
+      rows[r] = list[i + r < count ? i + r : i];
+      records[r] = b.records + rows[r] * record;
     }
     Floats t[kSketchTile][kGroupVectors];
-    sketch_tile<kTails>(f, numbers, tails, tails_panel, heads_panel, p.start + group * kGroup, p.step + group * kGroup,
+    sketch_tile<kTails>(f, records, tails_panel, heads_panel, p.start + group * kGroup, p.step + group * kGroup,
                         b.width + group * kGroup, t);
     float least[kSketchTile];
-    row_minima(t, least);
-    for (size_t r = 0; r < kSketchTile && i + r < count; ++r) {
-      const size_t row = list[i + r];
-      if (least[r] > b.limit[row]) {
-        b.bounds[row * b.bounds_stride + group] = distance_bound(numbers[r][2], least[r]);
-        continue;
-      }
-      float lanes[kGroup];
-      for (size_t v = 0; v < kGroupVectors; ++v) store(lanes + v * kWidth, t[r][v]);
-      b.bounds[row * b.bounds_stride + group] = kHuge;
-      note_candidates(f, b, group, row, lanes, least[r]);
+    uint32_t near = row_minima(t, b.limit, rows, least);
+    if (count - i < kSketchTile) near &= (1u << (count - i)) - 1;
+    for (size_t r = 0; r < kSketchTile; ++r) b.found[rows[r] * b.stride + group] = least[r];
+    for (; near != 0; near &= near - 1) {
+      const auto r = static_cast<size_t>(__builtin_ctz(near));
+      RecordStart start;
+      memcpy(&start, records[r], sizeof start);
+      b.found[rows[r] * b.stride + group] = kHuge;
+      note_candidates(b, start, group, rows[r], t[r], least[r]);
     }
   }
 }
@@ -385,24 +402,51 @@ inline void sketch_group(const SketchForm& f, const SketchPanels& panels, size_t
 }
 
 void open_groups(const uint16_t* stored, float unit, const float* path, size_t groups, float upper, uint8_t row,
-                 float* bounds, uint8_t* lists, int32_t* counts) {
-  for (size_t g = 0; g < groups; ++g) bounds[g] = static_cast<float>(stored[g]) * unit - path[g] * (1 + kOutward);
+                 float* bounds, float* found, uint8_t* lists, int32_t* counts) {
   for (size_t g = 0; g < groups; ++g) {
-    lists[g * kSketchRows + static_cast<size_t>(counts[g])] = row;
-    counts[g] += bounds[g] <= upper;
+    bounds[g] = static_cast<float>(stored[g]) * unit - path[g] * (1 + kOutward);
+    found[g] = kUntouched;
+  }
+  const auto append = [&](size_t g) { lists[g * kSketchRows + static_cast<size_t>(counts[g]++)] = row; };
+  size_t g = 0;
+  for (; g + kWidth <= groups; g += kWidth) {
+    for (uint32_t mask = at_most_mask(load(bounds + g), broadcast(upper)); mask != 0; mask &= mask - 1) {
+      append(g + static_cast<size_t>(__builtin_ctz(mask)));
+    }
+  }
+  for (; g < groups; ++g) {
+    if (bounds[g] <= upper) append(g);
   }
 }
 
-float store_bounds(const float* bounds, const float* path, size_t groups, float unit, uint16_t* stored) {
-  const float inverse = 1 / unit;
-  for (size_t g = 0; g < groups; ++g) {
-    const float bound = bounds[g] > 0 ? bounds[g] : 0;
-    const float units = (bound + path[g]) * (1 - 2 * kOutward) * inverse;
-    stored[g] = static_cast<uint16_t>(units < 65535 ? static_cast<int32_t>(units) : 65535);
+float store_bounds(float* bounds, const float* found, float squares, const float* path, size_t groups, float* unit,
+                   uint16_t* stored) {
+  const Floats zero = broadcast(0);
+  Floats leasts = broadcast(kHuge), mosts = zero;
+  for (size_t g = 0; g < groups; g += kWidth) {
+    const Floats other = load(found + g);
+    const Floats distance = multiply_add(square_root(maximum(add(other, broadcast(squares)), zero)),
+                                         broadcast(1 - kOutward), zero);
+    const Floats bound = choose_below(other, broadcast(kUntouched), distance, maximum(load(bounds + g), zero));
+    const Floats stretched = add(bound, load(path + g));
+    leasts = minimum(leasts, bound);
+    mosts = maximum(mosts, choose_below(bound, broadcast(kNobody), stretched, zero));
+    store(bounds + g, stretched);
   }
-  float least = kHuge;
-  for (size_t g = 0; g < groups; ++g) least = bounds[g] < least ? bounds[g] : least;
-  return least;
+  float least[kWidth], most[kWidth];
+  store(least, leasts);
+  store(most, mosts);
+  for (size_t l = 1; l < kWidth; ++l) {
+    least[0] = least[l] < least[0] ? least[l] : least[0];
+    most[0] = most[l] > most[0] ? most[l] : most[0];
+  }
+  *unit = most[0] > 0x1p-80f ? most[0] * (1.001f / 65535) : 0x1p-96f;
+  const float inverse = (1 - 2 * kOutward) / *unit;
+  for (size_t g = 0; g < groups; ++g) {
+    const float units = bounds[g] * inverse;
+    stored[g] = static_cast<uint16_t>(static_cast<int32_t>(units < 65535 ? units : 65535));
+  }
+  return least[0];
 }
 
 }  // namespace
