@@ -13,6 +13,7 @@ namespace macqueen {
 namespace {
 
 constexpr float kFar = 3e38f;
+constexpr float kRoom = 2;  // largest stored bound, in units of the row's longest at first
 constexpr double kUp = 1 + 0x1p-30, kDown = 1 - 0x1p-30;  // beside a sum of float64 squares
 constexpr double kFloatUp = 1 + 0x1p-20;                  // beside a few roundings of float32
 
@@ -27,28 +28,25 @@ float rounded_down(double value) { return -rounded_up(-value); }
 // What one thread holds during a step.
 template <class T>
 struct BoundedRows<T>::Slot {
-  std::vector<float> limit, bounds, found, width, most_width;
+  // Of the rows of a block; `upper` is the distance to the own center, below everything where the row is not opened.
+  std::vector<float> limit, upper, least, squares, longest;
+  std::vector<float> found;  // (groups, rows)
+  std::vector<float> width, most_width;
   std::vector<Candidate> candidates;
   std::vector<int32_t> counts, list_counts, names;
   std::vector<uint8_t> lists, opened;
-  std::vector<double> own;  // distance of a row to its center, where it was computed in this step
   Changes<T> changes;
-  size_t stride = 0;  // of `bounds` and `found`
   BoundedStep done;
 
   void resize(size_t k, size_t groups, const SketchForm& form) {
-    limit.resize(kSketchRows);
-    stride = (groups + kGroup - 1) / kGroup * kGroup;
-    bounds.assign(kSketchRows * stride, kFar);  // what lies behind the groups stays
-    found.assign(kSketchRows * stride, kFar);
+    for (auto* array : {&limit, &upper, &least, &squares, &longest}) array->resize(kSketchRows);
+    found.assign(groups * kSketchRows, kUntouched);
     width.resize(groups * kGroup);
     most_width.resize(groups);
     candidates.resize(kSketchRows * kMostCandidates);
     counts.resize(kSketchRows);
     list_counts.resize(groups);
-    lists.resize(groups * kSketchRows);
-    opened.reserve(kSketchRows);
-    own.resize(kSketchRows);
+    lists.resize(groups * kListStride);
     changes.resize(k, form.d);
     done = BoundedStep{};
   }
@@ -110,7 +108,7 @@ void BoundedRows<T>::sketch_rows(Threads& threads, const Kernels& kernels) {
   ratios_.resize(blocks * 2);
   upper_.resize(n_);
   least_.resize(n_);
-  unit_.resize(n_);
+  units_.assign(blocks * kSketchRows, 1);
   std::vector<std::vector<float>> scratch(static_cast<size_t>(threads.count()));
   std::vector<GridBuffer> rows_grids(scratch.size()), grids(scratch.size());
   const std::vector<int32_t> labels(kSketchRows, 0);
@@ -147,9 +145,9 @@ void BoundedRows<T>::begin(Threads&, const Centers<T>& centers) {
   places_ = grouped_places(centers.values(), k, d, kGroup);
   centers_at_.assign(groups_ * kGroup, -1);
   for (size_t c = 0; c < k; ++c) centers_at_[static_cast<size_t>(places_[c])] = static_cast<int32_t>(c);
-  bounds_.resize(n_ * groups_);
+  bounds_.resize((n_ + kSketchRows - 1) / kSketchRows * kSketchRows * groups_);
   paths_.assign(k, 0);
-  group_paths_.assign((groups_ + kGroup - 1) / kGroup * kGroup, 0);
+  group_paths_.assign(groups_, 0);
   before_.assign(centers.values(), centers.values() + k * d);
   panel_tails_.resize(groups_ * kGroup * form_.padded_tails());
   const size_t lanes = groups_ * kGroup;
@@ -210,6 +208,7 @@ BoundedStep BoundedRows<T>::accumulate(Threads& threads, const Centers<T>& cente
     begin(threads, centers);
   } else {
     move_centers(centers);
+    if (longest_path_ > room_) forget_paths(threads, centers.kernels());
   }
   sketch_centers(centers);
   while (static_cast<int>(slots_.size()) < threads.count()) slots_.push_back(std::make_unique<Slot>());
@@ -228,21 +227,27 @@ BoundedStep BoundedRows<T>::accumulate(Threads& threads, const Centers<T>& cente
     done.read += slot->done.read;
     done.moved += static_cast<double>(slot->changes.flush(*totals_));
   }
+  if (done.moved == static_cast<double>(n_) && room_ == 0) set_room();
   totals.merge(*totals_);
   totals.squares.merge(squares_);
   return done;
 }
 
-// Whether a row can have come nearer to another center; if so, the groups of such centers get it on their lists.
+// How far centers may go before half of the rows have no room left for it.
+template <class T>
+void BoundedRows<T>::set_room() {
+  std::vector<float> units(units_.begin(), units_.begin() + static_cast<std::ptrdiff_t>(n_));
+  const auto middle = units.begin() + static_cast<std::ptrdiff_t>(n_ / 2);
+  std::nth_element(units.begin(), middle, units.end());
+  room_ = static_cast<double>(*middle) * 65535 * (1 - 1 / static_cast<double>(kRoom));
+}
+
+// Whether a row can have come nearer to another center than its own.
 template <class T>
 bool BoundedRows<T>::opens(const Centers<T>& centers, size_t row, size_t place, Slot& slot) {
-  float* bounds = &slot.bounds[place * slot.stride];
   slot.counts[place] = 0;
   if (labels_[row] < 0) {
     slot.limit[place] = kFar;
-    for (size_t g = 0; g < groups_; ++g) {
-      slot.lists[g * kSketchRows + static_cast<size_t>(slot.list_counts[g]++)] = static_cast<uint8_t>(place);
-    }
     return true;
   }
   const auto label = static_cast<size_t>(labels_[row]);
@@ -255,13 +260,30 @@ bool BoundedRows<T>::opens(const Centers<T>& centers, size_t row, size_t place, 
   const double own = std::sqrt(squares) * form_.scale * kUp + 0x1p-60;
   upper_[row] = rounded_up(own - paths_[label]);
   if (own < least) return false;
-  slot.own[place] = own;
-  const double norm = static_cast<double>(start_of(row).squares);
-  slot.limit[place] = rounded_up(own * own * kFloatUp - norm + 0x1p-88);
-  centers.kernels().open_groups(&bounds_[row * groups_], unit_[row], group_paths_.data(), groups_, rounded_up(own),
-                                static_cast<uint8_t>(place), bounds, &slot.found[place * slot.stride], slot.lists.data(),
-                                slot.list_counts.data());
+  slot.upper[place] = rounded_up(own);
+  slot.limit[place] = rounded_up(own * own * kFloatUp - static_cast<double>(slot.squares[place]) + 0x1p-88);
   return true;
+}
+
+// Puts the rows of a block on the lists of the groups that must be looked at.
+template <class T>
+void BoundedRows<T>::open(const Centers<T>& centers, size_t first, size_t count, Slot& slot) {
+  slot.opened.clear();
+  std::fill(slot.upper.begin(), slot.upper.end(), -kFar);
+  std::fill(slot.squares.begin(), slot.squares.end(), 0.0f);
+  for (size_t i = 0; i < count; ++i) {
+    slot.squares[i] = start_of(first + i).squares;
+    if (opens(centers, first + i, i, slot)) slot.opened.push_back(static_cast<uint8_t>(i));
+  }
+  if (slot.opened.empty()) return;
+  if (labels_[first] >= 0) {
+    centers.kernels().open_groups(&bounds_[first * groups_], &units_[first], slot.upper.data(), group_paths_.data(),
+                                  groups_, slot.least.data(), slot.lists.data(), slot.list_counts.data());
+    return;
+  }
+  std::fill(slot.least.begin(), slot.least.end(), kFar);
+  std::fill(slot.list_counts.begin(), slot.list_counts.end(), static_cast<int32_t>(count));
+  for (size_t g = 0; g < groups_; ++g) std::copy(slot.opened.begin(), slot.opened.end(), &slot.lists[g * kListStride]);
 }
 
 template <class T>
@@ -283,17 +305,13 @@ template <class T>
 void BoundedRows<T>::step(const Centers<T>& centers, size_t block, Slot& slot) {
   const Kernels& kernels = centers.kernels();
   const size_t first = block * kSketchRows, count = std::min(kSketchRows, n_ - first);
-  std::fill(slot.list_counts.begin(), slot.list_counts.end(), 0);
-  slot.opened.clear();
-  for (size_t i = 0; i < count; ++i) {
-    if (opens(centers, first + i, i, slot)) slot.opened.push_back(static_cast<uint8_t>(i));
-  }
+  const bool begins = labels_[first] < 0;
+  open(centers, first, count, slot);
   if (slot.opened.empty()) return;
   set_widths(block, slot);
   const SketchBlock work{&records_[first * form_.record()],
                          slot.limit.data(),
                          slot.found.data(),
-                         slot.stride,
                          slot.width.data(),
                          slot.most_width.data(),
                          most_start_.data(),
@@ -302,11 +320,20 @@ void BoundedRows<T>::step(const Centers<T>& centers, size_t block, Slot& slot) {
   for (size_t g = 0; g < groups_; ++g) {
     if (slot.list_counts[g] == 0) continue;
     slot.done.opened += slot.list_counts[g];
-    kernels.sketch_group(form_, panels_, g, &slot.lists[g * kSketchRows], static_cast<size_t>(slot.list_counts[g]),
+    kernels.sketch_group(form_, panels_, g, &slot.lists[g * kListStride], static_cast<size_t>(slot.list_counts[g]),
                          work);
   }
   for (const uint8_t i : slot.opened) finish(centers, first + i, i, slot);
   slot.changes.add(kernels, *totals_);
+  if (begins) {
+    kernels.longest_found(slot.found.data(), slot.squares.data(), groups_, slot.longest.data());
+    for (size_t i = 0; i < kSketchRows; ++i) units_[first + i] = std::max(slot.longest[i], 0x1p-70f) * (kRoom / 65535);
+  }
+  kernels.store_groups(slot.found.data(), slot.squares.data(), &units_[first], group_paths_.data(), groups_,
+                       slot.list_counts.data(), slot.least.data(), &bounds_[first * groups_]);
+  for (const uint8_t i : slot.opened) {
+    least_[first + i] = rounded_down((static_cast<double>(slot.least[i]) + longest_path_) * kDown);
+  }
 }
 
 // Decides among the candidates of a row; `names` are then those that were left.
@@ -337,12 +364,12 @@ int32_t BoundedRows<T>::nearest(const Centers<T>& centers, size_t row, size_t pl
 template <class T>
 void BoundedRows<T>::finish(const Centers<T>& centers, size_t row, size_t place, Slot& slot) {
   const int32_t before = labels_[row], label = nearest(centers, row, place, slot);
-  const double squares = static_cast<double>(start_of(row).squares);
-  float *bounds = &slot.bounds[place * slot.stride], *found = &slot.found[place * slot.stride];
+  const double squares = static_cast<double>(slot.squares[place]);
+  const auto found = [&](size_t at) -> float& { return slot.found[at / kGroup * kSketchRows + place]; };
   const Candidate* list = &slot.candidates[place * kMostCandidates];
   for (int32_t i = 0; i < std::min<int32_t>(slot.counts[place], kMostCandidates); ++i) {
     const auto at = static_cast<size_t>(list[i].place);
-    if (centers_at_[at] != label) found[at / kGroup] = std::min(found[at / kGroup], list[i].bound);
+    if (centers_at_[at] != label) found(at) = std::min(found(at), list[i].bound);
   }
   if (label != before) {
     double own;
@@ -356,16 +383,29 @@ void BoundedRows<T>::finish(const Centers<T>& centers, size_t row, size_t place,
     }
     upper_[row] = rounded_up(own - paths_[static_cast<size_t>(label)]);
     if (before >= 0) {  // its group's bound must hold for the old center, too; unopened, that bound is above `own`
-      float& old = found[static_cast<size_t>(places_[static_cast<size_t>(before)]) / kGroup];
-      const double left = slot.own[place] / kFloatUp;
+      float& old = found(static_cast<size_t>(places_[static_cast<size_t>(before)]));
+      const double left = static_cast<double>(slot.upper[place]) / kFloatUp;
       old = std::min(old, rounded_down(left * left - squares * kFloatUp - 0x1p-79));
     }
     slot.changes.note(rows_ + row * form_.d, 1, before, label);
     labels_[row] = label;
   }
-  const float least = centers.kernels().store_bounds(bounds, found, start_of(row).squares, group_paths_.data(), groups_,
-                                                     &unit_[row], &bounds_[row * groups_]);
-  least_[row] = rounded_down((static_cast<double>(least) + longest_path_) * kDown);
+}
+
+// Paths grow without end, and the stored bounds must have room for them: now and then all are counted from 0 again.
+template <class T>
+void BoundedRows<T>::forget_paths(Threads& threads, const Kernels& kernels) {
+  threads.run(units_.size() / kSketchRows, [&](int, size_t block) {
+    const size_t first = block * kSketchRows, count = std::min(kSketchRows, n_ - first);
+    kernels.take_off_paths(&bounds_[first * groups_], &units_[first], group_paths_.data(), groups_);
+    for (size_t row = first; row < first + count; ++row) {
+      least_[row] = rounded_down((static_cast<double>(least_[row]) - longest_path_ * kUp));
+      upper_[row] = rounded_up((static_cast<double>(upper_[row]) + paths_[static_cast<size_t>(labels_[row])]) * kUp);
+    }
+  });
+  std::fill(group_paths_.begin(), group_paths_.end(), 0.0f);
+  std::fill(paths_.begin(), paths_.end(), 0.0);
+  longest_path_ = 0;
 }
 
 template class BoundedRows<float>;

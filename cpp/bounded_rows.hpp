@@ -54,6 +54,9 @@ class BoundedRows {
   void move_centers(const Centers<T>& centers);
   void sketch_centers(const Centers<T>& centers);
   void step(const Centers<T>& centers, size_t block, Slot& slot);
+  void set_room();
+  void forget_paths(Threads& threads, const Kernels& kernels);
+  void open(const Centers<T>& centers, size_t first, size_t count, Slot& slot);
   bool opens(const Centers<T>& centers, size_t row, size_t place, Slot& slot);
   void set_widths(size_t block, Slot& slot);
   void finish(const Centers<T>& centers, size_t row, size_t place, Slot& slot);
@@ -76,8 +79,8 @@ class BoundedRows {
   std::vector<int32_t> labels_;   // -1 before the first step
   std::vector<float> upper_;      // at least the distance to the own center, less its path
   std::vector<float> least_;      // at most the distance to any other center, plus the longest path
-  std::vector<float> unit_;       // of `bounds_`
-  std::vector<uint16_t> bounds_;  // (n, groups): distance to the nearest other center of a group, plus the group's path
+  std::vector<float> units_;      // of `bounds_`
+  std::vector<uint16_t> bounds_;  // (blocks, groups, rows): distance to the nearest other center, plus the group's path
 
   // Of the centers: places are those in groups, -1 where nobody is.
   size_t groups_ = 0;
@@ -86,6 +89,7 @@ class BoundedRows {
   std::vector<double> paths_;   // (k,) how far each has come, rounded up
   std::vector<float> group_paths_;
   double longest_path_ = 0;
+  double room_ = 0;  // the longest path that `bounds_` have room for
   std::vector<uint8_t> panel_tails_;
   std::vector<float> panel_numbers_, most_start_;
   SketchPanels panels_{};

@@ -58,6 +58,8 @@ struct SumBuffer {
 // Sketches (cpp/sketch.hpp): few numbers a row that bound its distances to groups of kGroup centers from below.
 constexpr size_t kGroup = 16;
 constexpr size_t kSketchRows = 256;     // rows of a block
+constexpr size_t kListStride = kSketchRows + 16;
+constexpr float kUntouched = 3.4e38f;   // in `found`: a group that was not looked at
 constexpr size_t kMostCandidates = 32;  // of a row, beyond them all centers are
 
 // What a row or center is turned into: v = scale * (x - origin), or with a basis W (d, columns) of orthonormal columns
@@ -103,8 +105,7 @@ struct Candidate {
 struct SketchBlock {
   const uint8_t* records;
   float* limit;  // (rows,) in/out: |x - c|^2 - |x|^2 of the nearest center is at most this
-  float* found;  // (rows, stride) out: the least such value of a group's centers that are no candidates
-  size_t stride;
+  float* found;  // (groups, rows) out: the least such value of a group's centers that are no candidates
   const float* width;       // (groups, kGroup): -2 times the error per unit of N in this block, of each center
   const float* most_width;  // (groups,) the largest error per unit of N
   const float* most_start;  // (groups,) in the upper bound: what rounding may have taken off `start`
@@ -166,14 +167,19 @@ struct Kernels {
   // Bounds the distances from the rows of a block named in list (count,) to the centers of a group.
   void (*sketch_group)(const SketchForm& form, const SketchPanels& panels, size_t group, const uint8_t* list,
                        size_t count, const SketchBlock& block);
-  // The lower bounds of a row, stored (groups,) in units beside the paths of their groups, unpacked to bounds (groups,);
-  // the row is appended to the list (groups, kSketchRows) of each group whose bound does not pass `upper`. Resets `found`.
-  void (*open_groups)(const uint16_t* stored, float unit, const float* path, size_t groups, float upper, uint8_t row,
-                      float* bounds, float* found, uint8_t* lists, int32_t* counts);
-  // The reverse, with what was found about the groups that were opened; bounds (groups,) are overwritten; arrays but
-  // `stored` reach to the next multiple of kGroup. Returns the least distance bound.
-  float (*store_bounds)(float* bounds, const float* found, float squares, const float* path, size_t groups,
-                        float* unit, uint16_t* stored);
+  // Bounds of a block, stored (groups, rows) in units (rows,) beside the paths (groups,) of their groups: appends each
+  // row to the list (groups, kListStride) of every group whose bound does not pass upper (rows,); least (rows,) out: of
+  // the other groups.
+  void (*open_groups)(const uint16_t* stored, const float* units, const float* upper, const float* path, size_t groups,
+                      float* least, uint8_t* lists, int32_t* counts);
+  // The reverse, for the values that were found: found (groups, rows) in/out (untouched), squares (rows,) |X|^2,
+  // counts (groups,) of the lists; least (rows,) in/out, stored in/out.
+  void (*store_groups)(float* found, const float* squares, const float* units, const float* path, size_t groups,
+                       const int32_t* counts, float* least, uint16_t* stored);
+  // longest (rows,) out: the largest distance among what was found.
+  void (*longest_found)(const float* found, const float* squares, size_t groups, float* longest);
+  // Takes the paths off the stored bounds of a block, so that they can be counted from 0 again.
+  void (*take_off_paths)(uint16_t* stored, const float* units, const float* path, size_t groups);
   // low, high (d,): a box; columns (d, stride) float64: centers, padded; near (stride,) scratch; kept (k + 1,) out: the
   // centers that can be nearest to a row of the box, ascending. Returns how many.
   size_t (*box_candidates)(const double* low, const double* high, const double* columns, size_t stride, size_t k,

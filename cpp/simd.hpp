@@ -37,6 +37,12 @@ inline Ints select_below(Floats a, Floats b, Ints then, Ints otherwise) {
   return _mm512_mask_mov_epi32(otherwise, _mm512_cmp_ps_mask(a, b, _CMP_LT_OQ), then);
 }
 inline uint32_t at_most_mask(Floats a, Floats b) { return _mm512_cmp_ps_mask(a, b, _CMP_LE_OQ); }
+inline Floats load_shorts(const uint16_t* p) {
+  return _mm512_cvtepi32_ps(_mm512_cvtepu16_epi32(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p))));
+}
+inline void store_shorts(uint16_t* p, Floats v) {
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), _mm512_cvtusepi32_epi16(_mm512_cvttps_epi32(v)));
+}
 inline Floats square_root(Floats a) { return _mm512_sqrt_ps(a); }
 inline Floats choose_below(Floats a, Floats b, Floats then, Floats otherwise) {
   return _mm512_mask_mov_ps(otherwise, _mm512_cmp_ps_mask(a, b, _CMP_LT_OQ), then);
@@ -65,6 +71,14 @@ inline Ints select_below(Floats a, Floats b, Ints then, Ints otherwise) {
 inline uint32_t at_most_mask(Floats a, Floats b) {
   return static_cast<uint32_t>(_mm256_movemask_ps(_mm256_cmp_ps(a, b, _CMP_LE_OQ)));
 }
+inline Floats load_shorts(const uint16_t* p) {
+  return _mm256_cvtepi32_ps(_mm256_cvtepu16_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p))));
+}
+inline void store_shorts(uint16_t* p, Floats v) {
+  const __m256i whole = _mm256_cvttps_epi32(v);
+  const __m128i packed = _mm_packus_epi32(_mm256_castsi256_si128(whole), _mm256_extracti128_si256(whole, 1));
+  _mm_storeu_si128(reinterpret_cast<__m128i*>(p), packed);
+}
 inline Floats square_root(Floats a) { return _mm256_sqrt_ps(a); }
 inline Floats choose_below(Floats a, Floats b, Floats then, Floats otherwise) {
   return _mm256_blendv_ps(otherwise, then, _mm256_cmp_ps(a, b, _CMP_LT_OQ));
@@ -92,6 +106,15 @@ inline Ints select_below(Floats a, Floats b, Ints then, Ints otherwise) {
   return _mm_or_si128(_mm_and_si128(mask, then), _mm_andnot_si128(mask, otherwise));
 }
 inline uint32_t at_most_mask(Floats a, Floats b) { return static_cast<uint32_t>(_mm_movemask_ps(_mm_cmple_ps(a, b))); }
+inline Floats load_shorts(const uint16_t* p) {
+  const __m128i packed = _mm_loadl_epi64(reinterpret_cast<const __m128i*>(p));
+  return _mm_cvtepi32_ps(_mm_unpacklo_epi16(packed, _mm_setzero_si128()));
+}
+inline void store_shorts(uint16_t* p, Floats v) {
+  int32_t whole[4];
+  _mm_storeu_si128(reinterpret_cast<__m128i*>(whole), _mm_cvttps_epi32(v));
+  for (int l = 0; l < 4; ++l) p[l] = static_cast<uint16_t>(whole[l]);
+}
 inline Floats square_root(Floats a) { return _mm_sqrt_ps(a); }
 inline Floats choose_below(Floats a, Floats b, Floats then, Floats otherwise) {
   const Floats mask = _mm_cmplt_ps(a, b);
@@ -122,6 +145,8 @@ inline uint32_t at_most_mask(Floats a, Floats b) {
   const uint32x4_t bits = {1, 2, 4, 8};
   return vaddvq_u32(vandq_u32(vcleq_f32(a, b), bits));
 }
+inline Floats load_shorts(const uint16_t* p) { return vcvtq_f32_u32(vmovl_u16(vld1_u16(p))); }
+inline void store_shorts(uint16_t* p, Floats v) { vst1_u16(p, vqmovn_u32(vcvtq_u32_f32(v))); }
 inline Floats square_root(Floats a) { return vsqrtq_f32(a); }
 inline Floats choose_below(Floats a, Floats b, Floats then, Floats otherwise) {
   return vbslq_f32(vcltq_f32(a, b), then, otherwise);
@@ -151,6 +176,8 @@ inline Floats minimum(Floats a, Floats b) { return a < b ? a : b; }
 inline Floats maximum(Floats a, Floats b) { return a < b ? b : a; }
 inline Ints select_below(Floats a, Floats b, Ints then, Ints otherwise) { return a < b ? then : otherwise; }
 inline uint32_t at_most_mask(Floats a, Floats b) { return a <= b ? 1u : 0u; }
+inline Floats load_shorts(const uint16_t* p) { return static_cast<float>(*p); }
+inline void store_shorts(uint16_t* p, Floats v) { *p = static_cast<uint16_t>(v); }
 inline Floats square_root(Floats a) { return __builtin_sqrtf(a); }
 inline Floats choose_below(Floats a, Floats b, Floats then, Floats otherwise) { return a < b ? then : otherwise; }
 

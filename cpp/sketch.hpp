@@ -37,7 +37,6 @@ constexpr bool kInt8Products = true;
 constexpr bool kInt8Products = false;
 #endif
 
-constexpr float kUntouched = 3.4e38f;
 typedef int32_t Int32 __attribute__((may_alias, aligned(1)));
 
 struct Lengths {
@@ -210,6 +209,14 @@ void sketch_centers(const T* centers, const int32_t* places, size_t k, size_t gr
   }
 }
 
+#if defined(__AVX512VNNI__)
+// sum += the products of four unsigned bytes of each lane and the four signed bytes at x. In assembly, because g++ 12
+// copies every accumulator around the intrinsic, which takes as long as the products.
+inline void add_products(Ints& sum, Ints bytes, const uint8_t* x) {
+  asm("vpdpbusd %2%{1to16%}, %1, %0" : "+v"(sum) : "v"(bytes), "m"(*reinterpret_cast<const Int32*>(x)));
+}
+#endif
+
 // Lower bounds of S from the kSketchTile rows of these records to a group, into t.
 template <bool kTails>
 inline void sketch_tile(const SketchForm& f, const uint8_t* const* records, const uint8_t* panel_tails,
@@ -236,7 +243,7 @@ inline void sketch_tile(const SketchForm& f, const uint8_t* const* records, cons
     for (size_t j = 0; j < end; j += 4) {
       const Ints c = _mm512_loadu_si512(panel_tails + j * kGroup);
       for (size_t r = 0; r < kSketchTile; ++r) {
-        sum[r] = _mm512_dpbusd_epi32(sum[r], c, _mm512_set1_epi32(*reinterpret_cast<const Int32*>(tails[r] + j)));
+        add_products(sum[r], c, tails[r] + j);
       }
     }
     const Floats scale = load(step);
@@ -320,7 +327,7 @@ inline void drop_candidates(const SketchBlock& b, size_t row) {
       list[kept++] = list[i];
       continue;
     }
-    float& found = b.found[row * b.stride + static_cast<size_t>(list[i].place) / kGroup];
+    float& found = b.found[static_cast<size_t>(list[i].place) / kGroup * kSketchRows + row];
     found = list[i].bound < found ? list[i].bound : found;
   }
   b.counts[row] = kept;
@@ -336,7 +343,7 @@ inline void note_candidates(const SketchBlock& b, const RecordStart& record, siz
   float rest = kHuge;
   constexpr auto kMost = static_cast<int32_t>(kMostCandidates);
   if (b.counts[row] > kMost) {
-    b.found[row * b.stride + group] = least;
+    b.found[group * kSketchRows + row] = least;
     return;
   }
   if (b.counts[row] + static_cast<int32_t>(kGroup) > kMost) drop_candidates(b, row);
@@ -358,7 +365,7 @@ inline void note_candidates(const SketchBlock& b, const RecordStart& record, siz
     const float left = least_but(t[v], lanes, near);
     rest = left < rest ? left : rest;
   }
-  float& found = b.found[row * b.stride + group];
+  float& found = b.found[group * kSketchRows + row];
   found = rest < found ? rest : found;
 }
 
@@ -368,6 +375,7 @@ void sketch_group_of(const SketchForm& f, const SketchPanels& p, size_t group, c
   const uint8_t* tails_panel = p.tails + group * f.padded_tails() * kGroup;
   const float* heads_panel = p.heads + group * f.heads * kGroup;
   const size_t record = f.record();
+  float* found = b.found + group * kSketchRows;
   for (size_t i = 0; i < count; i += kSketchTile) {
     const uint8_t* records[kSketchTile];
     uint8_t rows[kSketchTile];
@@ -381,12 +389,12 @@ void sketch_group_of(const SketchForm& f, const SketchPanels& p, size_t group, c
     float least[kSketchTile];
     uint32_t near = row_minima(t, b.limit, rows, least);
     if (count - i < kSketchTile) near &= (1u << (count - i)) - 1;
-    for (size_t r = 0; r < kSketchTile; ++r) b.found[rows[r] * b.stride + group] = least[r];
+    for (size_t r = 0; r < kSketchTile; ++r) found[rows[r]] = least[r];
     for (; near != 0; near &= near - 1) {
       const auto r = static_cast<size_t>(__builtin_ctz(near));
       RecordStart start;
       memcpy(&start, records[r], sizeof start);
-      b.found[rows[r] * b.stride + group] = kHuge;
+      found[rows[r]] = kHuge;
       note_candidates(b, start, group, rows[r], t[r], least[r]);
     }
   }
@@ -401,52 +409,87 @@ inline void sketch_group(const SketchForm& f, const SketchPanels& panels, size_t
   }
 }
 
-void open_groups(const uint16_t* stored, float unit, const float* path, size_t groups, float upper, uint8_t row,
-                 float* bounds, float* found, uint8_t* lists, int32_t* counts) {
+// Appends first + the lanes of `mask` to a list.
+inline void append_rows(uint32_t mask, size_t first, uint8_t* list, int32_t& count) {
+#if defined(__AVX512F__)
+  const __m512i lanes = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+  const __m512i rows = _mm512_add_epi32(lanes, _mm512_set1_epi32(static_cast<int32_t>(first)));
+  const __m128i packed = _mm512_cvtepi32_epi8(_mm512_maskz_compress_epi32(static_cast<__mmask16>(mask), rows));
+  _mm_storeu_si128(reinterpret_cast<__m128i*>(list + count), packed);  // lists have room for a vector more
+  count += __builtin_popcount(mask);
+#else
+  for (; mask != 0; mask &= mask - 1) list[count++] = static_cast<uint8_t>(first + __builtin_ctz(mask));
+#endif
+}
+
+void open_groups(const uint16_t* stored, const float* units, const float* upper, const float* path, size_t groups,
+                 float* least, uint8_t* lists, int32_t* counts) {
+  for (size_t i = 0; i < kSketchRows; i += kWidth) store(least + i, broadcast(kHuge));
   for (size_t g = 0; g < groups; ++g) {
-    bounds[g] = static_cast<float>(stored[g]) * unit - path[g] * (1 + kOutward);
-    found[g] = kUntouched;
-  }
-  const auto append = [&](size_t g) { lists[g * kSketchRows + static_cast<size_t>(counts[g]++)] = row; };
-  size_t g = 0;
-  for (; g + kWidth <= groups; g += kWidth) {
-    for (uint32_t mask = at_most_mask(load(bounds + g), broadcast(upper)); mask != 0; mask &= mask - 1) {
-      append(g + static_cast<size_t>(__builtin_ctz(mask)));
+    const Floats gone = broadcast(-path[g] * (1 + kOutward));
+    counts[g] = 0;
+    for (size_t i = 0; i < kSketchRows; i += kWidth) {
+      const Floats bound = multiply_add(load_shorts(stored + g * kSketchRows + i), load(units + i), gone);
+      const Floats limit = load(upper + i);
+      const uint32_t mask = at_most_mask(bound, limit);
+      store(least + i, minimum(load(least + i), choose_below(limit, bound, bound, broadcast(kHuge))));
+      if (mask != 0) append_rows(mask, i, lists + g * kListStride, counts[g]);
     }
-  }
-  for (; g < groups; ++g) {
-    if (bounds[g] <= upper) append(g);
   }
 }
 
-float store_bounds(float* bounds, const float* found, float squares, const float* path, size_t groups, float* unit,
-                   uint16_t* stored) {
+inline Floats found_distance(const float* found, const float* squares) {
   const Floats zero = broadcast(0);
-  Floats leasts = broadcast(kHuge), mosts = zero;
-  for (size_t g = 0; g < groups; g += kWidth) {
-    const Floats other = load(found + g);
-    const Floats distance = multiply_add(square_root(maximum(add(other, broadcast(squares)), zero)),
-                                         broadcast(1 - kOutward), zero);
-    const Floats bound = choose_below(other, broadcast(kUntouched), distance, maximum(load(bounds + g), zero));
-    const Floats stretched = add(bound, load(path + g));
-    leasts = minimum(leasts, bound);
-    mosts = maximum(mosts, choose_below(bound, broadcast(kNobody), stretched, zero));
-    store(bounds + g, stretched);
+  const Floats square = maximum(add(load(found), load(squares)), zero);
+  return multiply_add(square_root(square), broadcast(1 - kOutward), zero);
+}
+
+void longest_found(const float* found, const float* squares, size_t groups, float* longest) {
+  for (size_t i = 0; i < kSketchRows; i += kWidth) {
+    Floats most = broadcast(0);
+    for (size_t g = 0; g < groups; ++g) {
+      const Floats distance = found_distance(found + g * kSketchRows + i, squares + i);
+      most = maximum(most, choose_below(distance, broadcast(kNobody), distance, broadcast(0)));
+    }
+    store(longest + i, most);
   }
-  float least[kWidth], most[kWidth];
-  store(least, leasts);
-  store(most, mosts);
-  for (size_t l = 1; l < kWidth; ++l) {
-    least[0] = least[l] < least[0] ? least[l] : least[0];
-    most[0] = most[l] > most[0] ? most[l] : most[0];
-  }
-  *unit = most[0] > 0x1p-80f ? most[0] * (1.001f / 65535) : 0x1p-96f;
-  const float inverse = (1 - 2 * kOutward) / *unit;
+}
+
+void store_groups(float* found, const float* squares, const float* units, const float* path, size_t groups,
+                  const int32_t* counts, float* least, uint16_t* stored) {
+  float inverse[kSketchRows];
+  for (size_t i = 0; i < kSketchRows; ++i) inverse[i] = (1 - 2 * kOutward) / units[i];
+  const Floats untouched = broadcast(kUntouched), full = broadcast(65535);
   for (size_t g = 0; g < groups; ++g) {
-    const float units = bounds[g] * inverse;
-    stored[g] = static_cast<uint16_t>(static_cast<int32_t>(units < 65535 ? units : 65535));
+    if (counts[g] == 0) continue;
+    for (size_t i = 0; i < kSketchRows; i += kWidth) {
+      float* own = found + g * kSketchRows + i;
+      const Floats value = load(own);
+      if (at_most_mask(untouched, value) == (1u << kWidth) - 1) continue;
+      const Floats distance = found_distance(own, squares + i);
+      const Floats bound = choose_below(value, untouched, distance, broadcast(kHuge));
+      store(least + i, minimum(load(least + i), bound));
+      const Floats zero = broadcast(0);
+      const Floats count = minimum(multiply_add(add(distance, broadcast(path[g])), load(inverse + i), zero), full);
+      uint16_t* kept = stored + g * kSketchRows + i;
+      store_shorts(kept, choose_below(value, untouched, count, load_shorts(kept)));
+      store(own, untouched);
+    }
   }
-  return least[0];
+}
+
+void take_off_paths(uint16_t* stored, const float* units, const float* path, size_t groups) {
+  const Floats zero = broadcast(0), less = broadcast(1 - 2 * kOutward);
+  for (size_t g = 0; g < groups; ++g) {
+    const Floats gone = broadcast(-path[g] * (1 + kOutward));
+    for (size_t i = 0; i < kSketchRows; i += kWidth) {
+      float inverse[kWidth];
+      for (size_t l = 0; l < kWidth; ++l) inverse[l] = 1 / units[i + l];
+      uint16_t* kept = stored + g * kSketchRows + i;
+      const Floats bound = maximum(multiply_add(load_shorts(kept), load(units + i), gone), zero);
+      store_shorts(kept, multiply_add(multiply_add(bound, less, zero), load(inverse), zero));
+    }
+  }
 }
 
 }  // namespace

@@ -32,7 +32,9 @@ constexpr Kernels kernels_here(const char* name, const char* description, unsign
           kInt8Products,
           sketch_group,
           open_groups,
-          store_bounds,
+          store_groups,
+          longest_found,
+          take_off_paths,
           box_candidates};
 }
 
