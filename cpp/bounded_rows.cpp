@@ -29,7 +29,8 @@ float rounded_down(double value) { return -rounded_up(-value); }
 template <class T>
 struct BoundedRows<T>::Slot {
   // Of the rows of a block; `upper` is the distance to the own center, below everything where the row is not opened.
-  std::vector<float> limit, upper, least, squares, longest;
+  std::vector<float> limit, upper, least, squares, reach, longest;
+  std::vector<double> own;
   std::vector<float> found;  // (groups, rows)
   std::vector<float> width, most_width;
   std::vector<Candidate> candidates;
@@ -39,7 +40,7 @@ struct BoundedRows<T>::Slot {
   BoundedStep done;
 
   void resize(size_t k, size_t groups, const SketchForm& form) {
-    for (auto* array : {&limit, &upper, &least, &squares, &longest}) array->resize(kSketchRows);
+    for (auto* array : {&limit, &upper, &least, &squares, &reach, &longest}) array->resize(kSketchRows);
     found.assign(groups * kSketchRows, kUntouched);
     width.resize(groups * kGroup);
     most_width.resize(groups);
@@ -242,48 +243,44 @@ void BoundedRows<T>::set_room() {
   room_ = static_cast<double>(*middle) * 65535 * (1 - 1 / static_cast<double>(kRoom));
 }
 
-// Whether a row can have come nearer to another center than its own.
-template <class T>
-bool BoundedRows<T>::opens(const Centers<T>& centers, size_t row, size_t place, Slot& slot) {
-  slot.counts[place] = 0;
-  if (labels_[row] < 0) {
-    slot.limit[place] = kFar;
-    return true;
-  }
-  const auto label = static_cast<size_t>(labels_[row]);
-  const double least = static_cast<double>(least_[row]) - longest_path_ * kUp;
-  if ((static_cast<double>(upper_[row]) + paths_[label]) * kUp < least) return false;
-  slot.done.read += 1;
-  double squares;
-  row_kernels<T>(centers.kernels())
-      .own_distances(rows_ + row * form_.d, &labels_[row], centers.values(), 1, form_.d, &squares);
-  const double own = std::sqrt(squares) * form_.scale * kUp + 0x1p-60;
-  upper_[row] = rounded_up(own - paths_[label]);
-  if (own < least) return false;
-  slot.upper[place] = rounded_up(own);
-  slot.limit[place] = rounded_up(own * own * kFloatUp - static_cast<double>(slot.squares[place]) + 0x1p-88);
-  return true;
-}
-
-// Puts the rows of a block on the lists of the groups that must be looked at.
+// The rows of a block that can have come nearer to another center than their own.
 template <class T>
 void BoundedRows<T>::open(const Centers<T>& centers, size_t first, size_t count, Slot& slot) {
   slot.opened.clear();
-  std::fill(slot.upper.begin(), slot.upper.end(), -kFar);
-  std::fill(slot.squares.begin(), slot.squares.end(), 0.0f);
   for (size_t i = 0; i < count; ++i) {
-    slot.squares[i] = start_of(first + i).squares;
-    if (opens(centers, first + i, i, slot)) slot.opened.push_back(static_cast<uint8_t>(i));
+    const size_t row = first + i;
+    if (labels_[row] >= 0) {
+      const double upper = static_cast<double>(upper_[row]) + paths_[static_cast<size_t>(labels_[row])];
+      if (upper * kUp < static_cast<double>(least_[row]) - longest_path_ * kUp) continue;
+    }
+    slot.opened.push_back(static_cast<uint8_t>(i));
   }
   if (slot.opened.empty()) return;
-  if (labels_[first] >= 0) {
-    centers.kernels().open_groups(&bounds_[first * groups_], &units_[first], slot.upper.data(), group_paths_.data(),
-                                  groups_, slot.least.data(), slot.lists.data(), slot.list_counts.data());
-    return;
+  for (size_t i = 0; i < count; ++i) {
+    const RecordStart start = start_of(first + i);
+    slot.squares[i] = start.squares;
+    slot.reach[i] = start.reach;
+    slot.counts[i] = 0;
   }
-  std::fill(slot.least.begin(), slot.least.end(), kFar);
-  std::fill(slot.list_counts.begin(), slot.list_counts.end(), static_cast<int32_t>(count));
-  for (size_t g = 0; g < groups_; ++g) std::copy(slot.opened.begin(), slot.opened.end(), &slot.lists[g * kListStride]);
+  if (labels_[first] < 0) return;
+  slot.own.resize(slot.opened.size());
+  slot.done.read += static_cast<double>(slot.opened.size());
+  row_kernels<T>(centers.kernels())
+      .own_bounds(rows_ + first * form_.d, slot.opened.data(), slot.opened.size(), &labels_[first], centers.values(),
+                  form_.d, slot.own.data());
+  std::fill(slot.upper.begin(), slot.upper.end(), -kFar);
+  size_t kept = 0;
+  for (size_t o = 0; o < slot.opened.size(); ++o) {
+    const uint8_t i = slot.opened[o];
+    const size_t row = first + i;
+    const double own = slot.own[o] * form_.scale + 0x1p-60;
+    upper_[row] = rounded_up(own - paths_[static_cast<size_t>(labels_[row])]);
+    if (own < static_cast<double>(least_[row]) - longest_path_ * kUp) continue;
+    slot.upper[i] = rounded_up(own);
+    slot.limit[i] = rounded_up(own * own * kFloatUp - static_cast<double>(slot.squares[i]) + 0x1p-88);
+    slot.opened[kept++] = i;
+  }
+  slot.opened.resize(kept);
 }
 
 template <class T>
@@ -301,14 +298,10 @@ void BoundedRows<T>::set_widths(size_t block, Slot& slot) {
   }
 }
 
+// Looks at the groups that may hold a nearer center, by lists of rows for each.
 template <class T>
-void BoundedRows<T>::step(const Centers<T>& centers, size_t block, Slot& slot) {
+void BoundedRows<T>::look(const Centers<T>& centers, size_t first, size_t count, Slot& slot) {
   const Kernels& kernels = centers.kernels();
-  const size_t first = block * kSketchRows, count = std::min(kSketchRows, n_ - first);
-  const bool begins = labels_[first] < 0;
-  open(centers, first, count, slot);
-  if (slot.opened.empty()) return;
-  set_widths(block, slot);
   const SketchBlock work{&records_[first * form_.record()],
                          slot.limit.data(),
                          slot.found.data(),
@@ -317,12 +310,41 @@ void BoundedRows<T>::step(const Centers<T>& centers, size_t block, Slot& slot) {
                          most_start_.data(),
                          slot.candidates.data(),
                          slot.counts.data()};
-  for (size_t g = 0; g < groups_; ++g) {
-    if (slot.list_counts[g] == 0) continue;
-    slot.done.opened += slot.list_counts[g];
-    kernels.sketch_group(form_, panels_, g, &slot.lists[g * kListStride], static_cast<size_t>(slot.list_counts[g]),
-                         work);
+  const auto look_at_lists = [&] {
+    for (size_t g = 0; g < groups_; ++g) {
+      if (slot.list_counts[g] == 0) continue;
+      slot.done.opened += slot.list_counts[g];
+      kernels.sketch_group(form_, panels_, g, &slot.lists[g * kListStride], static_cast<size_t>(slot.list_counts[g]),
+                           work);
+    }
+  };
+  if (labels_[first] >= 0) {
+    kernels.open_groups(&bounds_[first * groups_], &units_[first], slot.upper.data(), group_paths_.data(), groups_,
+                        slot.least.data(), slot.lists.data(), slot.list_counts.data());
+    look_at_lists();
+    return;
   }
+  // The first step looks at all groups without knowing a limit, then again at those that turn out to be near.
+  std::fill(slot.least.begin(), slot.least.end(), kFar);
+  std::fill(slot.limit.begin(), slot.limit.end(), -kFar);
+  std::fill(slot.list_counts.begin(), slot.list_counts.end(), static_cast<int32_t>(count));
+  for (size_t g = 0; g < groups_; ++g) std::copy(slot.opened.begin(), slot.opened.end(), &slot.lists[g * kListStride]);
+  look_at_lists();
+  kernels.narrow_groups(slot.found.data(), slot.reach.data(), slot.most_width.data(), most_start_.data(), groups_,
+                        slot.limit.data(), slot.lists.data(), slot.list_counts.data());
+  look_at_lists();
+  std::fill(slot.list_counts.begin(), slot.list_counts.end(), static_cast<int32_t>(count));
+}
+
+template <class T>
+void BoundedRows<T>::step(const Centers<T>& centers, size_t block, Slot& slot) {
+  const Kernels& kernels = centers.kernels();
+  const size_t first = block * kSketchRows, count = std::min(kSketchRows, n_ - first);
+  const bool begins = labels_[first] < 0;
+  open(centers, first, count, slot);
+  if (slot.opened.empty()) return;
+  set_widths(block, slot);
+  look(centers, first, count, slot);
   for (const uint8_t i : slot.opened) finish(centers, first + i, i, slot);
   slot.changes.add(kernels, *totals_);
   if (begins) {

@@ -57,7 +57,7 @@ class BoundedRows {
   void set_room();
   void forget_paths(Threads& threads, const Kernels& kernels);
   void open(const Centers<T>& centers, size_t first, size_t count, Slot& slot);
-  bool opens(const Centers<T>& centers, size_t row, size_t place, Slot& slot);
+  void look(const Centers<T>& centers, size_t first, size_t count, Slot& slot);
   void set_widths(size_t block, Slot& slot);
   void finish(const Centers<T>& centers, size_t row, size_t place, Slot& slot);
   RecordStart start_of(size_t row) const {

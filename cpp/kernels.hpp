@@ -138,6 +138,9 @@ struct RowKernels {
   // centers (k, d), places (k,): where each goes among groups * kGroup places -> panels (out); scratch as above
   void (*sketch_centers)(const T* centers, const int32_t* places, size_t k, size_t groups, const SketchForm& form,
                          float* scratch, const SketchPanels& panels);
+  // list (count,) of rows (., d); out (count,): at least the distance of each to its own center
+  void (*own_bounds)(const T* rows, const uint8_t* list, size_t count, const int32_t* labels, const T* centers, size_t d,
+                     double* out);
   // candidates (count,) ascending; the nearest of them to the row (d,), ties to the lowest index
   int32_t (*decide)(const T* row, const T* centers, size_t d, const int32_t* candidates, size_t count);
   // squared distances (float64) of rows (n, d) to their own center; out (n,)
@@ -172,7 +175,11 @@ struct Kernels {
   // the other groups.
   void (*open_groups)(const uint16_t* stored, const float* units, const float* upper, const float* path, size_t groups,
                       float* least, uint8_t* lists, int32_t* counts);
-  // The reverse, for the values that were found: found (groups, rows) in/out (untouched), squares (rows,) |X|^2,
+  // limit (rows,) out: at least the least S of a row, from what was found of all groups (groups, rows); lists and counts
+  // out: the groups that can hold it.
+  void (*narrow_groups)(const float* found, const float* reach, const float* most_width, const float* most_start,
+                        size_t groups, float* limit, uint8_t* lists, int32_t* counts);
+  // The reverse of open_groups, for the values that were found: found (groups, rows) in/out (untouched), squares (rows,) |X|^2,
   // counts (groups,) of the lists; least (rows,) in/out, stored in/out.
   void (*store_groups)(float* found, const float* squares, const float* units, const float* path, size_t groups,
                        const int32_t* counts, float* least, uint16_t* stored);

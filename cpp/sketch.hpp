@@ -438,6 +438,57 @@ void open_groups(const uint16_t* stored, const float* units, const float* upper,
   }
 }
 
+void narrow_groups(const float* found, const float* reach, const float* most_width, const float* most_start,
+                   size_t groups, float* limit, uint8_t* lists, int32_t* counts) {
+  for (size_t i = 0; i < kSketchRows; i += kWidth) {
+    Floats least = broadcast(kHuge);
+    for (size_t g = 0; g < groups; ++g) {
+      // Rounded to nearest: the factor leaves room for it. `most_start` holds an absolute part for sums near 0.
+      const Floats upper = multiply_add(load(reach + i), broadcast(4.001f * most_width[g]), broadcast(most_start[g]));
+      const Floats value = load(found + g * kSketchRows + i);
+      const Floats size = maximum(value, broadcast(0) - value);
+      least = minimum(least, multiply_add(size, broadcast(kOutward), add(value, upper)));
+    }
+    store(limit + i, least);
+  }
+  for (size_t g = 0; g < groups; ++g) {
+    counts[g] = 0;
+    for (size_t i = 0; i < kSketchRows; i += kWidth) {
+      const uint32_t mask = at_most_mask(load(found + g * kSketchRows + i), load(limit + i));
+      if (mask != 0) append_rows(mask, i, lists + g * kListStride, counts[g]);
+    }
+  }
+}
+
+// Upper bounds of the distances from listed rows to their own centers: float32 in difference form, whose squares have
+// a relative error below (d / kWidth + 12) 2^-24 beside underflow; float64 where they overflow.
+template <class T>
+void own_bounds(const T* rows, const uint8_t* list, size_t count, const int32_t* labels, const T* centers, size_t d,
+                double* out) {
+  const double relative = sizeof(T) == 4 ? 1 + static_cast<double>(d / kWidth + 16) * 0x1p-23 : 1 + 0x1p-30;
+  const double absolute = sizeof(T) == 4 ? static_cast<double>(d) * 0x1p-140 : 0;
+  for (size_t i = 0; i < count; ++i) {
+    const T* x = rows + list[i] * d;
+    const T* c = centers + static_cast<size_t>(labels[list[i]]) * d;
+    double squares = 0;
+    if constexpr (sizeof(T) == 4) {
+      Floats one = broadcast(0), other = one;
+      size_t j = 0;
+      for (; j + 2 * kWidth <= d; j += 2 * kWidth) {
+        const Floats a = load(x + j) - load(c + j), b = load(x + j + kWidth) - load(c + j + kWidth);
+        one = multiply_add(a, a, one);
+        other = multiply_add(b, b, other);
+      }
+      for (; j < d; ++j) squares += (static_cast<double>(x[j]) - c[j]) * (static_cast<double>(x[j]) - c[j]);
+      float lanes[kWidth];
+      store(lanes, add(one, other));
+      for (size_t l = 0; l < kWidth; ++l) squares += static_cast<double>(lanes[l]);
+    }
+    if (sizeof(T) == 8 || !(squares < 0x1p126)) squares = squared_distance(x, c, d);
+    out[i] = __builtin_sqrt(squares * relative + absolute) * (1 + 0x1p-30);
+  }
+}
+
 inline Floats found_distance(const float* found, const float* squares) {
   const Floats zero = broadcast(0);
   const Floats square = maximum(add(load(found), load(squares)), zero);

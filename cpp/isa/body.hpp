@@ -15,7 +15,7 @@ namespace {
 template <class T>
 constexpr RowKernels<T> row_kernels_here() {
   return {pack<T>,          assign<T>,    add<T>,          add_squares<T>, largest<T>,   box_labels<T>,
-          sketch<T>,        sketch_centers<T>, decide<T>,
+          sketch<T>,        sketch_centers<T>, own_bounds<T>, decide<T>,
           own_distances<T>, distances<T>, distances_to<T>, normalize<T>,   cost_terms<T>};
 }
 
@@ -32,6 +32,7 @@ constexpr Kernels kernels_here(const char* name, const char* description, unsign
           kInt8Products,
           sketch_group,
           open_groups,
+          narrow_groups,
           store_groups,
           longest_found,
           take_off_paths,
