@@ -155,11 +155,12 @@ def clostera(task: Task) -> Fit:
 
 @dataclass(frozen=True)
 class Peer:
-    """A contender, the package that it comes from, and whether it looks for the nearest center exactly."""
+    """A contender."""
 
     prepare: Callable[[Task], Fit]
-    package: str
-    exact: bool = True
+    package: str  # that it comes from
+    exact: bool = True  # looks for the nearest center, up to rounding; approximate ones are reported apart
+    fewest_dims: int = 1  # it refuses fewer
 
 
 PEERS = {
@@ -168,7 +169,7 @@ PEERS = {
     "scikit-learn-intelex": Peer(sklearnex, "scikit-learn-intelex"),
     "faiss": Peer(faiss, "faiss-cpu"),
     "clostera": Peer(clostera, "clostera"),
-    "faiss.SuperKMeans": Peer(faiss_super, "faiss-cpu", exact=False),
+    "faiss.SuperKMeans": Peer(faiss_super, "faiss-cpu", exact=False, fewest_dims=32),
     "superkmeans": Peer(superkmeans, "superkmeans", exact=False),
     "superkmeans sq8": Peer(superkmeans_sq8, "superkmeans", exact=False),
 }
