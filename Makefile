@@ -17,7 +17,7 @@ SOURCES := pyproject.toml CMakeLists.txt README.md LICENSE \
 CPP     := $(shell find cpp tests/native -name '*.cpp' -o -name '*.hpp' 2>/dev/null)
 
 .DELETE_ON_ERROR:
-.PHONY: help demo test check bench bench-quick bench-hooks tensorboard sanitize clean
+.PHONY: help demo test check bench bench-quick bench-seeding bench-out-of-core bench-hooks tensorboard sanitize clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 20
@@ -40,11 +40,17 @@ check: $(STAMPS)/dev  ## lint, formatting, types, layers
 	$(BIN)/clang-format --dry-run -Werror $(CPP)
 	$(BIN)/pytest tests/test_layers.py
 
-bench: $(STAMPS)/bench  ## measure W1-W5 against other libraries
+bench: $(STAMPS)/bench  ## measure W1-W10 against other libraries, hours; report in benchmarks/results/
 	$(BIN)/python benchmarks/run.py
 
-bench-quick: $(STAMPS)/bench  ## the same with fewer repeats
+bench-quick: $(STAMPS)/bench  ## the same with fewer rows, steps and repeats, minutes
 	$(BIN)/python benchmarks/run.py --quick
+
+bench-seeding: $(STAMPS)/bench  ## measure k-means++ alone against scikit-learn
+	$(BIN)/python benchmarks/seeding.py
+
+bench-out-of-core: $(STAMPS)/bench  ## measure training from a file of 6.4 GB against the speed of the disk
+	$(BIN)/python benchmarks/out_of_core.py
 
 bench-hooks: $(STAMPS)/bench  ## measure what event files and hooks cost a step
 	$(BIN)/python benchmarks/hooks.py

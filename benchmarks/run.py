@@ -2,7 +2,7 @@
 
 For each workload every contender gets a process that loads the rows and then waits. Rounds go A-B-C-A-B-C, one fit at a
 time with a pause before it, so that a slow moment of the machine meets all of them; the first round is not counted.
-Timings are printed and stored in benchmarks/results/, never asserted.
+Timings are printed and stored in benchmarks/results/, with a report (report.py), never asserted.
 """
 
 from __future__ import annotations
@@ -12,127 +12,94 @@ import contextlib
 import json
 import os
 import platform
-import statistics
-import subprocess
 import sys
+import tempfile
 import time
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from cases import CASES
+import numpy as np
+import report
+from cases import CASES, Rows
+from contender import HERE, Contender, EndedError
+from peaks import peaks
 from peers import PEERS, version
 from rich.console import Console
 from rich.status import Status
 from rich.table import Table
 
-HERE = Path(__file__).resolve().parent
-POOLS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "MACQUEEN_NUM_THREADS")
 
+class Measurement:
+    """One workload: its contenders, what they answered, and those that gave up."""
 
-class Contender:
-    """A process that waits for orders."""
+    def __init__(self, case: str, arguments: argparse.Namespace, status: Status) -> None:
+        self.case, self.arguments, self.status = case, arguments, status
+        self.contenders: list[Contender] = []
+        self.left_out: list[str] = []
 
-    def __init__(self, peer: str, case: str, threads: int) -> None:
-        self.peer = peer
-        self.process = subprocess.Popen(
-            [sys.executable, str(HERE / "worker.py"), peer, case, str(threads)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            env={**os.environ, **dict.fromkeys(POOLS, str(threads))},
-        )
-
-    def answer(self) -> dict[str, Any]:
-        """Wait for one line."""
-        assert self.process.stdout is not None
-        line = self.process.stdout.readline()
-        if not line:
-            raise RuntimeError(f"{self.peer} ended with status {self.process.wait()}")
-        return json.loads(line)
-
-    def ask(self, order: str) -> dict[str, Any]:
-        """Send one line and wait for the answer."""
-        assert self.process.stdin is not None
-        self.process.stdin.write(order + "\n")
-        self.process.stdin.flush()
-        return self.answer()
-
-    def end(self) -> None:
-        """Let the process go."""
-        with contextlib.suppress(OSError, ValueError):
-            self.process.communicate("end\n", timeout=30)
-
-
-def measure(case: str, peers: list[str], arguments: argparse.Namespace, status: Status) -> list[dict[str, Any]]:
-    """Return one result for each contender and number of steps."""
-    contenders = []
-    try:
-        for peer in peers:
-            contenders.append(Contender(peer, case, arguments.threads))
-            contenders[-1].answer()
+    def run(self, peers: list[str], rows: Rows, init: Rows) -> list[dict[str, Any]]:
+        """Return one result for each contender and number of steps."""
         results = []
-        for steps in arguments.steps:
-            answers: dict[str, list[dict[str, Any]]] = {peer: [] for peer in peers}
-            for turn in range(arguments.repeats + 1):
-                for contender in contenders:
-                    status.update(f"{case}: {steps} steps, round {turn}, {contender.peer}")
-                    time.sleep(arguments.pause)
-                    answer = contender.ask(f"fit {steps}")
-                    if turn:
-                        answers[contender.peer].append(answer)
-            for contender in contenders:
-                verdict = contender.ask(f"judge {steps} {arguments.sample}")
-                seconds = [answer["seconds"] for answer in answers[contender.peer]]
-                last = answers[contender.peer][-1]
-                results.append(
-                    {
-                        "case": case,
-                        "contender": contender.peer,
-                        "steps": steps,
-                        "seconds": seconds,
-                        "peak_mib": last["peak_mib"],
-                        "before_mib": last["before_mib"],
-                        **verdict,
-                    }
-                )
+        with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as ends:
+            np.save(Path(folder, "rows.npy"), rows)
+            np.save(Path(folder, "init.npy"), init)
+            for peer in peers:
+                if rows.shape[1] < PEERS[peer].fewest_dims:
+                    self.left_out.append(f"{self.case}: {peer} takes no rows of {rows.shape[1]} dimensions")
+                    continue
+                self.contenders.append(Contender(peer, folder, self.arguments.threads))
+                ends.callback(self.contenders[-1].end)
+            for contender in list(self.contenders):
+                self.ask(contender)  # all load at once, and only then is time taken
+            for steps in self.arguments.steps:
+                results += self.fits(steps)
         return results
-    finally:
-        for contender in contenders:
-            contender.end()
+
+    def ask(self, contender: Contender, order: str = "") -> dict[str, Any] | None:
+        """Send an order, or wait for the first answer; a contender that breaks down is left out from there on."""
+        try:
+            return contender.ask(order) if order else contender.answer()
+        except EndedError as error:
+            if contender.peer == "macqueen":
+                raise
+            self.contenders.remove(contender)
+            self.left_out.append(f"{self.case}: {error} and is left out")
+            return None
+
+    def fits(self, steps: int) -> list[dict[str, Any]]:
+        """Return one result for each contender."""
+        answers: dict[str, list[dict[str, Any]]] = {contender.peer: [] for contender in self.contenders}
+        for turn in range(self.arguments.repeats + 1):
+            for contender in list(self.contenders):
+                self.status.update(f"{self.case}: {steps} steps, round {turn}, {contender.peer}")
+                time.sleep(self.arguments.pause)
+                answer = self.ask(contender, f"fit {steps}")
+                if turn and answer:
+                    answers[contender.peer].append(answer)
+        results = []
+        for contender in list(self.contenders):
+            if verdict := self.ask(contender, f"judge {steps} {self.arguments.sample}"):
+                fits = answers[contender.peer]
+                result = {"case": self.case, "contender": contender.peer, "steps": steps}
+                result["seconds"] = [answer["seconds"] for answer in fits]
+                result |= {name: fits[-1][name] for name in ("peak_mib", "before_mib")}
+                results.append(result | verdict)
+        return results
 
 
-def print_table(results: list[dict[str, Any]], console: Console) -> None:
-    """Print one line a result; ratios are medians over rounds, memory is peak RSS above the loaded rows."""
-    ours = {(r["case"], r["steps"]): r["seconds"] for r in results if r["contender"] == "macqueen"}
-    table = Table()
-    table.add_column("workload")
-    table.add_column("contender")
-    for name in ("steps", "ms a fit", "ms a step", "x macqueen", "cost", "wrong labels", "MiB added"):
-        table.add_column(name, justify="right", no_wrap=True)
-    before = None
-    for result in results:
-        case = (result["case"], result["steps"])
-        n, d, k = result["shape"]
-        milliseconds = 1e3 * statistics.median(result["seconds"])
-        ratio = statistics.median(s / o for s, o in zip(result["seconds"], ours[case], strict=True))
-        if case != before and before is not None:
-            table.add_section()
-        table.add_row(
-            f"{result['case']} {n:,} x {d}, k {k}" if case != before else "",
-            result["contender"] + (" *" if result["notes"] else ""),
-            str(result["steps"]),
-            f"{milliseconds:,.2f}",
-            f"{milliseconds / result['steps']:,.3f}",
-            f"{ratio:.2f}",
-            f"{result['cost']:.8g}",
-            f"{result['mismatches']} / {result['sampled']:,}",
-            f"{result['peak_mib'] - result['before_mib']:,.0f}",
-        )
-        before = case
-    console.print(table)
-    for note in sorted({f"* {r['case']}, {r['contender']}: {text}" for r in results for text in r["notes"]}):
-        console.print(note)
+def show(table: report.Table, console: Console) -> None:
+    """Print a table, with a line between workloads."""
+    shown = Table()
+    for i, column in enumerate(table.columns):
+        shown.add_column(column, justify="left" if i < 2 else "right", no_wrap=i != 1)
+    before = ""
+    for first, *others in table.rows:
+        if before and first != before:
+            shown.add_section()
+        shown.add_row("" if first == before else first, *others)
+        before = first
+    console.print(shown)
 
 
 def machine(threads: int) -> dict[str, Any]:
@@ -147,6 +114,7 @@ def machine(threads: int) -> dict[str, Any]:
         "processor": model,
         "cores": os.cpu_count(),
         "threads": threads,
+        "peaks": peaks(threads),
         "system": platform.platform(),
         "python": platform.python_version(),
         "macqueen": runtime_info(),
@@ -156,7 +124,7 @@ def machine(threads: int) -> dict[str, Any]:
 
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Measure macqueen beside other libraries.")
-    parser.add_argument("--quick", action="store_true", help="2 repeats, 10 steps, shorter pauses")
+    parser.add_argument("--quick", action="store_true", help="fewer rows, 10 steps, 2 repeats: a first look")
     parser.add_argument("--cases", nargs="+", choices=CASES, default=list(CASES))
     parser.add_argument("--peers", nargs="+", choices=PEERS, default=list(PEERS))
     parser.add_argument("--steps", nargs="+", type=int)
@@ -176,24 +144,29 @@ def parse() -> argparse.Namespace:
 
 def main() -> None:
     arguments = parse()
-    console = Console() if sys.stdout.isatty() else Console(width=150)
-    peers = []
-    for peer in arguments.peers:
-        if version(peer):
-            peers.append(peer)
-        else:
-            console.print(f"{peer} is not installed and is left out; make bench installs it")
-    results: list[dict[str, Any]] = []
-    with console.status("loading") as status:
-        for case in arguments.cases:
-            results += measure(case, peers, arguments, status)
-    print_table(results, console)
+    console = Console() if sys.stdout.isatty() else Console(width=180)
+    peers = [peer for peer in arguments.peers if version(peer)]
+    left_out = [f"{peer} is not installed; make bench installs it" for peer in arguments.peers if peer not in peers]
     folder = HERE / "results"
     folder.mkdir(exist_ok=True)
-    path = folder / f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}.json"
-    content = {"machine": machine(arguments.threads), "pause": arguments.pause, "results": results}
-    path.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-    console.print(f"stored in {path}")
+    path = folder / f"run-{datetime.now(UTC):%Y%m%dT%H%M%SZ}.json"
+    content = {"quick": arguments.quick, "pause": arguments.pause, "results": [], "left_out": left_out}
+    with console.status("measuring the machine") as status:
+        content["machine"] = machine(arguments.threads)
+        for case in arguments.cases:
+            status.update(f"{case}: loading")
+            measurement = Measurement(case, arguments, status)
+            content["results"] += measurement.run(peers, *CASES[case].data(arguments.quick))
+            left_out += measurement.left_out
+            path.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")  # a long run may be stopped
+    report.write(path)
+    show(report.details(content["results"]), console)
+    for note in report.notes(content):
+        console.print(note.removeprefix("\\"), style="dim", highlight=False)
+    show(report.summary(content), console)
+    for line in report.means(content["results"]):
+        console.print(line, highlight=False)
+    console.print(f"stored in {path}, .md and .png", highlight=False)
 
 
 if __name__ == "__main__":

@@ -16,12 +16,14 @@ import sys
 import tempfile
 import time
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from cases import CASES, Rows
-from peers import PEERS, Labels
+from contender import pin
+from numpy.typing import NDArray
+from peers import PEERS, Labels, Rows, Task
 
 
 def resident(field: str) -> float:
@@ -37,45 +39,60 @@ def forget_peak() -> None:
         Path("/proc/self/clear_refs").write_text("5", encoding="utf-8")
 
 
-def nearest(rows: Rows, centers: Rows) -> np.ndarray[Any, Any]:
-    """Index of the nearest center by brute force in float64, in difference form; the lowest of equals."""
-    labels = np.empty(len(rows), np.int64)
-    wide = centers.astype(np.float64)
-    block = max(1, 4_000_000 // wide.size)
-    for begin in range(0, len(rows), block):
-        gap = rows[begin : begin + block, None, :].astype(np.float64) - wide
-        labels[begin : begin + block] = np.einsum("nkd,nkd->nk", gap, gap).argmin(axis=1)
-    return labels
+def likely_nearest(rows: Rows, centers: Rows) -> Iterator[tuple[slice, NDArray[np.int64], NDArray[np.bool_]]]:
+    """Yield blocks of rows: which, the index of the nearest center, and (m, k) centers that may be as near.
 
-
-def likely_nearest(rows: Rows, centers: Rows) -> np.ndarray[Any, Any]:
-    """Do the same in expanded form about the mean: fast; a wrong choice among near-equals changes no digit shown."""
+    In float64 by the expanded form about the mean of the centers: fast, and it loses digits.
+    """
     middle = centers.mean(axis=0, dtype=np.float64)
     wide = centers - middle
     norms = np.einsum("kd,kd->k", wide, wide)
-    labels = np.empty(len(rows), np.int64)
     block = max(1, 4_000_000 // len(centers))
     for begin in range(0, len(rows), block):
-        labels[begin : begin + block] = (norms - 2 * (rows[begin : begin + block] - middle) @ wide.T).argmin(axis=1)
+        where = slice(begin, min(begin + block, len(rows)))
+        shifted = rows[where] - middle
+        scores = norms - 2 * shifted @ wide.T
+        error = 1e-12 * (np.einsum("nd,nd->n", shifted, shifted) + norms.max())
+        yield where, scores.argmin(axis=1), scores <= (scores.min(axis=1) + error)[:, None]
+
+
+def nearest(rows: Rows, centers: Rows) -> NDArray[np.int64]:
+    """Index of the nearest center by brute force, near-equals in difference form; the lowest of equals."""
+    labels = np.empty(len(rows), np.int64)
+    for where, likely, close in likely_nearest(rows, centers):
+        for i in np.flatnonzero(close.sum(axis=1) > 1):
+            candidates = np.flatnonzero(close[i])
+            gap = rows[where][i].astype(np.float64) - centers[candidates].astype(np.float64)
+            likely[i] = candidates[np.einsum("kd,kd->k", gap, gap).argmin()]
+        labels[where] = likely
     return labels
 
 
 def cost(rows: Rows, centers: Rows) -> float:
-    """Sum of squared distances to the nearest center, in float64, the same code for every contender."""
-    labels = likely_nearest(rows, centers)
+    """Sum of squared distances to the nearest center, in float64, the same code for every contender.
+
+    A wrong choice among near-equals changes no digit that is shown.
+    """
     total = 0.0
-    for begin in range(0, len(rows), 1 << 16):
-        gap = rows[begin : begin + (1 << 16)] - centers[labels[begin : begin + (1 << 16)]].astype(np.float64)
+    for where, likely, _ in likely_nearest(rows, centers):
+        gap = rows[where] - centers[likely].astype(np.float64)
         total += float(np.einsum("nd,nd->", gap, gap))
     return total
+
+
+def pools() -> list[str]:
+    """Return the thread pools that the libraries of this process have loaded."""
+    from threadpoolctl import threadpool_info
+
+    return sorted(f"{pool['internal_api']} {pool['version']}: {pool['num_threads']}" for pool in threadpool_info())
 
 
 class Worker:
     """Holds the rows and remembers the centers of the last fit."""
 
-    def __init__(self, peer: str, case: str, threads: int) -> None:
-        self.peer, self.threads = peer, threads
-        self.rows, self.init = CASES[case].data()
+    def __init__(self, peer: str, folder: Path, threads: int) -> None:
+        self.peer, self.threads, self.fits = peer, threads, 0
+        self.rows, self.init = np.load(folder / "rows.npy"), np.load(folder / "init.npy")
         forget_peak()
         self.before_mib = resident("VmRSS")
         self.fitted: dict[int, tuple[Rows, Labels]] = {}
@@ -83,7 +100,8 @@ class Worker:
 
     def fit(self, steps: int) -> dict[str, Any]:
         """Fit once; only the fit is inside the clock."""
-        fit = PEERS[self.peer](self.rows, self.init, steps, self.threads)
+        self.fits += 1
+        fit = PEERS[self.peer].prepare(Task(self.rows, self.init, steps, self.threads, seed=self.fits))
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             begin = time.perf_counter()
@@ -105,21 +123,23 @@ class Worker:
             "sampled": count,
             "shape": [*self.rows.shape, len(self.init)],
             "notes": sorted(self.notes),
+            "pools": pools(),
         }
 
 
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("peer")
-    parser.add_argument("case")
+    parser.add_argument("folder", type=Path, help="holds rows.npy and init.npy")
     parser.add_argument("threads", type=int)
     arguments = parser.parse_args()
+    pin(arguments.threads)
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # what a library prints must not get between the answers
     logging.getLogger("macqueen").setLevel(logging.ERROR)
     with tempfile.TemporaryDirectory() as folder:
         tempfile.tempdir = folder  # models without a directory of their own go here
-        worker = Worker(arguments.peer, arguments.case, arguments.threads)
+        worker = Worker(arguments.peer, arguments.folder, arguments.threads)
         print(json.dumps({"ready": True}), file=answers, flush=True)
         for line in sys.stdin:
             order, *numbers = line.split()

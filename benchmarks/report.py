@@ -1,0 +1,195 @@
+"""Say what a run found: every contender, macqueen against the best of them, and a picture.
+
+`python benchmarks/report.py [RESULT.json]` writes RESULT.md and RESULT.png beside the result, by default the latest.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from contender import HERE
+from peers import PEERS
+
+Result = dict[str, Any]
+EXACT, APPROXIMATE = [{name for name, peer in PEERS.items() if peer.exact == exact} for exact in (True, False)]
+PART = "share of 2nkd operations or of one reading of the rows a step at the machine's peak"
+
+
+@dataclass(frozen=True)
+class Table:
+    """Names of columns and rows of cells, for the terminal and for Markdown."""
+
+    columns: list[str]
+    rows: list[list[str]]
+
+    def markdown(self) -> str:
+        """Return the table in Markdown, all but the first two columns to the right."""
+        rule = ["---" if i < 2 else "--:" for i in range(len(self.columns))]
+        return "\n".join(f"| {' | '.join(cells)} |" for cells in (self.columns, rule, *self.rows)) + "\n"
+
+
+@dataclass(frozen=True)
+class Standing:
+    """Where macqueen stands on one workload with one number of steps."""
+
+    ours: Result
+    exact: tuple[float, str] | None  # the best peer's time over ours, and its name
+    approximate: tuple[float, str] | None
+
+    @property
+    def seconds(self) -> float:
+        """Of a fit."""
+        return statistics.median(self.ours["seconds"])
+
+
+def ratio(result: Result, ours: Result) -> float:
+    """Return the time over macqueen's: the median over rounds, each of which is a moment of the machine."""
+    return statistics.median(s / o for s, o in zip(result["seconds"], ours["seconds"], strict=True))
+
+
+def standings(results: list[Result]) -> list[Standing]:
+    """Compare macqueen with the best of its peers, workload by workload."""
+    found = []
+    for ours in results:
+        if ours["contender"] != "macqueen":
+            continue
+        same = [r for r in results if (r["case"], r["steps"]) == (ours["case"], ours["steps"]) and r is not ours]
+        best = [
+            min(((ratio(r, ours), r["contender"]) for r in same if r["contender"] in kind), default=None)
+            for kind in (EXACT, APPROXIMATE)
+        ]
+        found.append(Standing(ours, *best))
+    return found
+
+
+def details(results: list[Result]) -> Table:
+    """Make a line for each result; memory is peak RSS above the loaded rows."""
+    ours = {(r["case"], r["steps"]): r for r in results if r["contender"] == "macqueen"}
+    rows = []
+    for result in results:
+        n, d, k = result["shape"]
+        milliseconds = 1e3 * statistics.median(result["seconds"])
+        approximate = " ~" if result["contender"] in APPROXIMATE else ""
+        rows.append(
+            [
+                f"{result['case']} {n:,} x {d}, k {k}",
+                result["contender"] + approximate + (" *" if result["notes"] else ""),
+                str(result["steps"]),
+                f"{milliseconds:,.2f}",
+                f"{milliseconds / result['steps']:,.3f}",
+                f"{ratio(result, ours[result['case'], result['steps']]):.2f}",
+                f"{result['cost']:.8g}",
+                f"{result['mismatches']} / {result['sampled']:,}",
+                f"{result['peak_mib'] - result['before_mib']:,.0f}",
+            ]
+        )
+    columns = "workload, contender, steps, ms a fit, ms a step, x macqueen, cost, wrong labels, MiB added"
+    return Table(columns.split(", "), rows)
+
+
+def notes(content: Result) -> list[str]:
+    """Return what a reader of the details has to know."""
+    found = {f"\\* {r['case']}, {r['contender']}: {text}" for r in content["results"] for text in r["notes"]}
+    marks = ["~ approximate: does not always find the nearest center"]
+    return marks + sorted(found) + content["left_out"]
+
+
+def summary(content: Result) -> Table:
+    """Make a line for each workload: the best peers over macqueen, and macqueen over the machine's peaks."""
+    peaks = content["machine"]["peaks"]
+    rows = []
+    for standing in standings(content["results"]):
+        n, d, k = standing.ours["shape"]
+        steps = standing.ours["steps"]
+        work = [(2 * n * k * d, "float32_operations"), (2 * n * k * d, "int8_operations"), (4 * n * d, "bytes_read")]
+        rates = [(amount * steps / standing.seconds, peaks[peak]) for amount, peak in work]
+        rows.append(
+            [
+                standing.ours["case"],
+                f"{steps} steps",
+                f"{1e3 * standing.seconds / steps:,.3f}",
+                *(f"{best[0]:.2f} {best[1]}" if best else "-" for best in (standing.exact, standing.approximate)),
+                *(f"{rate / peak:.0%}" if peak else "-" for rate, peak in rates),
+                f"{standing.ours['mismatches']}",
+            ]
+        )
+    columns = "workload, steps, ms a step, best exact peer, best approximate peer, float32, int8, reading, wrong labels"
+    return Table(columns.split(", "), rows)
+
+
+def means(results: list[Result]) -> list[str]:
+    """Return the geometric means over workloads, and the workloads where macqueen is not the fastest."""
+    lines = []
+    found = standings(results)
+    for steps in sorted({standing.ours["steps"] for standing in found}):
+        for kind in ("exact", "approximate"):
+            some = [s for s in found if s.ours["steps"] == steps and getattr(s, kind) is not None]
+            if not some:
+                continue
+            ratios = {s.ours["case"]: getattr(s, kind)[0] for s in some}
+            mean = statistics.geometric_mean(ratios.values())
+            slower = [f"{case} {value:.2f}" for case, value in ratios.items() if value < 1]
+            lines.append(
+                f"{steps} steps: best {kind} peer / macqueen = {mean:.2f}, geometric mean of {len(ratios)} workloads"
+                + (f"; below 1: {', '.join(slower)}" if slower else "")
+            )
+    return lines
+
+
+def picture(results: list[Result], path: Path) -> None:
+    """Draw a bar for each workload: how many times as long the best peers take."""
+    from matplotlib.figure import Figure
+
+    found = standings(results)
+    steps = sorted({standing.ours["steps"] for standing in found})
+    figure = Figure(figsize=(9, 3.2 * len(steps)), layout="constrained")
+    for axes, count in zip(figure.subplots(len(steps), squeeze=False)[:, 0], steps, strict=True):
+        some = [standing for standing in found if standing.ours["steps"] == count]
+        for shift, kind, colour in ((-0.2, "exact", "#1f6f8b"), (0.2, "approximate", "#c9a66b")):
+            bars = {i + shift: best[0] for i, standing in enumerate(some) if (best := getattr(standing, kind))}
+            drawn = axes.bar(list(bars), list(bars.values()), 0.38, color=colour, label=f"best {kind} peer")
+            axes.bar_label(drawn, fmt="%.1f", fontsize=8)
+        axes.axhline(1, color="black", linewidth=0.8)
+        axes.set_xticks(range(len(some)), [standing.ours["case"] for standing in some])
+        axes.set(ylabel="time / macqueen's", title=f"{count} steps")
+        axes.legend(frameon=False)
+    figure.savefig(path, dpi=120)
+
+
+def write(path: Path) -> None:
+    """Write the report of a result beside it."""
+    content = json.loads(path.read_text(encoding="utf-8"))
+    machine = content["machine"]
+    lines = [
+        f"# Benchmark of {path.stem}\n",
+        f"{machine['processor']}, {machine['threads']} threads; {'quick run, ' if content['quick'] else ''}"
+        f"medians of {len(content['results'][0]['seconds'])} rounds.\n",
+        *(f"- {line}" for line in means(content["results"])),
+        f"\n{summary(content).markdown()}",
+        f"The columns float32, int8 and reading: {PART}; pruning can exceed 100 %.\n",
+        f"![ratios]({path.stem}.png)\n",
+        details(content["results"]).markdown(),
+        *(f"- {note}" for note in notes(content)),
+        "\n" + ", ".join(f"{name} {version}" for name, version in machine["versions"].items() if version),
+    ]
+    path.with_suffix(".md").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    picture(content["results"], path.with_suffix(".png"))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Write RESULT.md and RESULT.png beside RESULT.json.")
+    parser.add_argument("result", type=Path, nargs="?", help="default: the latest run")
+    path = parser.parse_args().result or max((HERE / "results").glob("run-*.json"), default=None)
+    if path is None:
+        raise SystemExit("no results yet; make bench makes some")
+    write(path)
+    print(f"wrote {path.with_suffix('.md')} and {path.with_suffix('.png')}")
+
+
+if __name__ == "__main__":
+    main()
