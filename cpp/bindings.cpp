@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "axes.hpp"
 #include "bounded_rows.hpp"
 #include "box_index.hpp"
 #include "dispatch.hpp"
@@ -324,6 +325,19 @@ NB_MODULE(_core, m) {
     return names;
   });
   m.def("find_isa", [](const std::string& name) { return std::string(find_kernels(name).name); }, "name"_a);
+  m.def(
+      "principal_axes",
+      [](const std::string& isa, Matrix<const double> rows, size_t count) {
+        expect(count <= rows.shape(1), "at most as many axes as columns");
+        const Kernels& kernels = find_kernels(isa);
+        std::vector<double> axes;
+        {
+          nb::gil_scoped_release release;
+          axes = principal_axes(kernels, rows.data(), rows.shape(0), rows.shape(1), count);
+        }
+        return new_array(std::move(axes), {count, rows.shape(1)});
+      },
+      "isa"_a, "rows"_a, "count"_a, "Leading principal axes (count, d) of centered rows, orthonormal.");
   m.def("random_bits", &random_bits, "seed"_a, "purpose"_a, "index"_a);
   m.def(
       "permuted",

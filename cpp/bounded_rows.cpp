@@ -15,7 +15,7 @@ namespace {
 constexpr float kFar = 3e38f;
 constexpr float kRoom = 2;  // largest stored bound, in units of the row's longest at first
 constexpr double kUp = 1 + 0x1p-30, kDown = 1 - 0x1p-30;  // beside a sum of float64 squares
-constexpr double kFloatUp = 1 + 0x1p-20;                  // beside a few roundings of float32
+constexpr double kFloatUp = 1 + 0x1p-20, kFloatDown = 1 - 0x1p-20;                  // beside a few roundings of float32
 
 float rounded_up(double value) {
   const float f = static_cast<float>(value);
@@ -29,10 +29,9 @@ float rounded_down(double value) { return -rounded_up(-value); }
 template <class T>
 struct BoundedRows<T>::Slot {
   // Of the rows of a block; `upper` is the distance to the own center, below everything where the row is not opened.
-  std::vector<float> limit, upper, least, squares, reach, longest;
+  std::vector<float> limit, upper, least, squares, slack, longest;
   std::vector<double> own;
   std::vector<float> found;  // (groups, rows)
-  std::vector<float> width, most_width;
   std::vector<Candidate> candidates;
   std::vector<int32_t> counts, list_counts, names;
   std::vector<uint8_t> lists, opened;
@@ -40,10 +39,8 @@ struct BoundedRows<T>::Slot {
   BoundedStep done;
 
   void resize(size_t k, size_t groups, const SketchForm& form) {
-    for (auto* array : {&limit, &upper, &least, &squares, &reach, &longest}) array->resize(kSketchRows);
+    for (auto* array : {&limit, &upper, &least, &squares, &slack, &longest}) array->resize(kSketchRows);
     found.assign(groups * kSketchRows, kUntouched);
-    width.resize(groups * kGroup);
-    most_width.resize(groups);
     candidates.resize(kSketchRows * kMostCandidates);
     counts.resize(kSketchRows);
     list_counts.resize(groups);
@@ -52,6 +49,29 @@ struct BoundedRows<T>::Slot {
     done = BoundedStep{};
   }
 };
+
+namespace {
+
+// How far axes (a, d), rounded to float32, are from orthonormal: the largest row sum of |W'W - 1|.
+double departure(const std::vector<double>& axes, size_t d) {
+  double most = 0;
+  const size_t count = axes.size() / d;
+  for (size_t a = 0; a < count; ++a) {
+    double sum = 0;
+    for (size_t b = 0; b < count; ++b) {
+      double dot = a == b ? -1 : 0;
+      for (size_t j = 0; j < d; ++j) {
+        dot += static_cast<double>(static_cast<float>(axes[a * d + j])) *
+               static_cast<double>(static_cast<float>(axes[b * d + j]));
+      }
+      sum += std::abs(dot) + 0x1p-45;
+    }
+    most = std::max(most, sum);
+  }
+  return most;
+}
+
+}  // namespace
 
 template <class T>
 BoundedRows<T>::~BoundedRows() = default;
@@ -78,8 +98,9 @@ BoundedRows<T>::BoundedRows(Threads& threads, const Kernels& kernels, const T* r
   }
   form_.basis = basis_.data();
   form_.axes = axes_.data();
-  const double chain = 64 + static_cast<double>(form_.heads) / 64 + 12;
-  form_.slack = std::sqrt((form_.heads == 0 ? 16.0 : chain) * 0x1p-22 + (used == 0 ? 0.0 : 0x1p-14));
+  const double chain = (form_.heads == 0 ? 0.0 : 64 + static_cast<double>(form_.heads) / 64) + 12;
+  const double product = used == 0 ? 0.0 : 80 + static_cast<double>(d) / 80 + 8;  // of the basis
+  form_.slack = 1.1 * 0x1p-24 * (3 * chain + 3 * product) + (used == 0 ? 0.0 : 2 * departure(plan.axes, d));
   set_scale(threads, kernels);
   sketch_rows(threads, kernels);
 }
@@ -106,7 +127,6 @@ void BoundedRows<T>::sketch_rows(Threads& threads, const Kernels& kernels) {
   const auto& functions = row_kernels<T>(kernels);
   const size_t d = form_.d, blocks = (n_ + kSketchRows - 1) / kSketchRows;
   records_.resize(n_ * form_.record());
-  ratios_.resize(blocks * 2);
   upper_.resize(n_);
   least_.resize(n_);
   units_.assign(blocks * kSketchRows, 1);
@@ -119,7 +139,7 @@ void BoundedRows<T>::sketch_rows(Threads& threads, const Kernels& kernels) {
     const T* rows = rows_ + first * d;
     scratch[slot].resize((kSketchRows + kernels.tile) * (d + form_.coordinates()));
     functions.sketch(rows, count, form_, scratch[slot].data(),
-                     &records_[first * form_.record()], &ratios_[2 * block]);
+                     &records_[first * form_.record()]);
     // The grid of squares follows that of rows, as in a pass.
     GridBuffer &rows_grid = rows_grids[slot], &grid = grids[slot];
     rows_grid.resize(d);
@@ -152,13 +172,13 @@ void BoundedRows<T>::begin(Threads&, const Centers<T>& centers) {
   before_.assign(centers.values(), centers.values() + k * d);
   panel_tails_.resize(groups_ * kGroup * form_.padded_tails());
   const size_t lanes = groups_ * kGroup;
-  panel_numbers_.resize(lanes * (form_.heads + 5));
-  most_start_.resize(groups_);
+  panel_numbers_.resize(lanes * (form_.floats() + 4) + groups_ * 4);
   float* next = panel_numbers_.data();
   panels_.tails = panel_tails_.data();
-  panels_.heads = next;
-  for (float** array : {&panels_.start, &panels_.step, &panels_.error, &panels_.tail, &panels_.residual}) {
-    *array = next + lanes * form_.heads;
+  panels_.floats = next;
+  next += lanes * form_.floats();
+  for (float** array : {&panels_.start, &panels_.step, &panels_.tail, &panels_.error, &panels_.most}) {
+    *array = next;
     next += lanes;
   }
 }
@@ -192,14 +212,6 @@ void BoundedRows<T>::sketch_centers(const Centers<T>& centers) {
   std::vector<float> scratch((kSketchRows + centers.kernels().tile) * (d + form_.coordinates()));
   row_kernels<T>(centers.kernels())
       .sketch_centers(centers.values(), places_.data(), centers.k(), groups_, form_, scratch.data(), panels_);
-  const double part = 4 * form_.slack * form_.slack + 0x1p-18;
-  for (size_t g = 0; g < groups_; ++g) {
-    double most = 0;
-    for (size_t l = g * kGroup; l < (g + 1) * kGroup; ++l) {
-      if (centers_at_[l] >= 0) most = std::max(most, static_cast<double>(panels_.start[l]));
-    }
-    most_start_[g] = rounded_up(2 * part * most + 0x1p-85);
-  }
 }
 
 template <class T>
@@ -258,8 +270,8 @@ void BoundedRows<T>::open(const Centers<T>& centers, size_t first, size_t count,
   if (slot.opened.empty()) return;
   for (size_t i = 0; i < count; ++i) {
     const RecordStart start = start_of(first + i);
-    slot.squares[i] = start.squares;
-    slot.reach[i] = start.reach;
+    slot.squares[i] = rounded_down(static_cast<double>(start.squares) - static_cast<double>(start.slack));
+    slot.slack[i] = start.slack;
     slot.counts[i] = 0;
   }
   if (labels_[first] < 0) return;
@@ -277,25 +289,10 @@ void BoundedRows<T>::open(const Centers<T>& centers, size_t first, size_t count,
     upper_[row] = rounded_up(own - paths_[static_cast<size_t>(labels_[row])]);
     if (own < static_cast<double>(least_[row]) - longest_path_ * kUp) continue;
     slot.upper[i] = rounded_up(own);
-    slot.limit[i] = rounded_up(own * own * kFloatUp - static_cast<double>(slot.squares[i]) + 0x1p-88);
+    slot.limit[i] = rounded_up(own * own * kFloatUp - static_cast<double>(slot.squares[i]) * kFloatDown + 0x1p-88);
     slot.opened[kept++] = i;
   }
   slot.opened.resize(kept);
-}
-
-template <class T>
-void BoundedRows<T>::set_widths(size_t block, Slot& slot) {
-  const float tail = ratios_[2 * block], residual = ratios_[2 * block + 1];
-  for (size_t g = 0; g < groups_; ++g) {
-    float most = 0;
-    for (size_t l = g * kGroup; l < (g + 1) * kGroup; ++l) {
-      const float width =
-          (panels_.error[l] + tail * panels_.tail[l] + residual * panels_.residual[l]) * static_cast<float>(kFloatUp);
-      slot.width[l] = -2 * width;
-      most = std::max(most, width);
-    }
-    slot.most_width[g] = most;
-  }
 }
 
 // Looks at the groups that may hold a nearer center, by lists of rows for each.
@@ -305,9 +302,6 @@ void BoundedRows<T>::look(const Centers<T>& centers, size_t first, size_t count,
   const SketchBlock work{&records_[first * form_.record()],
                          slot.limit.data(),
                          slot.found.data(),
-                         slot.width.data(),
-                         slot.most_width.data(),
-                         most_start_.data(),
                          slot.candidates.data(),
                          slot.counts.data()};
   const auto look_at_lists = [&] {
@@ -330,8 +324,7 @@ void BoundedRows<T>::look(const Centers<T>& centers, size_t first, size_t count,
   std::fill(slot.list_counts.begin(), slot.list_counts.end(), static_cast<int32_t>(count));
   for (size_t g = 0; g < groups_; ++g) std::copy(slot.opened.begin(), slot.opened.end(), &slot.lists[g * kListStride]);
   look_at_lists();
-  kernels.narrow_groups(slot.found.data(), slot.reach.data(), slot.most_width.data(), most_start_.data(), groups_,
-                        slot.limit.data(), slot.lists.data(), slot.list_counts.data());
+  kernels.narrow_groups(form_, panels_, work, count, groups_, slot.lists.data(), slot.list_counts.data());
   look_at_lists();
   std::fill(slot.list_counts.begin(), slot.list_counts.end(), static_cast<int32_t>(count));
 }
@@ -343,7 +336,6 @@ void BoundedRows<T>::step(const Centers<T>& centers, size_t block, Slot& slot) {
   const bool begins = labels_[first] < 0;
   open(centers, first, count, slot);
   if (slot.opened.empty()) return;
-  set_widths(block, slot);
   look(centers, first, count, slot);
   for (const uint8_t i : slot.opened) finish(centers, first + i, i, slot);
   slot.changes.add(kernels, *totals_);
@@ -396,7 +388,8 @@ void BoundedRows<T>::finish(const Centers<T>& centers, size_t row, size_t place,
   if (label != before) {
     double own;
     if (slot.names.size() == 1) {
-      own = std::sqrt(std::max(0.0, squares * kFloatUp + 0x1p-79 + static_cast<double>(slot.limit[place]))) * kUp;
+      const double most = (squares + static_cast<double>(slot.slack[place])) * (1 + 0x1p-18) + 0x1p-79;
+      own = std::sqrt(std::max(0.0, most + static_cast<double>(slot.limit[place]))) * kUp;
     } else {
       double exact;
       row_kernels<T>(centers.kernels())
@@ -407,7 +400,7 @@ void BoundedRows<T>::finish(const Centers<T>& centers, size_t row, size_t place,
     if (before >= 0) {  // its group's bound must hold for the old center, too; unopened, that bound is above `own`
       float& old = found(static_cast<size_t>(places_[static_cast<size_t>(before)]));
       const double left = static_cast<double>(slot.upper[place]) / kFloatUp;
-      old = std::min(old, rounded_down(left * left - squares * kFloatUp - 0x1p-79));
+      old = std::min(old, rounded_down(left * left - std::abs(squares) * kFloatUp - 0x1p-79));
     }
     slot.changes.note(rows_ + row * form_.d, 1, before, label);
     labels_[row] = label;

@@ -58,7 +58,6 @@ class BoundedRows {
   void forget_paths(Threads& threads, const Kernels& kernels);
   void open(const Centers<T>& centers, size_t first, size_t count, Slot& slot);
   void look(const Centers<T>& centers, size_t first, size_t count, Slot& slot);
-  void set_widths(size_t block, Slot& slot);
   void finish(const Centers<T>& centers, size_t row, size_t place, Slot& slot);
   RecordStart start_of(size_t row) const {
     RecordStart start;
@@ -73,7 +72,6 @@ class BoundedRows {
   std::vector<double> origin_;
   std::vector<float> basis_, axes_;
   std::vector<uint8_t> records_;  // (n, record)
-  std::vector<float> ratios_;   // (blocks, 2)
 
   // Of the rows; the bounds are stored beside the paths at that time, so that a step need not touch them.
   std::vector<int32_t> labels_;   // -1 before the first step
@@ -91,7 +89,7 @@ class BoundedRows {
   double longest_path_ = 0;
   double room_ = 0;  // the longest path that `bounds_` have room for
   std::vector<uint8_t> panel_tails_;
-  std::vector<float> panel_numbers_, most_start_;
+  std::vector<float> panel_numbers_;
   SketchPanels panels_{};
 
   std::unique_ptr<Totals> totals_;  // of the labels

@@ -63,7 +63,8 @@ constexpr float kUntouched = 3.4e38f;   // in `found`: a group that was not look
 constexpr size_t kMostCandidates = 32;  // of a row, beyond them all centers are
 
 // What a row or center is turned into: v = scale * (x - origin), or with a basis W (d, columns) of orthonormal columns
-// y = W'v, followed by the rest v - W y if `rest`. The first `heads` coordinates stay float32, `tails` follow in int8.
+// y = W'v, followed by the rest v - W y if `rest`, else by the length of what W leaves of v. The first coordinates stay
+// float32 (with that length, if any), `tails` follow in int8.
 struct SketchForm {
   size_t d, columns, heads, tails;
   bool rest;
@@ -71,29 +72,35 @@ struct SketchForm {
   const double* origin;  // (d,)
   const float* basis;    // (columns / lanes, d, lanes), columns a multiple of the lanes of a panel
   const float* axes;     // (heads, d): the same columns as rows, for the rest
-  double slack;          // relative to |X|: what rounding may have changed, see cpp/sketch.hpp
+  double slack;          // of products, relative to |X||C|: what rounding may have changed, see cpp/sketch.hpp
+  bool residual() const { return columns != 0 && !rest; }
+  size_t floats() const { return heads + (residual() ? 1 : 0); }
   size_t coordinates() const { return heads + tails; }
   size_t padded_tails() const { return (tails + 3) / 4 * 4; }
-  size_t record() const { return (4 + heads) * 4 + padded_tails(); }  // bytes
+  size_t record() const { return (kRecordStart + floats()) * 4 + padded_tails(); }  // bytes
+  static constexpr size_t kRecordStart = 6;
 };
 
-// What begins the sketch of a row; its heads (float32) and tails (int8) follow.
+// What begins the sketch of a row; its floats and tails follow.
 struct RecordStart {
   float scale;     // -2 * step of the int8 grid
-  float reach;     // N of cpp/sketch.hpp
+  float tail;      // length of the tail on its grid
+  float error;     // of the grid
   float squares;   // |X|^2, a little less
+  float slack;     // slack * |X|^2
   int32_t offset;  // -128 * sum of the tails
 };
+static_assert(sizeof(RecordStart) == 4 * SketchForm::kRecordStart);
 
-// Centers of one step in groups; each array is (groups, ..., kGroup).
+// Centers of one step in groups; each array is (groups, ..., kGroup), the last one (groups, 4).
 struct SketchPanels {
-  uint8_t* tails;   // (groups, padded_tails / 4, kGroup, 4): value + 128
-  float* heads;     // (groups, heads, kGroup): -2 value
-  float* start;     // |C|^2, a little less
-  float* step;      // of the int8 grid
-  float* error;     // of the tail
-  float* tail;      // length of the tail
-  float* residual;  // length outside of the basis, and the slack
+  uint8_t* tails;  // (groups, padded_tails / 4, kGroup, 4): value + 128
+  float* floats;   // (groups, floats, kGroup): -2 value
+  float* start;    // |C|^2, a little less
+  float* step;     // of the int8 grid
+  float* tail;     // -2 * length of the tail
+  float* error;    // -2 * error of the grid
+  float* most;     // of a group: 4 * tail, 4 * error, 4 * residual, what may be missing from start
 };
 
 struct Candidate {
@@ -106,9 +113,6 @@ struct SketchBlock {
   const uint8_t* records;
   float* limit;  // (rows,) in/out: |x - c|^2 - |x|^2 of the nearest center is at most this
   float* found;  // (groups, rows) out: the least such value of a group's centers that are no candidates
-  const float* width;       // (groups, kGroup): -2 times the error per unit of N in this block, of each center
-  const float* most_width;  // (groups,) the largest error per unit of N
-  const float* most_start;  // (groups,) in the upper bound: what rounding may have taken off `start`
   Candidate* candidates;    // (rows, kMostCandidates) in/out
   int32_t* counts;          // (rows,) in/out; more than kMostCandidates: there were too many
 };
@@ -133,8 +137,8 @@ struct RowKernels {
   // (count,), ascending, of centers (k, d); labels (n,) out: index of the nearest candidate, ties to the lowest
   void (*box_labels)(const T* columns, size_t stride, size_t n, size_t d, const double* candidates,
                      size_t candidate_stride, const int32_t* names, size_t count, const T* centers, int32_t* labels);
-  // rows (n, d), n <= kSketchRows -> records, ratios (2,) (out): largest tail error / N, residual / N; scratch (kSketchRows + tile, d + coordinates)
-  void (*sketch)(const T* rows, size_t n, const SketchForm& form, float* scratch, uint8_t* records, float* ratios);
+  // rows (n, d), n <= kSketchRows -> records (out); scratch (kSketchRows + tile, d + coordinates)
+  void (*sketch)(const T* rows, size_t n, const SketchForm& form, float* scratch, uint8_t* records);
   // centers (k, d), places (k,): where each goes among groups * kGroup places -> panels (out); scratch as above
   void (*sketch_centers)(const T* centers, const int32_t* places, size_t k, size_t groups, const SketchForm& form,
                          float* scratch, const SketchPanels& panels);
@@ -177,8 +181,8 @@ struct Kernels {
                       float* least, uint8_t* lists, int32_t* counts);
   // limit (rows,) out: at least the least S of a row, from what was found of all groups (groups, rows); lists and counts
   // out: the groups that can hold it.
-  void (*narrow_groups)(const float* found, const float* reach, const float* most_width, const float* most_start,
-                        size_t groups, float* limit, uint8_t* lists, int32_t* counts);
+  void (*narrow_groups)(const SketchForm& form, const SketchPanels& panels, const SketchBlock& block, size_t rows,
+                        size_t groups, uint8_t* lists, int32_t* counts);
   // The reverse of open_groups, for the values that were found: found (groups, rows) in/out (untouched), squares (rows,) |X|^2,
   // counts (groups,) of the lists; least (rows,) in/out, stored in/out.
   void (*store_groups)(float* found, const float* squares, const float* units, const float* path, size_t groups,
@@ -187,6 +191,9 @@ struct Kernels {
   void (*longest_found)(const float* found, const float* squares, size_t groups, float* longest);
   // Takes the paths off the stored bounds of a block, so that they can be counted from 0 again.
   void (*take_off_paths)(uint16_t* stored, const float* units, const float* path, size_t groups);
+  // cpp/products.hpp
+  void (*multiply)(const double* a, const double* b, size_t m, size_t d, size_t p, double* out);
+  void (*multiply_transposed)(const double* a, const double* b, size_t m, size_t d, size_t p, double* out);
   // low, high (d,): a box; columns (d, stride) float64: centers, padded; near (stride,) scratch; kept (k + 1,) out: the
   // centers that can be nearest to a row of the box, ascending. Returns how many.
   size_t (*box_candidates)(const double* low, const double* high, const double* columns, size_t stride, size_t k,

@@ -2,21 +2,23 @@
 //
 // X and C are a row and a center with the origin subtracted, times a power of two. With a basis W of orthonormal
 // columns X = W y + t + r, where y are the heads, t is the tail, r what is left out; C = W z + s + q likewise. (Without
-// a basis, W is the identity on the heads.) The tail is stored as t^ = step * integers. Then
+// a basis, W is the identity on the heads.) The tails are stored as t^ = step * integers. Then
 //
 //   X.C = y.z + t^.s^ + e,   |e| <= |t^| |s - s^| + |t - t^| |s| + |r| |q|,
 //
-// and S = |X - C|^2 - |X|^2 = |C|^2 - 2 X.C >= |C|^2 - 2 (y.z + t^.s^) - 2 |e|, at most that + 4 |e|.
+// and S = |X - C|^2 - |X|^2 = |C|^2 - 2 X.C >= |C|^2 - 2 (y.z + t^.s^) - 2 |e|, and at most that + 4 |e|. All terms are
+// products of a number of the row and one of the center: |r| and |q| are one more head, with the sign of a bound.
 //
-// 1. With N = max(|t^|, |r|) and the largest |t - t^| / N and |r| / N of a block, |e| <= N w, where w depends on the
-//    center and the block alone: one multiply-add a row.
-// 2. Rounding. The float32 sum has chains of at most kSketchChunk + heads / kSketchChunk + 12 operations, the columns
-//    of W are orthonormal up to 2^-18 (checked where it is made), and y, t are rounded; all this changes the sum by
-//    less than slack^2 |X| |C| + slack^2 |C|^2 (SketchForm::slack). `residual` is |r| + slack |X|, so that the product
-//    of two residuals covers the first, and `start` is (1 - 2 slack^2) |C|^2. Underflow: all values are at most about
-//    1, and 2^-90 is taken off each start.
-// 3. Numbers that are stored as bounds are rounded outward: lower ones down, upper ones up.
+// Rounding: the float32 sum has chains of at most kSketchChunk + heads / kSketchChunk + 12 operations, the columns of W
+// are orthonormal up to 2^-18, and y, t are rounded; all this changes X.C by less than slack |X| |C| and the sum by as
+// much again (SketchForm::slack). As 2 |X| |C| <= |X|^2 + |C|^2, `start` is |C|^2 less twice slack |C|^2, and the lower
+// bound of S is the sum less slack |X|^2: the limits that sums are compared with are raised by that (RecordStart::slack).
+// Underflow: all values are at most about 1, and 2^-90 is taken off each start.
+//
+// Numbers that are stored as bounds are rounded outward: lower ones down, upper ones up.
 #pragma once
+
+#include <stddef.h>
 
 #include "assign.hpp"
 
@@ -38,10 +40,6 @@ constexpr bool kInt8Products = false;
 #endif
 
 typedef int32_t Int32 __attribute__((may_alias, aligned(1)));
-
-struct Lengths {
-  double squares, tail, residual;
-};
 
 // v of `count` rows into out (count, d).
 template <class T>
@@ -119,60 +117,88 @@ inline float to_grid(float* tail, size_t count, double* error) {
   return step;
 }
 
-// Lengths of a row from its centered values and coordinates.
-inline Lengths lengths_of(const float* centered, const float* v, const SketchForm& f) {
-  Lengths l;
-  l.squares = squares_of(centered, f.d);
-  const double all = __builtin_sqrt(l.squares) * (1 + 0x1p-20);
-  l.tail = __builtin_sqrt(squares_of(v + f.heads, f.tails)) * (1 + 0x1p-20);
-  l.residual = f.slack * all;
-  if (f.columns != 0 && !f.rest) {
-    const double left = l.squares - squares_of(v, f.coordinates());
-    l.residual += __builtin_sqrt((left > 0 ? left : 0) + f.slack * f.slack * l.squares) * (1 + 0x1p-20);
-  }
-  return l;
+// What is left out by the basis, from |v|^2 and the coordinates; rounded up.
+inline double residual_of(double squares, const float* v, const SketchForm& f) {
+  const double left = squares - squares_of(v, f.coordinates());
+  return __builtin_sqrt((left > 0 ? left : 0) + f.slack * squares) * (1 + 0x1p-20);
 }
 
 template <class T>
-void sketch(const T* rows, size_t n, const SketchForm& f, float* scratch, uint8_t* records, float* ratios) {
+void sketch(const T* rows, size_t n, const SketchForm& f, float* scratch, uint8_t* records) {
   float* centered = scratch;
   float* coordinate = scratch + (kSketchRows + kTileRows) * f.d;
   const size_t width = f.coordinates();
   coordinates(rows, n, f, centered, coordinate);
-  ratios[0] = ratios[1] = 0;
   for (size_t i = 0; i < n; ++i) {
     float* v = coordinate + i * width;
-    const Lengths l = lengths_of(centered + i * f.d, v, f);
+    const double squares = squares_of(centered + i * f.d, f.d);
+    uint8_t* record = records + i * f.record();
+    float* floats = reinterpret_cast<float*>(record + sizeof(RecordStart));
+    memcpy(floats, v, f.heads * sizeof(float));
+    if (f.residual()) floats[f.heads] = next_up(residual_of(squares, v, f));
+    const double tail = __builtin_sqrt(squares_of(v + f.heads, f.tails));
     double error = 0;
     const float step = to_grid(v + f.heads, f.tails, &error);
-    uint8_t* record = records + i * f.record();
-    int8_t* tails = reinterpret_cast<int8_t*>(record + sizeof(RecordStart) + f.heads * sizeof(float));
+    int8_t* tails = reinterpret_cast<int8_t*>(floats + f.floats());
     int32_t sum = 0;
     for (size_t j = 0; j < f.tails; ++j) {
       tails[j] = static_cast<int8_t>(v[f.heads + j]);
       sum += tails[j];
     }
     for (size_t j = f.tails; j < f.padded_tails(); ++j) tails[j] = 0;
-    double reach = l.tail + error;
-    reach = reach > l.residual ? reach : l.residual;
-    reach = reach > 0x1p-60 ? reach : 0x1p-60;
-    const RecordStart start{-2 * step, next_up(reach), next_down(l.squares * (1 - 0x1p-20)), -128 * sum};
+    const RecordStart start{-2 * step,
+                            next_up((tail + error) * (1 + 0x1p-20)),
+                            next_up(error),
+                            next_down(squares * (1 - 0x1p-20)),
+                            next_up(squares * f.slack * (1 + 0x1p-20)),
+                            -128 * sum};
     memcpy(record, &start, sizeof start);
-    memcpy(record + sizeof start, v, f.heads * sizeof(float));
-    const float tail_ratio = next_up(error / reach), residual_ratio = next_up(l.residual / reach);
-    ratios[0] = tail_ratio > ratios[0] ? tail_ratio : ratios[0];
-    ratios[1] = residual_ratio > ratios[1] ? residual_ratio : ratios[1];
   }
 }
 
 inline void empty_place(const SketchForm& f, size_t place, const SketchPanels& panels) {
   const size_t g = place / kGroup, lane = place % kGroup;
-  for (size_t j = 0; j < f.heads; ++j) panels.heads[(g * f.heads + j) * kGroup + lane] = 0;
+  for (size_t j = 0; j < f.floats(); ++j) panels.floats[(g * f.floats() + j) * kGroup + lane] = 0;
   for (size_t j = 0; j < f.padded_tails(); ++j) {
     panels.tails[(g * f.padded_tails() / 4 + j / 4) * kGroup * 4 + lane * 4 + j % 4] = 128;
   }
   panels.start[place] = kHuge;
-  panels.step[place] = panels.error[place] = panels.tail[place] = panels.residual[place] = 0;
+  panels.step[place] = panels.tail[place] = panels.error[place] = 0;
+}
+
+inline void raise_to(float& most, double value) { most = next_up(value) > most ? next_up(value) : most; }
+
+// One center in its place, from its centered values and coordinates v, which are overwritten.
+inline void place_center(const float* centered, float* v, const SketchForm& f, size_t place,
+                         const SketchPanels& panels) {
+  const size_t g = place / kGroup, lane = place % kGroup;
+  float* most = panels.most + g * 4;
+  const double squares = squares_of(centered, f.d);
+  if (!(squares < kMostSketched * kMostSketched)) {
+    panels.start[place] = -kHuge;
+    most[3] = __builtin_inff();
+    return;
+  }
+  float* floats = panels.floats + g * f.floats() * kGroup + lane;
+  for (size_t j = 0; j < f.heads; ++j) floats[j * kGroup] = -2 * v[j];
+  if (f.residual()) {
+    const double residual = residual_of(squares, v, f);
+    floats[f.heads * kGroup] = -2 * next_up(residual);
+    raise_to(most[2], 4.001 * residual);
+  }
+  const double tail = __builtin_sqrt(squares_of(v + f.heads, f.tails)) * (1 + 0x1p-20);
+  double error = 0;
+  panels.step[place] = to_grid(v + f.heads, f.tails, &error);
+  for (size_t j = 0; j < f.tails; ++j) {
+    panels.tails[(g * f.padded_tails() / 4 + j / 4) * kGroup * 4 + lane * 4 + j % 4] =
+        static_cast<uint8_t>(static_cast<int>(v[f.heads + j]) + 128);
+  }
+  panels.start[place] = next_down(squares * (1 - 2 * f.slack - 0x1p-20) - 0x1p-90);
+  panels.tail[place] = -2 * next_up(tail);
+  panels.error[place] = -2 * next_up(error);
+  raise_to(most[0], 4.001 * tail);
+  raise_to(most[1], 4.001 * error);
+  raise_to(most[3], squares * (4 * f.slack + 0x1p-18) + 0x1p-85);
 }
 
 template <class T>
@@ -180,31 +206,14 @@ void sketch_centers(const T* centers, const int32_t* places, size_t k, size_t gr
                     float* scratch, const SketchPanels& panels) {
   float* centered = scratch;
   float* coordinate = scratch + (kSketchRows + kTileRows) * f.d;
-  const size_t width = f.coordinates();
   for (size_t place = 0; place < groups * kGroup; ++place) empty_place(f, place, panels);
+  for (size_t i = 0; i < groups * 4; ++i) panels.most[i] = 0;
   for (size_t first = 0; first < k; first += kSketchRows) {
     const size_t count = k - first < kSketchRows ? k - first : kSketchRows;
     coordinates(centers + first * f.d, count, f, centered, coordinate);
     for (size_t i = 0; i < count; ++i) {
-      const size_t place = static_cast<size_t>(places[first + i]), g = place / kGroup, lane = place % kGroup;
-      float* v = coordinate + i * width;
-      const Lengths l = lengths_of(centered + i * f.d, v, f);
-      if (!(l.squares < kMostSketched * kMostSketched)) {
-        panels.start[place] = 0;
-        panels.error[place] = __builtin_inff();
-        continue;
-      }
-      double error = 0;
-      for (size_t j = 0; j < f.heads; ++j) panels.heads[(g * f.heads + j) * kGroup + lane] = -2 * v[j];
-      panels.step[place] = to_grid(v + f.heads, f.tails, &error);
-      for (size_t j = 0; j < f.tails; ++j) {
-        panels.tails[(g * f.padded_tails() / 4 + j / 4) * kGroup * 4 + lane * 4 + j % 4] =
-            static_cast<uint8_t>(static_cast<int>(v[f.heads + j]) + 128);
-      }
-      panels.start[place] = next_down(l.squares * (1 - 2 * f.slack * f.slack - 0x1p-20) - 0x1p-90);
-      panels.error[place] = next_up(error);
-      panels.tail[place] = next_up(l.tail + error);
-      panels.residual[place] = next_up(l.residual);
+      place_center(centered + i * f.d, coordinate + i * f.coordinates(), f, static_cast<size_t>(places[first + i]),
+                   panels);
     }
   }
 }
@@ -217,53 +226,54 @@ inline void add_products(Ints& sum, Ints bytes, const uint8_t* x) {
 }
 #endif
 
-// Lower bounds of S from the kSketchTile rows of these records to a group, into t.
+// Sums of the kSketchTile rows of these records and a group, into t.
 template <bool kTails>
-inline void sketch_tile(const SketchForm& f, const uint8_t* const* records, const uint8_t* panel_tails,
-                        const float* panel_heads, const float* start, const float* step, const float* width,
+inline void sketch_tile(const SketchForm& f, const SketchPanels& p, size_t group, const uint8_t* const* records,
                         Floats (*t)[kGroupVectors]) {
+  const float* start = p.start + group * kGroup;
+  const float* panel_floats = p.floats + group * f.floats() * kGroup;
   const auto number = [records](size_t r, size_t i) {
     float x;
     memcpy(&x, records[r] + i * sizeof x, sizeof x);
     return broadcast(x);
   };
   for (size_t v = 0; v < kGroupVectors; ++v) {
-    const Floats base = load(start + v * kWidth), twice = load(width + v * kWidth);
-    for (size_t r = 0; r < kSketchTile; ++r) t[r][v] = multiply_add(number(r, 1), twice, base);
+    for (size_t r = 0; r < kSketchTile; ++r) t[r][v] = load(start + v * kWidth);
   }
 #if defined(__AVX512VNNI__)
   if constexpr (kTails) {
     const uint8_t* tails[kSketchTile];
     Ints sum[kSketchTile];
     for (size_t r = 0; r < kSketchTile; ++r) {
-      sum[r] = _mm512_set1_epi32(*reinterpret_cast<const Int32*>(records[r] + 3 * sizeof(float)));
-      tails[r] = records[r] + (4 + f.heads) * sizeof(float);
+      sum[r] = _mm512_set1_epi32(*reinterpret_cast<const Int32*>(records[r] + offsetof(RecordStart, offset)));
+      tails[r] = records[r] + sizeof(RecordStart) + f.floats() * sizeof(float);
     }
     const size_t end = f.padded_tails();
+    const uint8_t* panel_tails = p.tails + group * end * kGroup;
     for (size_t j = 0; j < end; j += 4) {
       const Ints c = _mm512_loadu_si512(panel_tails + j * kGroup);
       for (size_t r = 0; r < kSketchTile; ++r) {
         add_products(sum[r], c, tails[r] + j);
       }
     }
-    const Floats scale = load(step);
+    const Floats step = load(p.step + group * kGroup), tail = load(p.tail + group * kGroup),
+                 error = load(p.error + group * kGroup);
     for (size_t r = 0; r < kSketchTile; ++r) {
-      t[r][0] = multiply_add(number(r, 0), _mm512_mul_ps(_mm512_cvtepi32_ps(sum[r]), scale), t[r][0]);
+      const Floats bounds = multiply_add(number(r, 2), tail, multiply_add(number(r, 1), error, t[r][0]));
+      t[r][0] = multiply_add(number(r, 0), _mm512_mul_ps(_mm512_cvtepi32_ps(sum[r]), step), bounds);
     }
   }
-#else
-  (void)panel_tails, (void)step;
 #endif
-  for (size_t first = 0; first < f.heads; first += kSketchChunk) {
-    const size_t end = first + kSketchChunk < f.heads ? first + kSketchChunk : f.heads;
+  for (size_t first = 0; first < f.floats(); first += kSketchChunk) {
+    const size_t end = first + kSketchChunk < f.floats() ? first + kSketchChunk : f.floats();
     Floats sum[kSketchTile][kGroupVectors];
     for (size_t r = 0; r < kSketchTile; ++r) {
       for (size_t v = 0; v < kGroupVectors; ++v) sum[r][v] = broadcast(0);
     }
     for (size_t j = first; j < end; ++j) {
       for (size_t v = 0; v < kGroupVectors; ++v) {
-        const Floats c = load(panel_heads + j * kGroup + v * kWidth);
-        for (size_t r = 0; r < kSketchTile; ++r) sum[r][v] = multiply_add(number(r, 4 + j), c, sum[r][v]);
+        const Floats c = load(panel_floats + j * kGroup + v * kWidth);
+        for (size_t r = 0; r < kSketchTile; ++r) sum[r][v] = multiply_add(number(r, SketchForm::kRecordStart + j), c, sum[r][v]);
       }
     }
     for (size_t r = 0; r < kSketchTile; ++r) {
@@ -334,11 +344,7 @@ inline void drop_candidates(const SketchBlock& b, size_t row) {
 }
 
 // A row one of whose bounds t (kGroup,) does not pass its limit: notes the candidates; the others are the group's.
-inline void note_candidates(const SketchBlock& b, const RecordStart& record, size_t group, size_t row,
-                            const Floats* t, float least) {
-  const float upper = next_up(static_cast<double>(least) +
-                              4.0001 * static_cast<double>(record.reach) * static_cast<double>(b.most_width[group]) +
-                              static_cast<double>(b.most_start[group]));
+inline void note_candidates(const SketchBlock& b, float upper, size_t group, size_t row, const Floats* t, float least) {
   b.limit[row] = upper < b.limit[row] ? upper : b.limit[row];
   float rest = kHuge;
   constexpr auto kMost = static_cast<int32_t>(kMostCandidates);
@@ -369,11 +375,23 @@ inline void note_candidates(const SketchBlock& b, const RecordStart& record, siz
   found = rest < found ? rest : found;
 }
 
+// At least S of the center whose sum is `least`, plus the slack of the row, to which sums are compared.
+inline float upper_bound(const SketchForm& f, const uint8_t* record, const float* most, float least) {
+  RecordStart start;
+  memcpy(&start, record, sizeof start);
+  double upper = static_cast<double>(least) + static_cast<double>(start.tail) * static_cast<double>(most[1]) +
+                 static_cast<double>(start.error) * static_cast<double>(most[0]) + 2 * static_cast<double>(start.slack);
+  if (f.residual()) {
+    float residual;
+    memcpy(&residual, record + sizeof start + f.heads * sizeof residual, sizeof residual);
+    upper += static_cast<double>(residual) * static_cast<double>(most[2]);
+  }
+  return next_up(upper + static_cast<double>(most[3]));
+}
+
 template <bool kTails>
 void sketch_group_of(const SketchForm& f, const SketchPanels& p, size_t group, const uint8_t* list, size_t count,
                      const SketchBlock& b) {
-  const uint8_t* tails_panel = p.tails + group * f.padded_tails() * kGroup;
-  const float* heads_panel = p.heads + group * f.heads * kGroup;
   const size_t record = f.record();
   float* found = b.found + group * kSketchRows;
   for (size_t i = 0; i < count; i += kSketchTile) {
@@ -384,18 +402,15 @@ void sketch_group_of(const SketchForm& f, const SketchPanels& p, size_t group, c
       records[r] = b.records + rows[r] * record;
     }
     Floats t[kSketchTile][kGroupVectors];
-    sketch_tile<kTails>(f, records, tails_panel, heads_panel, p.start + group * kGroup, p.step + group * kGroup,
-                        b.width + group * kGroup, t);
+    sketch_tile<kTails>(f, p, group, records, t);
     float least[kSketchTile];
     uint32_t near = row_minima(t, b.limit, rows, least);
     if (count - i < kSketchTile) near &= (1u << (count - i)) - 1;
     for (size_t r = 0; r < kSketchTile; ++r) found[rows[r]] = least[r];
     for (; near != 0; near &= near - 1) {
       const auto r = static_cast<size_t>(__builtin_ctz(near));
-      RecordStart start;
-      memcpy(&start, records[r], sizeof start);
       found[rows[r]] = kHuge;
-      note_candidates(b, start, group, rows[r], t[r], least[r]);
+      note_candidates(b, upper_bound(f, records[r], p.most + group * 4, least[r]), group, rows[r], t[r], least[r]);
     }
   }
 }
@@ -438,23 +453,21 @@ void open_groups(const uint16_t* stored, const float* units, const float* upper,
   }
 }
 
-void narrow_groups(const float* found, const float* reach, const float* most_width, const float* most_start,
-                   size_t groups, float* limit, uint8_t* lists, int32_t* counts) {
-  for (size_t i = 0; i < kSketchRows; i += kWidth) {
-    Floats least = broadcast(kHuge);
+void narrow_groups(const SketchForm& f, const SketchPanels& p, const SketchBlock& b, size_t rows, size_t groups,
+                   uint8_t* lists, int32_t* counts) {
+  for (size_t i = 0; i < rows; ++i) {
     for (size_t g = 0; g < groups; ++g) {
-      // Rounded to nearest: the factor leaves room for it. `most_start` holds an absolute part for sums near 0.
-      const Floats upper = multiply_add(load(reach + i), broadcast(4.001f * most_width[g]), broadcast(most_start[g]));
-      const Floats value = load(found + g * kSketchRows + i);
-      const Floats size = maximum(value, broadcast(0) - value);
-      least = minimum(least, multiply_add(size, broadcast(kOutward), add(value, upper)));
+      const float least = b.found[g * kSketchRows + i];
+      if (g != 0 && least >= b.limit[i]) continue;
+      const float upper = upper_bound(f, b.records + i * f.record(), p.most + g * 4, least);
+      b.limit[i] = g == 0 || upper < b.limit[i] ? upper : b.limit[i];
     }
-    store(limit + i, least);
   }
+  for (size_t i = rows; i < kSketchRows; ++i) b.limit[i] = -kHuge;
   for (size_t g = 0; g < groups; ++g) {
     counts[g] = 0;
-    for (size_t i = 0; i < kSketchRows; i += kWidth) {
-      const uint32_t mask = at_most_mask(load(found + g * kSketchRows + i), load(limit + i));
+    for (size_t i = 0; i < rows; i += kWidth) {
+      const uint32_t mask = at_most_mask(load(b.found + g * kSketchRows + i), load(b.limit + i));
       if (mask != 0) append_rows(mask, i, lists + g * kListStride, counts[g]);
     }
   }

@@ -6,6 +6,7 @@
 #include "../boxes.hpp"
 #include "../cost_terms.hpp"
 #include "../distances.hpp"
+#include "../products.hpp"
 #include "../sketch.hpp"
 
 namespace macqueen {
@@ -36,6 +37,8 @@ constexpr Kernels kernels_here(const char* name, const char* description, unsign
           store_groups,
           longest_found,
           take_off_paths,
+          multiply,
+          multiply_transposed,
           box_candidates};
 }
 

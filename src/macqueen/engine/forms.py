@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from macqueen import _core
 from macqueen.state import FloatArray
 
 GROUP = 16  # centers that share a bound
@@ -36,7 +37,8 @@ class Form:
     @property
     def record(self) -> int:
         """Bytes of a row's sketch."""
-        return 16 + 4 * self.heads + (self.tails + 3) // 4 * 4
+        residual = len(self.axes) > 0 and not self.rest
+        return 24 + 4 * (self.heads + residual) + (self.tails + 3) // 4 * 4
 
     def cycles(self, dims: int, clusters: int, width: int, candidates: float) -> float:
         """Estimate a row's share of a first step, in processor cycles, with `candidates` left for exact decisions."""
@@ -44,7 +46,7 @@ class Form:
         return group * (clusters + GROUP - 1) // GROUP + candidates * (40 + dims / 2) + 200
 
 
-def forms_for(sample: FloatArray, int8: bool) -> list[Form]:
+def forms_for(sample: FloatArray, isa: str, int8: bool) -> list[Form]:
     """Return the forms worth a trial on rows like `sample` (m, d), the simplest first.
 
     Parameters
@@ -63,27 +65,14 @@ def forms_for(sample: FloatArray, int8: bool) -> list[Form]:
         forms = [Form("int8", origin, none, 0, False)]
     if dims < 4 * HEADS:
         return [Form("float32", origin, none, dims, False), *forms][: 1 + (dims > GROUP and int8)]
-    axes = principal_axes(rows - origin, min(MOST_AXES, dims // 4))
+    centered = rows - origin
+    axes = _core.principal_axes(isa, centered / (np.abs(centered).max() or 1.0), min(MOST_AXES, dims // 4))
     for count in {len(axes) // 2, len(axes)}:
         if count > HEADS:
             forms.append(Form(f"{count} axes", origin, axes[:count], HEADS if int8 else count, False))
     if int8:
         forms.append(Form(f"int8 and {HEADS} axes", origin, axes[:HEADS], HEADS, True))
     return forms
-
-
-def principal_axes(rows: NDArray[np.float64], count: int) -> NDArray[np.float64]:
-    """Return the leading principal axes (count, d) of centered rows: two rounds of subspace iteration.
-
-    They need not be exact, as any orthonormal axes are right; rows come from a sample anyway.
-    """
-    scale = float(np.abs(rows).max()) or 1.0
-    rows = rows / scale
-    guess = np.random.default_rng(0).normal(size=(rows.shape[1], count))
-    for _ in range(2):
-        guess = np.linalg.qr(rows.T @ (rows @ guess))[0]
-    _, _, turn = np.linalg.svd(rows @ guess, full_matrices=False)
-    return np.ascontiguousarray(np.linalg.qr(guess @ turn.T)[0].T)
 
 
 def trial(form: Form, native: Any, threads: Any, sample: FloatArray, centers: Any, totals: Any, isa: str) -> float:
