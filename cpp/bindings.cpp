@@ -205,37 +205,36 @@ void bind_rows(nb::module_& m, const char* name, const char* boxes_name, const c
       .def(
           "__init__",
           [](S* self, const std::string& isa, Threads& threads, Matrix<const T> rows, Vector<const double> origin,
-             Matrix<const double> axes, size_t heads, bool rest) {
+             Matrix<const double> axes, size_t heads) {
             const size_t n = rows.shape(0), d = rows.shape(1), used = axes.shape(0);
             expect(n > 0 && d > 0 && origin.size() == d && axes.shape(1) == d, "rows (n, d), origin (d,), axes (a, d)");
-            expect(heads <= (used == 0 ? d : used) && !(rest && heads != used), "heads of the coordinates at most");
+            expect(used == 0 ? heads == 0 || heads == d : heads == used && used <= d, "heads: all columns, none, or the axes");
             const Kernels& kernels = find_kernels(isa);
-            const SketchPlan plan{{origin.data(), origin.data() + d}, {axes.data(), axes.data() + used * d}, heads, rest};
+            const SketchPlan plan{{origin.data(), origin.data() + d}, {axes.data(), axes.data() + used * d}, heads};
             nb::gil_scoped_release release;
             expect(first_refused_row<T>(threads, kernels, rows.data(), n, d) == kAllFinite,
                    "rows must be finite and within 1e150");
             new (self) S(threads, kernels, rows.data(), n, d, plan);
           },
-          "isa"_a, "threads"_a, "rows"_a, "origin"_a, "axes"_a, "heads"_a, "rest"_a, nb::keep_alive<1, 4>())
+          "isa"_a, "threads"_a, "rows"_a, "origin"_a, "axes"_a, "heads"_a, nb::keep_alive<1, 4>())
       .def(
           "accumulate",
           [](S& rows, Threads& threads, const C& centers, Totals& totals) {
             expect(centers.d() == rows.d() && totals.d == rows.d() && totals.k == centers.k() &&
                        (rows.k() == 0 || rows.k() == centers.k()),
                    "centers and totals must fit the rows and the calls before");
-            BoundedStep done;
-            {
-              nb::gil_scoped_release release;
-              done = rows.accumulate(threads, centers, totals);
-            }
-            nb::dict found;
-            found["candidates"] = done.candidates;
-            found["opened"] = done.opened;
-            found["read"] = done.read;
-            found["moved"] = done.moved;
-            return found;
+            nb::gil_scoped_release release;
+            return rows.accumulate(threads, centers, totals);
           },
-          "threads"_a, "centers"_a, "totals"_a, "Adds all rows; returns what the step did.");
+          "threads"_a, "centers"_a, "totals"_a, "Adds all rows; returns what the step did.")
+      .def(
+          "trial",
+          [](S& rows, Threads& threads, const C& centers) {
+            expect(centers.d() == rows.d() && rows.k() == 0, "centers must fit rows that made no step");
+            nb::gil_scoped_release release;
+            return rows.trial(threads, centers);
+          },
+          "threads"_a, "centers"_a, "What a first step would do; the object cannot be used after it.");
 
   m.def(
       "normalize",
@@ -317,6 +316,12 @@ NB_MODULE(_core, m) {
   nb::class_<Workspace>(m, "Workspace", "Per-thread buffers, kept from step to step. One user at a time.")
       .def(nb::init<>());
   bind_totals(m);
+  nb::class_<BoundedStep>(m, "BoundedStep", "What a step over bounded rows did, summed over rows.")
+      .def_ro("candidates", &BoundedStep::candidates)
+      .def_ro("hard", &BoundedStep::hard)
+      .def_ro("opened", &BoundedStep::opened)
+      .def_ro("read", &BoundedStep::read)
+      .def_ro("moved", &BoundedStep::moved);
   bind_rows<float>(m, "Centers32", "Boxes32", "Bounded32");
   bind_rows<double>(m, "Centers64", "Boxes64", "Bounded64");
   m.def("available_isas", [] {

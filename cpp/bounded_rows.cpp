@@ -2,9 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstring>
 #include <limits>
-#include <numeric>
 
 #include "grouping.hpp"
 
@@ -35,17 +33,19 @@ struct BoundedRows<T>::Slot {
   std::vector<Candidate> candidates;
   std::vector<int32_t> counts, list_counts, names;
   std::vector<uint8_t> lists, opened;
+  AssignBuffers assigning;
+  std::vector<T> hard_rows;
+  std::vector<int32_t> hard_labels;  // (rows,), of those with too many candidates
   Changes<T> changes;
   BoundedStep done;
 
-  void resize(size_t k, size_t groups, const SketchForm& form) {
+  void resize(size_t groups) {
     for (auto* array : {&limit, &upper, &least, &squares, &slack, &longest}) array->resize(kSketchRows);
     found.assign(groups * kSketchRows, kUntouched);
     candidates.resize(kSketchRows * kMostCandidates);
     counts.resize(kSketchRows);
     list_counts.resize(groups);
     lists.resize(groups * kListStride);
-    changes.resize(k, form.d);
     done = BoundedStep{};
   }
 };
@@ -85,8 +85,7 @@ BoundedRows<T>::BoundedRows(Threads& threads, const Kernels& kernels, const T* r
   form_.d = d;
   form_.columns = (used + kernels.lanes - 1) / kernels.lanes * kernels.lanes;
   form_.heads = plan.heads;
-  form_.rest = plan.rest;
-  form_.tails = used == 0 || plan.rest ? (used == 0 ? d - plan.heads : d) : used - plan.heads;
+  form_.tails = used == 0 ? d - plan.heads : d;
   form_.origin = origin_.data();
   basis_.assign(form_.columns * d, 0.0f);
   axes_.resize(plan.axes.size());
@@ -159,9 +158,8 @@ void BoundedRows<T>::sketch_rows(Threads& threads, const Kernels& kernels) {
 
 // The first step: centers are put into groups, which stay.
 template <class T>
-void BoundedRows<T>::begin(Threads&, const Centers<T>& centers) {
+void BoundedRows<T>::begin(const Centers<T>& centers) {
   const size_t k = centers.k(), d = form_.d;
-  totals_ = std::make_unique<Totals>(k, d);
   groups_ = (k + kGroup - 1) / kGroup;
   places_ = grouped_places(centers.values(), k, d, kGroup);
   centers_at_.assign(groups_ * kGroup, -1);
@@ -172,11 +170,11 @@ void BoundedRows<T>::begin(Threads&, const Centers<T>& centers) {
   before_.assign(centers.values(), centers.values() + k * d);
   panel_tails_.resize(groups_ * kGroup * form_.padded_tails());
   const size_t lanes = groups_ * kGroup;
-  panel_numbers_.resize(lanes * (form_.floats() + 4) + groups_ * 4);
+  panel_numbers_.resize(lanes * (form_.heads + 4) + groups_ * 3);
   float* next = panel_numbers_.data();
   panels_.tails = panel_tails_.data();
-  panels_.floats = next;
-  next += lanes * form_.floats();
+  panels_.heads = next;
+  next += lanes * form_.heads;
   for (float** array : {&panels_.start, &panels_.step, &panels_.tail, &panels_.error, &panels_.most}) {
     *array = next;
     next += lanes;
@@ -215,17 +213,38 @@ void BoundedRows<T>::sketch_centers(const Centers<T>& centers) {
 }
 
 template <class T>
+BoundedStep BoundedRows<T>::trial(Threads& threads, const Centers<T>& centers) {
+  const PinFloatingPoint pin;
+  begin(centers);
+  return step_all(threads, centers);
+}
+
+template <class T>
 BoundedStep BoundedRows<T>::accumulate(Threads& threads, const Centers<T>& centers, Totals& totals) {
   const PinFloatingPoint pin;
   if (!totals_) {
-    begin(threads, centers);
+    begin(centers);
+    totals_ = std::make_unique<Totals>(centers.k(), form_.d);
   } else {
     move_centers(centers);
     if (longest_path_ > room_) forget_paths(threads, centers.kernels());
   }
+  BoundedStep done = step_all(threads, centers);
+  for (auto& slot : slots_) done.moved += static_cast<double>(slot->changes.flush(*totals_));
+  if (room_ == 0) set_room();
+  totals.merge(*totals_);
+  totals.squares.merge(squares_);
+  return done;
+}
+
+template <class T>
+BoundedStep BoundedRows<T>::step_all(Threads& threads, const Centers<T>& centers) {
   sketch_centers(centers);
   while (static_cast<int>(slots_.size()) < threads.count()) slots_.push_back(std::make_unique<Slot>());
-  for (auto& slot : slots_) slot->resize(centers.k(), groups_, form_);
+  for (auto& slot : slots_) {
+    slot->resize(groups_);
+    if (totals_) slot->changes.resize(centers.k(), form_.d);
+  }
   constexpr size_t kBlocksPerTask = 4;
   const size_t blocks = (n_ + kSketchRows - 1) / kSketchRows;
   threads.run((blocks + kBlocksPerTask - 1) / kBlocksPerTask, [&](int index, size_t task) {
@@ -236,13 +255,10 @@ BoundedStep BoundedRows<T>::accumulate(Threads& threads, const Centers<T>& cente
   BoundedStep done;
   for (auto& slot : slots_) {
     done.candidates += slot->done.candidates;
+    done.hard += slot->done.hard;
     done.opened += slot->done.opened;
     done.read += slot->done.read;
-    done.moved += static_cast<double>(slot->changes.flush(*totals_));
   }
-  if (done.moved == static_cast<double>(n_) && room_ == 0) set_room();
-  totals.merge(*totals_);
-  totals.squares.merge(squares_);
   return done;
 }
 
@@ -337,8 +353,9 @@ void BoundedRows<T>::step(const Centers<T>& centers, size_t block, Slot& slot) {
   open(centers, first, count, slot);
   if (slot.opened.empty()) return;
   look(centers, first, count, slot);
+  label_hard_rows(centers, first, slot);
   for (const uint8_t i : slot.opened) finish(centers, first + i, i, slot);
-  slot.changes.add(kernels, *totals_);
+  if (totals_) slot.changes.add(kernels, *totals_);
   if (begins) {
     kernels.longest_found(slot.found.data(), slot.squares.data(), groups_, slot.longest.data());
     for (size_t i = 0; i < kSketchRows; ++i) units_[first + i] = std::max(slot.longest[i], 0x1p-70f) * (kRoom / 65535);
@@ -350,6 +367,32 @@ void BoundedRows<T>::step(const Centers<T>& centers, size_t block, Slot& slot) {
   }
 }
 
+// Rows with too many candidates are labelled as in a plain pass.
+template <class T>
+void BoundedRows<T>::label_hard_rows(const Centers<T>& centers, size_t first, Slot& slot) {
+  const Kernels& kernels = centers.kernels();
+  const size_t d = form_.d;
+  std::vector<uint8_t> hard;
+  const auto label = [&] {
+    slot.assigning.resize(kernels, centers.k(), d);
+    slot.hard_labels.resize(2 * kSketchRows);
+    int32_t* labels = slot.hard_labels.data() + kSketchRows;
+    row_kernels<T>(kernels).assign(slot.hard_rows.data(), hard.size(), centers.values(), centers.screen(),
+                                   slot.assigning.scratch(), labels);
+    for (size_t h = 0; h < hard.size(); ++h) slot.hard_labels[hard[h]] = labels[h];
+    slot.done.hard += static_cast<double>(hard.size());
+    slot.hard_rows.clear();
+    hard.clear();
+  };
+  for (const uint8_t i : slot.opened) {
+    if (slot.counts[i] <= static_cast<int32_t>(kMostCandidates)) continue;
+    hard.push_back(i);
+    slot.hard_rows.insert(slot.hard_rows.end(), rows_ + (first + i) * d, rows_ + (first + i + 1) * d);
+    if (hard.size() == kernels.block) label();
+  }
+  if (!hard.empty()) label();
+}
+
 // Decides among the candidates of a row; `names` are then those that were left.
 template <class T>
 int32_t BoundedRows<T>::nearest(const Centers<T>& centers, size_t row, size_t place, Slot& slot) {
@@ -357,10 +400,7 @@ int32_t BoundedRows<T>::nearest(const Centers<T>& centers, size_t row, size_t pl
   const T* x = rows_ + row * form_.d;
   slot.names.clear();
   if (slot.counts[place] > static_cast<int32_t>(kMostCandidates)) {
-    slot.done.candidates += static_cast<double>(centers.k());
-    slot.names.resize(centers.k());
-    std::iota(slot.names.begin(), slot.names.end(), 0);
-    return functions.decide(x, centers.values(), form_.d, nullptr, centers.k());
+    return slot.hard_labels[place];
   }
   const Candidate* list = &slot.candidates[place * kMostCandidates];
   if (labels_[row] >= 0) slot.names.push_back(labels_[row]);
@@ -402,7 +442,7 @@ void BoundedRows<T>::finish(const Centers<T>& centers, size_t row, size_t place,
       const double left = static_cast<double>(slot.upper[place]) / kFloatUp;
       old = std::min(old, rounded_down(left * left - std::abs(squares) * kFloatUp - 0x1p-79));
     }
-    slot.changes.note(rows_ + row * form_.d, 1, before, label);
+    if (totals_) slot.changes.note(rows_ + row * form_.d, 1, before, label);
     labels_[row] = label;
   }
 }

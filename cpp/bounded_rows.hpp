@@ -14,14 +14,14 @@ namespace macqueen {
 // How rows are sketched; cpp/sketch.hpp.
 struct SketchPlan {
   std::vector<double> origin;  // (d,)
-  std::vector<double> axes;    // (columns, d): orthonormal; may be empty
-  size_t heads;                // coordinates kept in float32
-  bool rest;                   // after the axes, what they leave, in the rows' own d coordinates
+  std::vector<double> axes;    // (heads, d): orthonormal, kept in float32, beside the rest in int8; or empty
+  size_t heads;                // without axes: d, all in float32, or 0, all in int8
 };
 
 // What a step did.
 struct BoundedStep {
   double candidates = 0;  // centers that were left for exact decisions, of all rows
+  double hard = 0;        // rows with so many candidates that they were compared with all centers
   double opened = 0;      // rows times groups that were looked at
   double read = 0;        // rows that were read at all
   double moved = 0;       // rows with another label
@@ -42,6 +42,8 @@ class BoundedRows {
   // Labels all rows and adds their exact sums, counts and squares to `totals` (in/out). The number of centers is that
   // of the first call.
   BoundedStep accumulate(Threads& threads, const Centers<T>& centers, Totals& totals);
+  // Only looks what a first step would do; nothing else may be called after it.
+  BoundedStep trial(Threads& threads, const Centers<T>& centers);
 
   const std::vector<int32_t>& labels() const { return labels_; }  // (n,)
 
@@ -50,7 +52,8 @@ class BoundedRows {
 
   void set_scale(Threads& threads, const Kernels& kernels);
   void sketch_rows(Threads& threads, const Kernels& kernels);
-  void begin(Threads& threads, const Centers<T>& centers);
+  void begin(const Centers<T>& centers);
+  BoundedStep step_all(Threads& threads, const Centers<T>& centers);
   void move_centers(const Centers<T>& centers);
   void sketch_centers(const Centers<T>& centers);
   void step(const Centers<T>& centers, size_t block, Slot& slot);
@@ -64,6 +67,7 @@ class BoundedRows {
     memcpy(&start, &records_[row * form_.record()], sizeof start);
     return start;
   }
+  void label_hard_rows(const Centers<T>& centers, size_t first, Slot& slot);
   int32_t nearest(const Centers<T>& centers, size_t row, size_t place, Slot& slot);
 
   const T* rows_;
@@ -92,7 +96,7 @@ class BoundedRows {
   std::vector<float> panel_numbers_;
   SketchPanels panels_{};
 
-  std::unique_ptr<Totals> totals_;  // of the labels
+  std::unique_ptr<Totals> totals_;  // of the labels; null during a trial
   exact::Sums squares_;
   std::vector<std::unique_ptr<Slot>> slots_;
 };

@@ -62,26 +62,22 @@ constexpr size_t kListStride = kSketchRows + 16;
 constexpr float kUntouched = 3.4e38f;   // in `found`: a group that was not looked at
 constexpr size_t kMostCandidates = 32;  // of a row, beyond them all centers are
 
-// What a row or center is turned into: v = scale * (x - origin), or with a basis W (d, columns) of orthonormal columns
-// y = W'v, followed by the rest v - W y if `rest`, else by the length of what W leaves of v. The first coordinates stay
-// float32 (with that length, if any), `tails` follow in int8.
+// What a row or center is turned into: v = scale * (x - origin) as it is, all `heads` (float32) or all `tails` (int8); or
+// with a basis W (d, heads) of orthonormal columns the heads W'v and the tails v - W W'v.
 struct SketchForm {
   size_t d, columns, heads, tails;
-  bool rest;
   double scale;
   const double* origin;  // (d,)
-  const float* basis;    // (columns / lanes, d, lanes), columns a multiple of the lanes of a panel
-  const float* axes;     // (heads, d): the same columns as rows, for the rest
+  const float* basis;    // (columns / lanes, d, lanes), columns a multiple of the lanes of a panel; 0: no basis
+  const float* axes;     // (heads, d): the same as rows
   double slack;          // of products, relative to |X||C|: what rounding may have changed, see cpp/sketch.hpp
-  bool residual() const { return columns != 0 && !rest; }
-  size_t floats() const { return heads + (residual() ? 1 : 0); }
   size_t coordinates() const { return heads + tails; }
   size_t padded_tails() const { return (tails + 3) / 4 * 4; }
-  size_t record() const { return (kRecordStart + floats()) * 4 + padded_tails(); }  // bytes
+  size_t record() const { return (kRecordStart + heads) * 4 + padded_tails(); }  // bytes
   static constexpr size_t kRecordStart = 6;
 };
 
-// What begins the sketch of a row; its floats and tails follow.
+// What begins the sketch of a row; its heads and tails follow.
 struct RecordStart {
   float scale;     // -2 * step of the int8 grid
   float tail;      // length of the tail on its grid
@@ -92,15 +88,15 @@ struct RecordStart {
 };
 static_assert(sizeof(RecordStart) == 4 * SketchForm::kRecordStart);
 
-// Centers of one step in groups; each array is (groups, ..., kGroup), the last one (groups, 4).
+// Centers of one step in groups; each array is (groups, ..., kGroup), the last one (groups, 3).
 struct SketchPanels {
   uint8_t* tails;  // (groups, padded_tails / 4, kGroup, 4): value + 128
-  float* floats;   // (groups, floats, kGroup): -2 value
+  float* heads;    // (groups, heads, kGroup): -2 value
   float* start;    // |C|^2, a little less
   float* step;     // of the int8 grid
   float* tail;     // -2 * length of the tail
   float* error;    // -2 * error of the grid
-  float* most;     // of a group: 4 * tail, 4 * error, 4 * residual, what may be missing from start
+  float* most;     // of a group: 4 * tail, 4 * error, what may be missing from start
 };
 
 struct Candidate {

@@ -1,13 +1,13 @@
 // Sketches of rows and centers, and the lower bounds on distances that they give.
 //
 // X and C are a row and a center with the origin subtracted, times a power of two. With a basis W of orthonormal
-// columns X = W y + t + r, where y are the heads, t is the tail, r what is left out; C = W z + s + q likewise. (Without
-// a basis, W is the identity on the heads.) The tails are stored as t^ = step * integers. Then
+// columns X = W y + t, where y are the heads and t is the tail; C = W z + s likewise. (Without a basis, only one of them
+// is there.) The tails are stored as t^ = step * integers. Then
 //
-//   X.C = y.z + t^.s^ + e,   |e| <= |t^| |s - s^| + |t - t^| |s| + |r| |q|,
+//   X.C = y.z + t^.s^ + e,   |e| <= |t^| |s - s^| + |t - t^| |s|,
 //
 // and S = |X - C|^2 - |X|^2 = |C|^2 - 2 X.C >= |C|^2 - 2 (y.z + t^.s^) - 2 |e|, and at most that + 4 |e|. All terms are
-// products of a number of the row and one of the center: |r| and |q| are one more head, with the sign of a bound.
+// products of a number of the row and one of the center.
 //
 // Rounding: the float32 sum has chains of at most kSketchChunk + heads / kSketchChunk + 12 operations, the columns of W
 // are orthonormal up to 2^-18, and y, t are rounded; all this changes X.C by less than slack |X| |C| and the sum by as
@@ -60,7 +60,6 @@ inline void coordinates(const T* rows, size_t count, const SketchForm& f, float*
     memcpy(out, centered, count * f.d * sizeof(float));
     return;
   }
-  const size_t used = f.rest ? f.heads : width;
   const float zeros[kLanes] = {};
   memset(centered + count * f.d, 0, kTileRows * f.d * sizeof(float));
   for (size_t p = 0; p < f.columns / kLanes; ++p) {
@@ -69,11 +68,10 @@ inline void coordinates(const T* rows, size_t count, const SketchForm& f, float*
         if (i + r >= count) return;
         float y[kLanes];
         for (size_t v = 0; v < kTileVectors; ++v) store(y + v * kWidth, t[v]);
-        for (size_t l = 0; l < kLanes && p * kLanes + l < used; ++l) out[(i + r) * width + p * kLanes + l] = y[l];
+        for (size_t l = 0; l < kLanes && p * kLanes + l < f.heads; ++l) out[(i + r) * width + p * kLanes + l] = y[l];
       });
     }
   }
-  if (!f.rest) return;
   for (size_t i = 0; i < count; ++i) {
     float* rest = out + i * width + f.heads;
     memcpy(rest, centered + i * f.d, f.d * sizeof(float));
@@ -117,12 +115,6 @@ inline float to_grid(float* tail, size_t count, double* error) {
   return step;
 }
 
-// What is left out by the basis, from |v|^2 and the coordinates; rounded up.
-inline double residual_of(double squares, const float* v, const SketchForm& f) {
-  const double left = squares - squares_of(v, f.coordinates());
-  return __builtin_sqrt((left > 0 ? left : 0) + f.slack * squares) * (1 + 0x1p-20);
-}
-
 template <class T>
 void sketch(const T* rows, size_t n, const SketchForm& f, float* scratch, uint8_t* records) {
   float* centered = scratch;
@@ -133,13 +125,11 @@ void sketch(const T* rows, size_t n, const SketchForm& f, float* scratch, uint8_
     float* v = coordinate + i * width;
     const double squares = squares_of(centered + i * f.d, f.d);
     uint8_t* record = records + i * f.record();
-    float* floats = reinterpret_cast<float*>(record + sizeof(RecordStart));
-    memcpy(floats, v, f.heads * sizeof(float));
-    if (f.residual()) floats[f.heads] = next_up(residual_of(squares, v, f));
+    memcpy(record + sizeof(RecordStart), v, f.heads * sizeof(float));
     const double tail = __builtin_sqrt(squares_of(v + f.heads, f.tails));
     double error = 0;
     const float step = to_grid(v + f.heads, f.tails, &error);
-    int8_t* tails = reinterpret_cast<int8_t*>(floats + f.floats());
+    int8_t* tails = reinterpret_cast<int8_t*>(record + sizeof(RecordStart) + f.heads * sizeof(float));
     int32_t sum = 0;
     for (size_t j = 0; j < f.tails; ++j) {
       tails[j] = static_cast<int8_t>(v[f.heads + j]);
@@ -158,7 +148,7 @@ void sketch(const T* rows, size_t n, const SketchForm& f, float* scratch, uint8_
 
 inline void empty_place(const SketchForm& f, size_t place, const SketchPanels& panels) {
   const size_t g = place / kGroup, lane = place % kGroup;
-  for (size_t j = 0; j < f.floats(); ++j) panels.floats[(g * f.floats() + j) * kGroup + lane] = 0;
+  for (size_t j = 0; j < f.heads; ++j) panels.heads[(g * f.heads + j) * kGroup + lane] = 0;
   for (size_t j = 0; j < f.padded_tails(); ++j) {
     panels.tails[(g * f.padded_tails() / 4 + j / 4) * kGroup * 4 + lane * 4 + j % 4] = 128;
   }
@@ -172,20 +162,14 @@ inline void raise_to(float& most, double value) { most = next_up(value) > most ?
 inline void place_center(const float* centered, float* v, const SketchForm& f, size_t place,
                          const SketchPanels& panels) {
   const size_t g = place / kGroup, lane = place % kGroup;
-  float* most = panels.most + g * 4;
+  float* most = panels.most + g * 3;
   const double squares = squares_of(centered, f.d);
   if (!(squares < kMostSketched * kMostSketched)) {
     panels.start[place] = -kHuge;
-    most[3] = __builtin_inff();
+    most[2] = __builtin_inff();
     return;
   }
-  float* floats = panels.floats + g * f.floats() * kGroup + lane;
-  for (size_t j = 0; j < f.heads; ++j) floats[j * kGroup] = -2 * v[j];
-  if (f.residual()) {
-    const double residual = residual_of(squares, v, f);
-    floats[f.heads * kGroup] = -2 * next_up(residual);
-    raise_to(most[2], 4.001 * residual);
-  }
+  for (size_t j = 0; j < f.heads; ++j) panels.heads[(g * f.heads + j) * kGroup + lane] = -2 * v[j];
   const double tail = __builtin_sqrt(squares_of(v + f.heads, f.tails)) * (1 + 0x1p-20);
   double error = 0;
   panels.step[place] = to_grid(v + f.heads, f.tails, &error);
@@ -198,7 +182,7 @@ inline void place_center(const float* centered, float* v, const SketchForm& f, s
   panels.error[place] = -2 * next_up(error);
   raise_to(most[0], 4.001 * tail);
   raise_to(most[1], 4.001 * error);
-  raise_to(most[3], squares * (4 * f.slack + 0x1p-18) + 0x1p-85);
+  raise_to(most[2], squares * (4 * f.slack + 0x1p-18) + 0x1p-85);
 }
 
 template <class T>
@@ -207,7 +191,7 @@ void sketch_centers(const T* centers, const int32_t* places, size_t k, size_t gr
   float* centered = scratch;
   float* coordinate = scratch + (kSketchRows + kTileRows) * f.d;
   for (size_t place = 0; place < groups * kGroup; ++place) empty_place(f, place, panels);
-  for (size_t i = 0; i < groups * 4; ++i) panels.most[i] = 0;
+  for (size_t i = 0; i < groups * 3; ++i) panels.most[i] = 0;
   for (size_t first = 0; first < k; first += kSketchRows) {
     const size_t count = k - first < kSketchRows ? k - first : kSketchRows;
     coordinates(centers + first * f.d, count, f, centered, coordinate);
@@ -231,7 +215,7 @@ template <bool kTails>
 inline void sketch_tile(const SketchForm& f, const SketchPanels& p, size_t group, const uint8_t* const* records,
                         Floats (*t)[kGroupVectors]) {
   const float* start = p.start + group * kGroup;
-  const float* panel_floats = p.floats + group * f.floats() * kGroup;
+  const float* panel_heads = p.heads + group * f.heads * kGroup;
   const auto number = [records](size_t r, size_t i) {
     float x;
     memcpy(&x, records[r] + i * sizeof x, sizeof x);
@@ -246,7 +230,7 @@ inline void sketch_tile(const SketchForm& f, const SketchPanels& p, size_t group
     Ints sum[kSketchTile];
     for (size_t r = 0; r < kSketchTile; ++r) {
       sum[r] = _mm512_set1_epi32(*reinterpret_cast<const Int32*>(records[r] + offsetof(RecordStart, offset)));
-      tails[r] = records[r] + sizeof(RecordStart) + f.floats() * sizeof(float);
+      tails[r] = records[r] + sizeof(RecordStart) + f.heads * sizeof(float);
     }
     const size_t end = f.padded_tails();
     const uint8_t* panel_tails = p.tails + group * end * kGroup;
@@ -264,15 +248,15 @@ inline void sketch_tile(const SketchForm& f, const SketchPanels& p, size_t group
     }
   }
 #endif
-  for (size_t first = 0; first < f.floats(); first += kSketchChunk) {
-    const size_t end = first + kSketchChunk < f.floats() ? first + kSketchChunk : f.floats();
+  for (size_t first = 0; first < f.heads; first += kSketchChunk) {
+    const size_t end = first + kSketchChunk < f.heads ? first + kSketchChunk : f.heads;
     Floats sum[kSketchTile][kGroupVectors];
     for (size_t r = 0; r < kSketchTile; ++r) {
       for (size_t v = 0; v < kGroupVectors; ++v) sum[r][v] = broadcast(0);
     }
     for (size_t j = first; j < end; ++j) {
       for (size_t v = 0; v < kGroupVectors; ++v) {
-        const Floats c = load(panel_floats + j * kGroup + v * kWidth);
+        const Floats c = load(panel_heads + j * kGroup + v * kWidth);
         for (size_t r = 0; r < kSketchTile; ++r) sum[r][v] = multiply_add(number(r, SketchForm::kRecordStart + j), c, sum[r][v]);
       }
     }
@@ -376,17 +360,12 @@ inline void note_candidates(const SketchBlock& b, float upper, size_t group, siz
 }
 
 // At least S of the center whose sum is `least`, plus the slack of the row, to which sums are compared.
-inline float upper_bound(const SketchForm& f, const uint8_t* record, const float* most, float least) {
+inline float upper_bound(const uint8_t* record, const float* most, float least) {
   RecordStart start;
   memcpy(&start, record, sizeof start);
-  double upper = static_cast<double>(least) + static_cast<double>(start.tail) * static_cast<double>(most[1]) +
+  const double upper = static_cast<double>(least) + static_cast<double>(start.tail) * static_cast<double>(most[1]) +
                  static_cast<double>(start.error) * static_cast<double>(most[0]) + 2 * static_cast<double>(start.slack);
-  if (f.residual()) {
-    float residual;
-    memcpy(&residual, record + sizeof start + f.heads * sizeof residual, sizeof residual);
-    upper += static_cast<double>(residual) * static_cast<double>(most[2]);
-  }
-  return next_up(upper + static_cast<double>(most[3]));
+  return next_up(upper + static_cast<double>(most[2]));
 }
 
 template <bool kTails>
@@ -410,7 +389,7 @@ void sketch_group_of(const SketchForm& f, const SketchPanels& p, size_t group, c
     for (; near != 0; near &= near - 1) {
       const auto r = static_cast<size_t>(__builtin_ctz(near));
       found[rows[r]] = kHuge;
-      note_candidates(b, upper_bound(f, records[r], p.most + group * 4, least[r]), group, rows[r], t[r], least[r]);
+      note_candidates(b, upper_bound(records[r], p.most + group * 3, least[r]), group, rows[r], t[r], least[r]);
     }
   }
 }
@@ -459,7 +438,7 @@ void narrow_groups(const SketchForm& f, const SketchPanels& p, const SketchBlock
     for (size_t g = 0; g < groups; ++g) {
       const float least = b.found[g * kSketchRows + i];
       if (g != 0 && least >= b.limit[i]) continue;
-      const float upper = upper_bound(f, b.records + i * f.record(), p.most + g * 4, least);
+      const float upper = upper_bound(b.records + i * f.record(), p.most + g * 3, least);
       b.limit[i] = g == 0 || upper < b.limit[i] ? upper : b.limit[i];
     }
   }

@@ -79,26 +79,25 @@ void for_blocks(Threads& threads, size_t n, size_t block, bool shared, const Tas
 
 }  // namespace
 
+void AssignBuffers::resize(const Kernels& kernels, size_t k, size_t d) {
+  packed_.resize((kernels.block + kernels.tile) * (d + 1));
+  best_.resize(kernels.block * 3 * kernels.width);
+  threshold_.resize(kernels.block);
+  undecided_.resize(kernels.block);
+  candidates_.resize(kernels.tile * k);
+  counts_.resize(kernels.tile);
+}
+
 struct Workspace::Slot {
-  std::vector<float> packed, best;
-  std::vector<double> threshold;
-  std::vector<int32_t> undecided, candidates, candidate_counts, labels;
+  AssignBuffers assigning;
+  std::vector<int32_t> labels;
   GridBuffer sums, squares;
   std::vector<int64_t> counts;
   int64_t zero_rows = 0;
 
   void resize(const Kernels& kernels, size_t k, size_t d) {
-    packed.resize((kernels.block + kernels.tile) * (d + 1));
-    best.resize(kernels.block * 3 * kernels.width);
-    threshold.resize(kernels.block);
-    undecided.resize(kernels.block);
-    candidates.resize(kernels.tile * k);
-    candidate_counts.resize(kernels.tile);
+    assigning.resize(kernels, k, d);
     labels.resize(kernels.block);
-  }
-
-  AssignScratch scratch() {
-    return {packed.data(), best.data(), threshold.data(), undecided.data(), candidates.data(), candidate_counts.data()};
   }
 };
 
@@ -207,7 +206,7 @@ int64_t accumulate(Threads& threads, const Centers<T>& centers, const T* rows, s
                    bad.note(begin + first_bad_row(centers.kernels(), block, count, d));
                    return;
                  }
-                 kernels.assign(block, count, centers.values(), centers.screen(), slot.scratch(), slot.labels.data());
+                 kernels.assign(block, count, centers.values(), centers.screen(), slot.assigning.scratch(), slot.labels.data());
                  if (options.skip_zero_rows) {
                    slot.zero_rows += leave_out_zero_rows(kernels, block, count, d, slot.labels.data());
                  }
@@ -250,7 +249,7 @@ int64_t assign(Threads& threads, const Centers<T>& centers, const T* rows, size_
                }
                int32_t* own = labels + begin;
                kernels.assign(block, count, centers.values(), centers.screen(),
-                              slots[static_cast<size_t>(index)]->scratch(), own);
+                              slots[static_cast<size_t>(index)]->assigning.scratch(), own);
                if (skip_zero_rows) leave_out_zero_rows(kernels, block, count, d, own);
                for (size_t i = 0; i < count; ++i) own[i] = std::max(own[i], 0);
                if (distances != nullptr) {

@@ -32,6 +32,20 @@ class Centers {
   Screen screen_{};
 };
 
+// What `RowKernels::assign` needs to work with.
+class AssignBuffers {
+ public:
+  void resize(const Kernels& kernels, size_t k, size_t d);
+  AssignScratch scratch() {
+    return {packed_.data(), best_.data(), threshold_.data(), undecided_.data(), candidates_.data(), counts_.data()};
+  }
+
+ private:
+  std::vector<float> packed_, best_;
+  std::vector<double> threshold_;
+  std::vector<int32_t> undecided_, candidates_, counts_;
+};
+
 // What one pass adds up. Objects are additive: `merge` them in any order.
 struct Totals {
   Totals(size_t k, size_t d) : k(k), d(d), sums(k * d), squares(d), counts(k, 0) {}
