@@ -2,6 +2,7 @@
 #include <nanobind/nanobind.h>
 #include <nanobind/ndarray.h>
 #include <nanobind/stl/optional.h>
+#include <nanobind/stl/pair.h>
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/vector.h>
 
@@ -329,6 +330,13 @@ NB_MODULE(_core, m) {
     for (const Kernels* kernels : available_kernels()) names.emplace_back(kernels->name);
     return names;
   });
+  m.def(
+      "vectors_of",
+      [](const std::string& name) {
+        const Kernels& kernels = find_kernels(name);
+        return std::make_pair(kernels.width, kernels.sketch_tails);
+      },
+      "name"_a, "float32 values in a vector, and whether there are products of 8-bit integers.");
   m.def("find_isa", [](const std::string& name) { return std::string(find_kernels(name).name); }, "name"_a);
   m.def(
       "principal_axes",

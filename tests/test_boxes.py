@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from macqueen import _core
-from macqueen.engine.prepared import Boxes
+from macqueen.engine.indexes import Boxes
 from tests.models import in_memory
 
 THREADS = {count: _core.Threads(count) for count in (1, 3)}
@@ -72,7 +72,7 @@ def test_training_over_boxes_has_the_bits_of_plain_passes(looked_at, monkeypatch
     rows = np.random.default_rng(0).normal(size=(20_000, 2)).astype(np.float32)
     over_boxes = trained(rows)
     assert len(looked_at) == 8
-    monkeypatch.setattr(Boxes, "can_pay", lambda *args: False)
+    monkeypatch.setenv("MACQUEEN_FORCE_PATH", "plain")
     plain = trained(rows)
     assert len(looked_at) == 8
     assert over_boxes.cluster_centers().tobytes() == plain.cluster_centers().tobytes()

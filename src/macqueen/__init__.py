@@ -7,6 +7,7 @@ from macqueen.checkpoint import latest_checkpoint, list_variables, load_variable
 from macqueen.config import RunConfig
 from macqueen.estimator import KMeans
 from macqueen.model import load_feature_columns
+from macqueen.planning import plan
 from macqueen.runtime import __version__, runtime_info
 
 __all__ = [
@@ -20,5 +21,6 @@ __all__ = [
     "list_variables",
     "load_feature_columns",
     "load_variable",
+    "plan",
     "runtime_info",
 ]

@@ -100,6 +100,7 @@ RULES = {
     "session_creation_timeout_secs": _Rule(_positive, works=False),
     "checkpoint_save_graph_def": _Rule(_anything, works=False),
     "num_threads": _Rule(_at_least_one),
+    "memory_limit": _Rule(_at_least_one),
 }
 
 
@@ -107,7 +108,7 @@ RULES = {
 class RunConfig:
     """Where a model is kept, how often, with how many threads it is made, and who else is there.
 
-    Arguments, defaults and rules are those of ``tf.estimator.RunConfig``; `num_threads` is new. The environment
+    Arguments, defaults and rules are those of ``tf.estimator.RunConfig``; `num_threads` and `memory_limit` are new. The environment
     variable ``TF_CONFIG`` is read once, when the object is made.
 
     Parameters
@@ -134,6 +135,8 @@ class RunConfig:
         As above.
     num_threads : int, optional
         Threads; None: the environment variable MACQUEEN_NUM_THREADS, else the cores this process may use.
+    memory_limit : int, optional
+        Bytes that may be taken beside the rows to make steps faster; None: no limit. The results do not depend on it.
 
     Raises
     ------
@@ -162,6 +165,7 @@ class RunConfig:
     checkpoint_save_graph_def: bool = True
     _: dataclasses.KW_ONLY
     num_threads: int | None = None
+    memory_limit: int | None = None
     _role: Role = field(init=False)
 
     def __post_init__(self) -> None:

@@ -12,21 +12,24 @@ from numpy.typing import DTypeLike, NDArray
 from macqueen import _core
 from macqueen.config import KMeansParams
 from macqueen.engine import empty, seeding, update
+from macqueen.engine.indexes import Bounds, Boxes
 from macqueen.engine.kernels import Kernels
 from macqueen.engine.metric import METRICS
-from macqueen.engine.prepared import Boxes, Pass, Prepared
+from macqueen.engine.plan import Plan, Planner
+from macqueen.engine.prepared import Pass, Prepared
 from macqueen.engine.seeding import Batch, PlusPlus, Rows
 from macqueen.state import FloatArray, State, StepStats
 
-__all__ = ["Boxes", "Engine", "Kernels", "Pass", "Prepared"]
+__all__ = ["Engine", "Kernels", "Pass", "Plan", "Prepared"]
 
 
 class Engine:
-    """The algorithm that `params` ask for, on `kernels`."""
+    """The algorithm that `params` ask for, on `kernels`, with at most `memory_limit` bytes beside the rows."""
 
-    def __init__(self, params: KMeansParams, kernels: Kernels) -> None:
+    def __init__(self, params: KMeansParams, kernels: Kernels, memory_limit: int | None = None) -> None:
         self.params = params
         self.kernels = kernels
+        self.memory_limit = memory_limit
         self.metric = METRICS[params.distance_metric]
         self._workspace = _core.Workspace()
 
@@ -44,13 +47,18 @@ class Engine:
         """Begin a batch or pass; `squares` as in `Pass`. One at a time: the buffers are the engine's."""
         return Pass(prepared, self._workspace, squares)
 
-    def boxes(self, source: Any, dtype: DTypeLike, name: Callable[[int], str]) -> Boxes | None:
-        """Put the rows of a data set in memory into boxes, where that can pay."""
-        if not getattr(source, "in_memory", False) or source.dtype != dtype:
+    def plan(self, source: Any, prepared: Prepared) -> Plan:
+        """Choose how passes over a data set are made; rows that are one array in memory can do without some."""
+        array, count = None, 0
+        if getattr(source, "in_memory", False) and source.dtype == prepared.dtype:
+            array, count = next(source.blocks(source.rows)), source.rows
+        return Planner(array, count, prepared, self.kernels, self.memory_limit).choose()
+
+    def index(self, plan: Plan, source: Any, name: Callable[[int], str]) -> Boxes | Bounds | None:
+        """Make a data set ready for its plan; None where it is read anew each time."""
+        if plan.path == "plain":
             return None
-        if not Boxes.can_pay(source.rows, source.dims, self.params.num_clusters, self.metric):
-            return None
-        return Boxes(next(source.blocks(source.rows)), self.kernels, name)
+        return plan.index(next(source.blocks(source.rows)), self.kernels, name)
 
     def update(self, state: State, stats: StepStats) -> State:
         """Make the state after a step."""

@@ -39,7 +39,9 @@ class Kernels:
 
     def __init__(self, thread_count: int, isa: str | None = None) -> None:
         self.threads = threads(thread_count)
+        self.count = thread_count
         self.isa = chosen_isa() if isa is None else isa
+        self.width, self.int8 = _core.vectors_of(self.isa)  # float32 values in a register; products of 8-bit integers
 
     def prepare(self, centers: FloatArray) -> Centers:
         """Ready centers (k, d) for a step."""

@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from macqueen import _core
-from macqueen.engine import seeding
 from macqueen.engine.kernels import Kernels, check_rows
 from macqueen.engine.metric import Metric
 from macqueen.errors import DataError
@@ -72,30 +71,6 @@ class Prepared:
         check_rows(bad, ready, name)
 
 
-class Boxes:
-    """Rows of few dimensions in boxes: a step compares them with the centers near their box, not with all."""
-
-    MOST_DIMS, FEWEST_ROWS, MOST_ROWS, FEWEST_CLUSTERS = 6, 8192, 1 << 25, 16  # where they can pay
-    WORTH = 0.6  # a step that compared a row with more than this part of the centers did not
-
-    def __init__(self, rows: FloatArray, kernels: Kernels, name: RowName) -> None:
-        make = _core.Boxes32 if rows.dtype == np.float32 else _core.Boxes64
-        seeding.check_finite(rows, kernels, name)
-        self._native: Any = make(kernels.isa, kernels.threads, rows)
-        self.rows = len(rows)
-
-    @staticmethod
-    def can_pay(rows: int, dims: int, clusters: int, metric: Metric) -> bool:
-        """Tell whether to try."""
-        few = dims <= Boxes.MOST_DIMS and clusters >= Boxes.FEWEST_CLUSTERS
-        return few and Boxes.FEWEST_ROWS <= rows <= Boxes.MOST_ROWS and not metric.normalized
-
-    def add_to(self, totals: _core.Totals, prepared: Prepared) -> bool:
-        """Label all rows and add them to `totals`; tell whether it was worth it."""
-        looked_at = self._native.accumulate(prepared.kernels.threads, prepared.native, totals)
-        return bool(looked_at <= self.WORTH * prepared.shape[0])
-
-
 class Pass:
     """One batch or one pass over a data set under fixed centers: blocks in, totals out."""
 
@@ -112,10 +87,10 @@ class Pass:
         self.prepared.add(block, name, self.totals, self._workspace, self._squares is None)
         self.rows += len(block)
 
-    def add_boxes(self, boxes: Boxes) -> bool:
-        """Add all rows of boxes; tell whether they are worth using again."""
-        self.rows += boxes.rows
-        return boxes.add_to(self.totals, self.prepared)
+    def add_index(self, index: Any) -> bool:
+        """Add all rows of an index (`macqueen.engine.indexes`); tell whether it is worth using again."""
+        self.rows += index.rows
+        return bool(index.add_to(self.totals, self.prepared))
 
     def finish(self) -> tuple[NDArray[np.float64], float]:
         """Return the rounded sums (k, d) and the cost."""

@@ -218,7 +218,7 @@ class KMeans:
         if state is not None:
             self._model.check_width(state, source.dims)
         dtype = self._model.training_dtype(state, source.dtype)
-        engine = Engine(self._params, self._kernels)
+        engine = Engine(self._params, self._kernels, self._config.memory_limit)
         limited = steps is not None or max_steps is not None
         data = Local().open(engine, source, seed=seed, dtype=dtype, endless=limited)
         training.begin()

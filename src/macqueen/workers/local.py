@@ -5,6 +5,7 @@ Each kind owns what belongs to its rows and does one thing: `accumulate` the nex
 
 from __future__ import annotations
 
+import logging
 from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -15,6 +16,8 @@ from numpy.typing import NDArray
 from macqueen import _core
 from macqueen.errors import DataError, EmptyInputError
 from macqueen.state import FloatArray, State, StepStats
+
+_LOG = logging.getLogger("macqueen")
 
 BLOCK_BYTES = 1 << 26  # of rows handed to the kernels at once
 BLOCK_WORK = 1e10  # multiplications in one kernel call: Ctrl-C is noticed between calls
@@ -191,6 +194,9 @@ class DataSetRows(_Rows):
         return self.source.blocks(self.rows)  # type: ignore[no-any-return]
 
 
+FEW_CLUSTERS = 64  # below them a plain step costs less than an index, which is then made for the second step
+
+
 class PassRows(DataSetRows):
     """A data set in full-batch mode: one pass, in blocks, is a step."""
 
@@ -198,17 +204,29 @@ class PassRows(DataSetRows):
         super().__init__(engine, source, seed, dtype)
         self._squares: _core.Totals | None = None  # the squared norms need one pass only
         self._rows = 0
-        self._boxes: Any = None
+        self._steps = 0
+        self._plan: Any = None
+        self._index: Any = None
+
+    def _indexed(self, prepared: Any) -> Any:
+        """Return the index to make this step with, or None for a plain pass."""
+        if self._plan is None:
+            self._plan = self.engine.plan(self.source, prepared)
+            _LOG.info("plan: %s", self._plan)
+        begin = 0 if prepared.shape[0] >= FEW_CLUSTERS else 1
+        if self._steps == begin and self._plan.path != "plain":
+            self._index = self.engine.index(self._plan, self.source, naming("", 0))
+        self._steps += 1
+        return self._index
 
     def accumulate(self, state: State) -> StepStats:
         """Make one pass a step."""
         prepared = self.engine.prepare(state.centers, self.dtype)
-        if self._squares is None:
-            self._boxes = self.engine.boxes(self.source, self.dtype, naming("", 0))
-        if self._boxes is not None:
+        if self._indexed(prepared) is not None:
             step = self.engine.begin(prepared)
-            if not step.add_boxes(self._boxes):
-                self._boxes = None  # the guess was wrong: plain passes from now on
+            if not step.add_index(self._index):
+                _LOG.info("plan: %s turned out not to pay; plain passes from now on", self._plan.path)
+                self._index = None
         else:
             step = self.engine.begin(prepared, self._squares)
             for block in self._raw_blocks(len(state.centers)):

@@ -1,0 +1,67 @@
+"""Data sets in memory made ready for many steps: what a step need not look at again, it leaves out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+import numpy as np
+
+from macqueen import _core
+from macqueen.engine import seeding
+from macqueen.engine.forms import GROUP, Form
+from macqueen.engine.kernels import Kernels
+from macqueen.engine.prepared import Prepared
+from macqueen.state import FloatArray
+
+RowName = Callable[[int], str]
+
+
+class Boxes:
+    """Rows of few dimensions in boxes: a step compares them with the centers near their box, not with all."""
+
+    WORTH: ClassVar[float] = 0.6  # a step that compared a row with more than this part of the centers was not
+
+    def __init__(self, rows: FloatArray, kernels: Kernels, name: RowName) -> None:
+        make = _core.Boxes32 if rows.dtype == np.float32 else _core.Boxes64
+        seeding.check_finite(rows, kernels, name)
+        self._native: Any = make(kernels.isa, kernels.threads, rows)
+        self.rows = len(rows)
+
+    def add_to(self, totals: _core.Totals, prepared: Prepared) -> bool:
+        """Label all rows and add them to `totals`; tell whether it was worth it."""
+        looked_at = self._native.accumulate(prepared.kernels.threads, prepared.native, totals)
+        return bool(looked_at <= self.WORTH * prepared.shape[0])
+
+    @staticmethod
+    def memory(rows: int, dims: int, clusters: int, itemsize: int) -> int:
+        """Return the bytes that boxes take beside the rows, at most (while they are sorted)."""
+        return rows * max(dims * itemsize + 5, 24) + rows // 64 * 16 * dims + 64 * clusters * dims
+
+
+class Bounds:
+    """Rows with a sketch each, and lower bounds of their distances to groups of centers that outlive a step."""
+
+    WORTH: ClassVar[float] = 0.25  # a first step that compared more of the rows than this with all centers was not
+
+    def __init__(self, rows: FloatArray, form: Form, kernels: Kernels, name: RowName) -> None:
+        seeding.check_finite(rows, kernels, name)
+        self._native = sketched(rows, form, kernels)
+        self.rows = len(rows)
+
+    def add_to(self, totals: _core.Totals, prepared: Prepared) -> bool:
+        """Label all rows and add them to `totals`; tell whether it was worth it."""
+        done = self._native.accumulate(prepared.kernels.threads, prepared.native, totals)
+        return bool(done.hard <= self.WORTH * self.rows)
+
+    @staticmethod
+    def memory(rows: int, dims: int, clusters: int, form: Form) -> int:
+        """Return the bytes that bounds take beside the rows."""
+        groups = -(-clusters // GROUP)
+        return rows * (form.record + 16 + 2 * groups) + clusters * dims * 40
+
+
+def sketched(rows: FloatArray, form: Form, kernels: Kernels) -> Any:
+    """Return the native object for rows that are finite."""
+    make = _core.Bounded32 if rows.dtype == np.float32 else _core.Bounded64
+    return make(kernels.isa, kernels.threads, rows, form.origin, form.axes, form.heads)

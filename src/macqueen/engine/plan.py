@@ -1,0 +1,176 @@
+"""Which way a data set goes through its passes: chosen from what is measured in a sample, never from a name."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from macqueen.engine import forms
+from macqueen.engine.forms import Form
+from macqueen.engine.indexes import Bounds, Boxes, sketched
+from macqueen.engine.kernels import Kernels
+from macqueen.engine.prepared import Prepared
+from macqueen.errors import ArgumentError
+from macqueen.state import FloatArray
+
+PATHS = ("plain", "boxes", "bounds")
+VARIABLE = "MACQUEEN_FORCE_PATH"
+CYCLES_PER_SECOND = 2.5e9  # for predictions only
+BOX_DIMS, MOST_BOX_DIMS, BOX_ROWS, MOST_BOX_ROWS, BOX_CLUSTERS = 6, 8, 8192, 1 << 25, 16  # where boxes can pay
+BOUND_ROWS, BOUND_CLUSTERS, BOUND_WORK = 2048, 8, 1 << 24  # where bounds can pay; work: rows x dims x clusters
+SAMPLE_ROWS, SAMPLE_VALUES = 1024, 1 << 19
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """How the passes over a data set will be made. Whatever the path, the results have the same bits.
+
+    Attributes
+    ----------
+    path : {'plain', 'boxes', 'bounds'}
+        ``plain``: every row is compared with every center. ``boxes``: rows of few dimensions lie sorted in boxes, and
+        a row is compared with the centers near its box. ``bounds``: bounds of distances are kept from step to step,
+        and a row is compared with the groups of 16 centers that can have come nearer.
+    reason : str
+        Why.
+    seconds : float
+        Predicted time of the first step; later ones take less, but on the plain path.
+    memory : int
+        Bytes beside the rows, predicted.
+    form : str
+        How rows are sketched on the path ``bounds``: ``float32``, ``int8``, ``int8 and 8 axes``, ...; "" on others.
+    """
+
+    path: str
+    reason: str
+    seconds: float
+    memory: int
+    form: str = ""
+    sketch: Form | None = None
+
+    def index(self, rows: FloatArray, kernels: Kernels, name: Callable[[int], str]) -> Boxes | Bounds | None:
+        """Make rows (n, d) ready for the path; None on the plain one."""
+        if self.path == "boxes":
+            return Boxes(rows, kernels, name)
+        if self.sketch is not None:
+            return Bounds(rows, self.sketch, kernels, name)
+        return None
+
+    def __str__(self) -> str:
+        """Say it in a line."""
+        path = f"{self.path} ({self.form})" if self.form else self.path
+        return f"{path}: {self.reason}; about {self.seconds:.2g} s a step at first, {self.memory / 2**20:.0f} MiB"
+
+
+def forced_path() -> str:
+    """Return what MACQUEEN_FORCE_PATH names, "" when it is not set; for tests and comparisons."""
+    path = os.environ.get(VARIABLE, "").strip()
+    if path and path not in PATHS:
+        raise ArgumentError(f"{VARIABLE} must be one of {', '.join(PATHS)}, got {path!r}; correct or unset it")
+    return path
+
+
+class Planner:
+    """Plans the passes over rows (n, d) under the centers `prepared`.
+
+    Parameters
+    ----------
+    rows
+        The data set as one array, or None where it is none (files, generators, converted columns).
+    count
+        Its number of rows.
+    prepared
+        The centers of the first step.
+    kernels
+        The instruction set and threads in force.
+    memory_limit
+        Bytes that may be taken beside the rows; None: no limit.
+    """
+
+    def __init__(
+        self, rows: FloatArray | None, count: int, prepared: Prepared, kernels: Kernels, memory_limit: int | None
+    ) -> None:
+        self.rows = rows
+        self.count = count
+        self.prepared = prepared
+        self.kernels = kernels
+        self.clusters, self.dims = prepared.shape
+        self.memory_limit = float("inf") if memory_limit is None else memory_limit
+        self.work = float(count) * self.dims * self.clusters
+        self.lanes, self.int8 = kernels.width, kernels.int8
+
+    def choose(self) -> Plan:
+        """Return the plan."""
+        forced = forced_path()
+        if self.rows is None:
+            return self._plain("the rows are not one array in memory")
+        if self.prepared.metric.normalized:
+            return self._plain("rows are normalized block by block")
+        if forced:
+            return self._forced(forced)
+        if self._boxes_can_pay():
+            return self._boxes(f"{self.dims} dimensions")
+        if self.count < BOUND_ROWS or self.clusters < BOUND_CLUSTERS or self.work < BOUND_WORK:
+            return self._plain("too little work for bounds to pay")
+        return self._bounds("")
+
+    def _forced(self, path: str) -> Plan:
+        reason = f"{VARIABLE} asks for it"
+        if path == "boxes" and self.dims <= MOST_BOX_DIMS:
+            return self._boxes(reason)
+        return self._bounds(reason) if path == "bounds" else self._plain(reason)
+
+    def _seconds(self, cycles: float) -> float:
+        return self.count * cycles / CYCLES_PER_SECOND / self.kernels.count
+
+    def _plain_cycles(self) -> float:
+        return self.clusters * (self.dims + 5) / self.lanes + 5 * self.dims + 150
+
+    def _plain(self, reason: str) -> Plan:
+        memory = self.kernels.count * self.clusters * self.dims * 8
+        return Plan("plain", reason, self._seconds(self._plain_cycles()), memory)
+
+    def _boxes_can_pay(self) -> bool:
+        few = self.dims <= BOX_DIMS and self.clusters >= BOX_CLUSTERS and BOX_ROWS <= self.count <= MOST_BOX_ROWS
+        return few and self._boxes("").memory <= self.memory_limit
+
+    def _boxes(self, reason: str) -> Plan:
+        memory = Boxes.memory(self.count, self.dims, self.clusters, self.prepared.dtype.itemsize)
+        near = min(self.clusters, 16 * 2**self.dims) * self.dims / self.lanes * 4
+        return Plan("boxes", reason, self._seconds(near + 100), memory)
+
+    def _bounds(self, reason: str) -> Plan:
+        sample = self._sample()
+        if not self._sketchable(sample):
+            return self._plain("values are too large or too small for sketches")
+        native: Any = self.prepared.native
+        best, least = None, float("inf")
+        for form in forms.forms_for(sample, self.kernels.isa, self.int8):
+            memory = Bounds.memory(self.count, self.dims, self.clusters, form)
+            if memory > self.memory_limit:
+                continue
+            tried = sketched(sample, form, self.kernels).trial(self.kernels.threads, native)
+            cycles = form.cycles(self.clusters, self.lanes, tried.candidates / len(sample), tried.hard / len(sample))
+            if cycles < least:
+                least, left = cycles, tried.candidates / len(sample)
+                why = reason or f"a sketch leaves {left:.2g} of {self.clusters} centers a row"
+                best = Plan("bounds", why, self._seconds(cycles), memory, form.name, form)
+        if best is None:
+            return self._plain(f"bounds would take more than the memory_limit of {self.memory_limit:,.0f} bytes")
+        if not reason and least > 2 * self._plain_cycles():
+            return self._plain("sketches would leave too many centers")
+        return best
+
+    def _sketchable(self, sample: FloatArray) -> bool:
+        """Tell whether rows are finite, and squares of their differences, too."""
+        most = float(np.abs(sample).max())
+        return bool(np.isfinite(most)) and (most == 0 or sample.dtype == np.float32 or 1e-100 < most < 1e100)
+
+    def _sample(self) -> FloatArray:
+        assert self.rows is not None
+        count = max(64, min(SAMPLE_ROWS, SAMPLE_VALUES // self.dims))
+        return np.ascontiguousarray(self.rows[:: max(1, len(self.rows) // count)][:count])
