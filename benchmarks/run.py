@@ -1,9 +1,9 @@
 """Measure macqueen beside other libraries: one interleaved run, ratios, and the cost beside every time.
 
 For each workload every contender gets a process that loads the rows and then waits. Rounds go A-B-C-A-B-C, one fit at a
-time with a pause before it, so that a slow moment of the machine meets all of them. A fit of one step comes first and is
-not counted: it loads libraries and starts threads. Timings are printed and stored in benchmarks/results/, with a report
-(report.py), never asserted.
+time with a pause before it, so that a slow moment of the machine meets all of them. A fit of one step comes first and
+is not counted: it loads libraries and starts threads. Timings are printed and stored in benchmarks/results/, with a
+report (report.py), never asserted.
 """
 
 from __future__ import annotations
