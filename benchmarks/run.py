@@ -80,7 +80,7 @@ class Measurement:
                     answers[contender.peer].append(answer)
         results = []
         for contender in list(self.contenders):
-            if verdict := self.ask(contender, f"judge {steps} {self.arguments.sample}"):
+            if verdict := self.ask(contender, f"judge {self.arguments.sample}"):
                 fits = answers[contender.peer]
                 result = {"case": self.case, "contender": contender.peer, "steps": steps}
                 result["seconds"] = [answer["seconds"] for answer in fits]
