@@ -20,7 +20,7 @@ CPP     := $(shell find cpp tests/native -name '*.cpp' -o -name '*.hpp' 2>/dev/n
 .PHONY: help demo test check bench bench-quick bench-seeding bench-out-of-core bench-hooks tensorboard sanitize clean
 
 help:  ## list the targets
-	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 20
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 26
 	@echo "  make PYTHON=python3.12 ...  use another Python (3.11 or newer)"
 
 demo: $(STAMPS)/demo  ## cluster the cities of the world; table, model directory and picture in demo-output/

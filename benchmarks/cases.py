@@ -89,14 +89,14 @@ CASES = {
     for case in (
         Case("W1", "digits", 10, digits),
         Case("W2", "places on the sphere", 1000, places, quick=100_000),
-        Case("W3", "colours", 256, colours),
+        Case("W3", "colours", 256, colours, quick=200_000),
         Case("W4", "tabular", 64, lambda: next(tabular(1)), quick=250_000),
         Case("W5", "word vectors", 1000, words, quick=50_000),
         Case("W6a", "text: tokens", 512, tokens, quick=16_000),
-        Case("W6", "text: sentences", 1000, lambda: embeddings(100_000), quick=20_000),
-        Case("W7", "image patches", 1000, lambda: patches(8, 3, 200_000), quick=20_000),
-        Case("W8", "many clusters", 4096, lambda: reduced(patches(8, 3, 262_144), 128), quick=20_000),
-        Case("W9", "few clusters, wide rows", 10, lambda: patches(16, 6, 60_000), quick=30_000),
-        Case("W10", "wide rows", 1000, lambda: patches(16, 6, 50_000), quick=10_000),
+        Case("W6", "text: sentences", 1000, lambda: embeddings(100_000), quick=10_000),
+        Case("W7", "image patches", 1000, lambda: patches(8, 3, 200_000), quick=10_000),
+        Case("W8", "many clusters", 4096, lambda: reduced(patches(8, 3, 262_144), 128), quick=10_000),
+        Case("W9", "few clusters, wide rows", 10, lambda: patches(16, 6, 60_000), quick=20_000),
+        Case("W10", "wide rows", 1000, lambda: patches(16, 6, 50_000), quick=5_000),
     )
 }

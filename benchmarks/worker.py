@@ -1,6 +1,6 @@
 """One contender on one workload in its own process; it fits once for each line that it is sent.
 
-Lines on standard input: `fit STEPS`, `judge STEPS SAMPLE`, `end`. One line of JSON answers each.
+Lines on standard input: `fit STEPS`, `judge SAMPLE`, `end`. One line of JSON answers each.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def resident(field: str) -> float:
 
 
 def forget_peak() -> None:
-    """Let VmHWM start again, so that loading the rows does not hide what a fit takes."""
+    """Let VmHWM start again, so that loading the rows and judging do not hide what a fit takes."""
     gc.collect()
     with contextlib.suppress(OSError):
         Path("/proc/self/clear_refs").write_text("5", encoding="utf-8")
@@ -95,24 +95,27 @@ class Worker:
         self.rows, self.init = np.load(folder / "rows.npy"), np.load(folder / "init.npy")
         forget_peak()
         self.before_mib = resident("VmRSS")
-        self.fitted: dict[int, tuple[Rows, Labels]] = {}
+        self.fitted: tuple[Rows, Labels] | None = None
         self.notes: set[str] = set()
 
     def fit(self, steps: int) -> dict[str, Any]:
         """Fit once; only the fit is inside the clock."""
         self.fits += 1
+        self.fitted = None
+        forget_peak()
         fit = PEERS[self.peer].prepare(Task(self.rows, self.init, steps, self.threads, seed=self.fits))
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             begin = time.perf_counter()
-            self.fitted[steps] = fit()
+            self.fitted = fit()
             seconds = time.perf_counter() - begin
         self.notes |= {str(warning.message) for warning in caught if "stopped after" in str(warning.message)}
         return {"seconds": seconds, "peak_mib": resident("VmHWM"), "before_mib": self.before_mib}
 
-    def judge(self, steps: int, sample: int) -> dict[str, Any]:
+    def judge(self, sample: int) -> dict[str, Any]:
         """Cost of the last centers, and labels that differ from brute force on sampled rows."""
-        centers, labels = self.fitted[steps]
+        assert self.fitted is not None
+        centers, labels = self.fitted
         count = min(sample, len(self.rows))
         chosen = np.sort(np.random.default_rng(5).choice(len(self.rows), count, replace=False))
         rows = self.rows[chosen]
