@@ -194,7 +194,7 @@ class DataSetRows(_Rows):
         return self.source.blocks(self.rows)  # type: ignore[no-any-return]
 
 
-FEW_CLUSTERS = 64  # below them a plain step costs less than an index, which is then made for the second step
+FEW_CLUSTERS = 64  # below them a plain step costs less than bounds, which are then made for the second step
 
 
 class PassRows(DataSetRows):
@@ -213,7 +213,7 @@ class PassRows(DataSetRows):
         if self._plan is None:
             self._plan = self.engine.plan(self.source, prepared)
             _LOG.info("plan: %s", self._plan)
-        begin = 0 if prepared.shape[0] >= FEW_CLUSTERS else 1
+        begin = 1 if self._plan.path == "bounds" and prepared.shape[0] < FEW_CLUSTERS else 0
         if self._steps == begin and self._plan.path != "plain":
             self._index = self.engine.index(self._plan, self.source, naming("", 0))
         self._steps += 1
