@@ -15,7 +15,13 @@ import macqueen
 SOURCE = Path(__file__).resolve().parents[1] / "src" / "macqueen"
 
 FACES = {"__init__", "estimator", "tf_estimator", "sklearn", "cli"}
-DRIVERS = {"loop", "model", "planning", "reading", "runtime"}  # they bring rooms together and know nothing of each other
+DRIVERS = {
+    "loop",
+    "model",
+    "planning",
+    "reading",
+    "runtime",
+}  # they bring rooms together, each for itself
 ROOMS = {"inputs", "engine", "workers", "checkpoint", "hooks", "summaries", "exports", "report", "feature_columns"}
 COMMON = {"state", "config", "errors", "extras", "threads", "_core"}  # what everybody may know
 COMMON_MAY_KNOW = {

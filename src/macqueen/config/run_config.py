@@ -108,8 +108,8 @@ RULES = {
 class RunConfig:
     """Where a model is kept, how often, with how many threads it is made, and who else is there.
 
-    Arguments, defaults and rules are those of ``tf.estimator.RunConfig``; `num_threads` and `memory_limit` are new. The environment
-    variable ``TF_CONFIG`` is read once, when the object is made.
+    Arguments, defaults and rules are those of ``tf.estimator.RunConfig``; `num_threads` and `memory_limit` are new.
+    The environment variable ``TF_CONFIG`` is read once, when the object is made.
 
     Parameters
     ----------

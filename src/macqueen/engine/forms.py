@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -72,5 +71,3 @@ def forms_for(sample: FloatArray, isa: str, int8: bool) -> list[Form]:
         axes = _core.principal_axes(isa, centered / (np.abs(centered).max() or 1.0), counts[-1])
         forms += [Form(f"int8 and {count} axes", origin, np.ascontiguousarray(axes[:count]), count) for count in counts]
     return forms
-
-

@@ -1,0 +1,146 @@
+"""Bounds that outlive a step give the bits of a plain pass: labels, sums, counts, squares."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from macqueen import KMeans, RunConfig, _core, plan
+from macqueen.engine.indexes import Bounds
+from macqueen.errors import ArgumentError
+from tests.models import in_memory
+
+THREADS = {count: _core.Threads(count) for count in (1, 3)}
+KINDS = {
+    "normal": lambda random, n, d: random.normal(size=(n, d)),
+    "ties": lambda random, n, d: random.integers(-3, 4, size=(n, d)),
+    "duplicates": lambda random, n, d: random.normal(size=(5, d))[random.integers(5, size=n)],
+    "groups": lambda random, n, d: (
+        random.normal(size=(n, d)) + 5 * random.normal(size=(20, d))[random.integers(20, size=n)]
+    ),
+    "far away": lambda random, n, d: random.normal(size=(n, d)) + 1e6,
+    "two clouds": lambda random, n, d: random.normal(size=(n, d)) + 1e6 * random.choice([-1, 1], size=(n, 1)),
+    "one column constant": lambda random, n, d: random.normal(size=(n, d)) * (np.arange(d) > 0),
+    "one direction": lambda random, n, d: random.normal(size=(n, d)) + 100 * random.normal(size=(n, 1)),
+    "tiny": lambda random, n, d: random.normal(size=(n, d)) * 1e-42,
+    "huge": lambda random, n, d: random.normal(size=(n, d)) * 1e37,
+    "scales": lambda random, n, d: random.normal(size=(n, d)) * 10.0 ** (-9 * (np.arange(d) % 5)),
+    "one outlier": lambda random, n, d: random.normal(size=(n, d)) * np.where(np.arange(n) == n // 2, 1e30, 1)[:, None],
+}
+
+
+def digits(totals):
+    parts = [totals.sums_digits(), totals.squares_digits()]
+    return [(first, array.tobytes()) for first, array in parts], totals.counts().tolist()
+
+
+def form_of(kind, random, rows, isa):
+    """Origin, axes and heads of a sketch; int8 needs the instructions for it."""
+    d = rows.shape[1]
+    origin = rows.mean(axis=0, dtype=np.float64) if random.integers(2) else np.zeros(d)
+    if kind == "float32" or not _core.vectors_of(isa)[1]:
+        return origin, np.zeros((0, d)), d
+    if kind == "int8":
+        return origin, np.zeros((0, d)), 0
+    count = int(random.integers(1, d + 1))
+    axes = np.linalg.qr(random.normal(size=(d, count)))[0].T
+    return origin, np.ascontiguousarray(axes), count
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    kind=st.sampled_from(sorted(KINDS)),
+    form=st.sampled_from(["float32", "int8", "axes"]),
+    dtype=st.sampled_from([np.float32, np.float64]),
+    n=st.sampled_from([1, 5, 255, 256, 257, 1000, 3000]),
+    d=st.sampled_from([1, 2, 3, 4, 5, 7, 8, 15, 16, 17, 33, 64, 65, 130]),
+    k=st.sampled_from([1, 2, 7, 15, 16, 17, 40, 130, 300]),
+    start=st.sampled_from([1, 1, 1.5, 100]),
+    seed=st.integers(0, 2**32),
+    isa=st.sampled_from(_core.available_isas()),
+    count=st.sampled_from(sorted(THREADS)),
+)
+def test_every_step_adds_up_what_a_plain_pass_does(kind, form, dtype, n, d, k, start, seed, isa, count):
+    random = np.random.default_rng(seed)
+    rows = np.ascontiguousarray(KINDS[kind](random, n, d), dtype)
+    make = _core.Bounded32 if dtype == np.float32 else _core.Bounded64
+    bounded = make(isa, THREADS[count], rows, *form_of(form, random, rows, isa))
+    prepare = _core.Centers32 if dtype == np.float32 else _core.Centers64
+    with np.errstate(over="ignore"):
+        centers = np.ascontiguousarray(np.clip(rows[random.integers(n, size=k)] * start, -3e38, 3e38), dtype)
+    for _ in range(5):
+        ready, found, plain = prepare(isa, centers), _core.Totals(k, d), _core.Totals(k, d)
+        bounded.accumulate(THREADS[count], ready, found)
+        ready.accumulate(THREADS[1], rows, True, False, _core.Workspace(), plain)
+        assert digits(found) == digits(plain)
+        sums, counts = found.rounded(THREADS[1])[0], found.counts()
+        centers = np.where(counts[:, None] > 0, sums / np.maximum(counts, 1)[:, None], centers).astype(dtype)
+
+
+def test_many_steps_forget_their_paths():
+    random = np.random.default_rng(1)
+    rows = random.normal(size=(600, 6)).astype(np.float32)
+    bounded = _core.Bounded32(_core.find_isa(""), THREADS[1], rows, np.zeros(6), np.zeros((0, 6)), 6)
+    for _ in range(60):  # centers that jump about: their paths soon exceed what the stored bounds have room for
+        centers = rows[random.integers(600, size=40)]
+        ready, found, plain = _core.Centers32("", centers), _core.Totals(40, 6), _core.Totals(40, 6)
+        bounded.accumulate(THREADS[1], ready, found)
+        ready.accumulate(THREADS[1], rows, True, False, _core.Workspace(), plain)
+        assert digits(found) == digits(plain)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("clusters", [9, 70])
+def test_training_has_the_bits_of_plain_passes(dtype, clusters, monkeypatch):
+    rows = np.random.default_rng(0).normal(size=(8000, 40)).astype(dtype)
+    steps, add_to = [], Bounds.add_to
+    monkeypatch.setattr(Bounds, "add_to", lambda *args: steps.append(1) or add_to(*args))
+    models = []
+    for path in ("bounds", "plain"):
+        monkeypatch.setenv("MACQUEEN_FORCE_PATH", path)
+        models.append(in_memory(clusters, use_mini_batch=False, seed=3).train(rows, steps=8))
+    assert len(steps) == (8 if clusters == 70 else 7)  # of few clusters the first step is plain
+    assert models[0].cluster_centers().tobytes() == models[1].cluster_centers().tobytes()
+    assert models[0].history()["cost"].tolist() == models[1].history()["cost"].tolist()
+    assert (models[0].history()["counts"] == models[1].history()["counts"]).all()
+
+
+def test_rows_that_sketches_cannot_tell_apart_go_back_to_plain_passes(monkeypatch, caplog):
+    random = np.random.default_rng(0)
+    rows = (random.normal(size=(3000, 12)) + 1e7 * random.choice([-1, 1], size=(3000, 1))).astype(np.float64)
+    monkeypatch.setenv("MACQUEEN_FORCE_PATH", "bounds")
+    with caplog.at_level("INFO", "macqueen"):
+        bounded = in_memory(80, use_mini_batch=False, seed=3).train(rows, steps=4)
+    assert "turned out not to pay" in caplog.text
+    monkeypatch.setenv("MACQUEEN_FORCE_PATH", "plain")
+    plain = in_memory(80, use_mini_batch=False, seed=3).train(rows, steps=4)
+    assert bounded.cluster_centers().tobytes() == plain.cluster_centers().tobytes()
+
+
+def test_the_plan_follows_from_the_data():
+    random = np.random.default_rng(0)
+    rows = random.normal(size=(40_000, 48)).astype(np.float32)
+    assert plan(rows[:, :2].copy(), 100).path == "boxes"
+    assert plan(rows, 100).path == "bounds"
+    assert plan(rows[:500], 100).path == "plain"
+    assert plan(rows, 100, "cosine").path == "plain"
+    assert plan(iter([rows]), 100).path == "plain"
+    assert plan(rows, 100, config=RunConfig(memory_limit=1000)).path == "plain"
+    assert "memory_limit" in plan(rows, 100, config=RunConfig(memory_limit=1000)).reason
+    assert plan(rows, 100).memory < 40_000 * (48 + 4 * 48 + 100 // 8 + 50) + 100 * 48 * 50
+    assert plan(rows, 100).seconds > 0
+
+
+def test_a_wrong_path_is_an_error(monkeypatch):
+    monkeypatch.setenv("MACQUEEN_FORCE_PATH", "fast")
+    with pytest.raises(ArgumentError, match="MACQUEEN_FORCE_PATH must be one of plain, boxes, bounds, got 'fast'"):
+        plan(np.zeros((10, 2)), 2)
+
+
+def test_the_plan_is_logged(caplog):
+    rows = np.random.default_rng(0).normal(size=(3000, 20))
+    with caplog.at_level("INFO", "macqueen"):
+        KMeans(10, use_mini_batch=False, seed=0).train(rows, steps=1)
+    assert "plan: plain: too little work for bounds to pay" in caplog.text
