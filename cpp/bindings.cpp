@@ -209,7 +209,8 @@ void bind_rows(nb::module_& m, const char* name, const char* boxes_name, const c
              Matrix<const double> axes, size_t heads) {
             const size_t n = rows.shape(0), d = rows.shape(1), used = axes.shape(0);
             expect(n > 0 && d > 0 && origin.size() == d && axes.shape(1) == d, "rows (n, d), origin (d,), axes (a, d)");
-            expect(used == 0 ? heads == 0 || heads == d : heads == used && used <= d, "heads: all columns, none, or the axes");
+            expect(used == 0 ? heads == 0 || heads == d : heads == used && used <= d,
+                   "heads: all columns, none, or the axes");
             const Kernels& kernels = find_kernels(isa);
             const SketchPlan plan{{origin.data(), origin.data() + d}, {axes.data(), axes.data() + used * d}, heads};
             nb::gil_scoped_release release;
@@ -218,16 +219,32 @@ void bind_rows(nb::module_& m, const char* name, const char* boxes_name, const c
             new (self) S(threads, kernels, rows.data(), n, d, plan);
           },
           "isa"_a, "threads"_a, "rows"_a, "origin"_a, "axes"_a, "heads"_a, nb::keep_alive<1, 4>())
+      .def_prop_ro("blocks", &S::blocks, "How many blocks of rows a step has.")
       .def(
-          "accumulate",
-          [](S& rows, Threads& threads, const C& centers, Totals& totals) {
-            expect(centers.d() == rows.d() && totals.d == rows.d() && totals.k == centers.k() &&
-                       (rows.k() == 0 || rows.k() == centers.k()),
-                   "centers and totals must fit the rows and the calls before");
+          "begin_step",
+          [](S& rows, Threads& threads, const C& centers) {
+            expect(centers.d() == rows.d() && (rows.k() == 0 || rows.k() == centers.k()),
+                   "centers must fit the rows and the calls before");
             nb::gil_scoped_release release;
-            return rows.accumulate(threads, centers, totals);
+            rows.begin_step(threads, centers);
           },
-          "threads"_a, "centers"_a, "totals"_a, "Adds all rows; returns what the step did.")
+          "threads"_a, "centers"_a)
+      .def(
+          "step_blocks",
+          [](S& rows, Threads& threads, const C& centers, size_t begin, size_t end) {
+            expect(rows.k() == centers.k() && begin <= end && end <= rows.blocks(), "centers and blocks of the step");
+            nb::gil_scoped_release release;
+            rows.step_blocks(threads, centers, begin, end);
+          },
+          "threads"_a, "centers"_a, "begin"_a, "end"_a)
+      .def(
+          "end_step",
+          [](S& rows, Totals& totals) {
+            expect(totals.d == rows.d() && totals.k == rows.k(), "totals must fit the step");
+            nb::gil_scoped_release release;
+            return rows.end_step(totals);
+          },
+          "totals"_a, "Adds all rows; returns what the step did.")
       .def(
           "trial",
           [](S& rows, Threads& threads, const C& centers) {

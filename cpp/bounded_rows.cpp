@@ -12,8 +12,8 @@ namespace {
 
 constexpr float kFar = 3e38f;
 constexpr float kRoom = 2;  // largest stored bound, in units of the row's longest at first
-constexpr double kUp = 1 + 0x1p-30, kDown = 1 - 0x1p-30;  // beside a sum of float64 squares
-constexpr double kFloatUp = 1 + 0x1p-20, kFloatDown = 1 - 0x1p-20;                  // beside a few roundings of float32
+constexpr double kUp = 1 + 0x1p-30, kDown = 1 - 0x1p-30;            // beside a sum of float64 squares
+constexpr double kFloatUp = 1 + 0x1p-20, kFloatDown = 1 - 0x1p-20;  // beside a few roundings of float32
 
 float rounded_up(double value) {
   const float f = static_cast<float>(value);
@@ -39,14 +39,13 @@ struct BoundedRows<T>::Slot {
   Changes<T> changes;
   BoundedStep done;
 
-  void resize(size_t groups) {
+  explicit Slot(size_t groups) {
     for (auto* array : {&limit, &upper, &least, &squares, &slack, &longest}) array->resize(kSketchRows);
     found.assign(groups * kSketchRows, kUntouched);
     candidates.resize(kSketchRows * kMostCandidates);
     counts.resize(kSketchRows);
     list_counts.resize(groups);
     lists.resize(groups * kListStride);
-    done = BoundedStep{};
   }
 };
 
@@ -137,8 +136,7 @@ void BoundedRows<T>::sketch_rows(Threads& threads, const Kernels& kernels) {
     const size_t first = block * kSketchRows, count = std::min(kSketchRows, n_ - first);
     const T* rows = rows_ + first * d;
     scratch[slot].resize((kSketchRows + kernels.tile) * (d + form_.coordinates()));
-    functions.sketch(rows, count, form_, scratch[slot].data(),
-                     &records_[first * form_.record()]);
+    functions.sketch(rows, count, form_, scratch[slot].data(), &records_[first * form_.record()]);
     // The grid of squares follows that of rows, as in a pass.
     GridBuffer &rows_grid = rows_grids[slot], &grid = grids[slot];
     rows_grid.resize(d);
@@ -216,11 +214,13 @@ template <class T>
 BoundedStep BoundedRows<T>::trial(Threads& threads, const Centers<T>& centers) {
   const PinFloatingPoint pin;
   begin(centers);
-  return step_all(threads, centers);
+  sketch_centers(centers);
+  step_blocks(threads, centers, 0, blocks());
+  return done();
 }
 
 template <class T>
-BoundedStep BoundedRows<T>::accumulate(Threads& threads, const Centers<T>& centers, Totals& totals) {
+void BoundedRows<T>::begin_step(Threads& threads, const Centers<T>& centers) {
   const PinFloatingPoint pin;
   if (!totals_) {
     begin(centers);
@@ -229,37 +229,44 @@ BoundedStep BoundedRows<T>::accumulate(Threads& threads, const Centers<T>& cente
     move_centers(centers);
     if (longest_path_ > room_) forget_paths(threads, centers.kernels());
   }
-  BoundedStep done = step_all(threads, centers);
-  for (auto& slot : slots_) done.moved += static_cast<double>(slot->changes.flush(*totals_));
-  if (room_ == 0) set_room();
-  totals.merge(*totals_);
-  totals.squares.merge(squares_);
-  return done;
+  sketch_centers(centers);
+  for (auto& slot : slots_) slot->done = BoundedStep{};
 }
 
 template <class T>
-BoundedStep BoundedRows<T>::step_all(Threads& threads, const Centers<T>& centers) {
-  sketch_centers(centers);
-  while (static_cast<int>(slots_.size()) < threads.count()) slots_.push_back(std::make_unique<Slot>());
-  for (auto& slot : slots_) {
-    slot->resize(groups_);
-    if (totals_) slot->changes.resize(centers.k(), form_.d);
+void BoundedRows<T>::step_blocks(Threads& threads, const Centers<T>& centers, size_t begin, size_t end) {
+  while (static_cast<int>(slots_.size()) < threads.count()) {
+    slots_.push_back(std::make_unique<Slot>(groups_));
+    if (totals_) slots_.back()->changes.resize(centers.k(), form_.d);
   }
   constexpr size_t kBlocksPerTask = 4;
-  const size_t blocks = (n_ + kSketchRows - 1) / kSketchRows;
-  threads.run((blocks + kBlocksPerTask - 1) / kBlocksPerTask, [&](int index, size_t task) {
+  threads.run((end - begin + kBlocksPerTask - 1) / kBlocksPerTask, [&](int index, size_t task) {
     Slot& slot = *slots_[static_cast<size_t>(index)];
-    const size_t end = std::min(blocks, (task + 1) * kBlocksPerTask);
-    for (size_t block = task * kBlocksPerTask; block < end; ++block) step(centers, block, slot);
+    const size_t first = begin + task * kBlocksPerTask;
+    for (size_t block = first; block < std::min(end, first + kBlocksPerTask); ++block) step(centers, block, slot);
   });
-  BoundedStep done;
-  for (auto& slot : slots_) {
-    done.candidates += slot->done.candidates;
-    done.hard += slot->done.hard;
-    done.opened += slot->done.opened;
-    done.read += slot->done.read;
+}
+
+template <class T>
+BoundedStep BoundedRows<T>::done() const {
+  BoundedStep sum;
+  for (const auto& slot : slots_) {
+    sum.candidates += slot->done.candidates;
+    sum.hard += slot->done.hard;
+    sum.opened += slot->done.opened;
+    sum.read += slot->done.read;
   }
-  return done;
+  return sum;
+}
+
+template <class T>
+BoundedStep BoundedRows<T>::end_step(Totals& totals) {
+  BoundedStep sum = done();
+  for (auto& slot : slots_) sum.moved += static_cast<double>(slot->changes.flush(*totals_));
+  if (room_ == 0) set_room();
+  totals.merge(*totals_);
+  totals.squares.merge(squares_);
+  return sum;
 }
 
 // How far centers may go before half of the rows have no room left for it.
@@ -315,11 +322,8 @@ void BoundedRows<T>::open(const Centers<T>& centers, size_t first, size_t count,
 template <class T>
 void BoundedRows<T>::look(const Centers<T>& centers, size_t first, size_t count, Slot& slot) {
   const Kernels& kernels = centers.kernels();
-  const SketchBlock work{&records_[first * form_.record()],
-                         slot.limit.data(),
-                         slot.found.data(),
-                         slot.candidates.data(),
-                         slot.counts.data()};
+  const SketchBlock work{&records_[first * form_.record()], slot.limit.data(), slot.found.data(),
+                         slot.candidates.data(), slot.counts.data()};
   const auto look_at_lists = [&] {
     for (size_t g = 0; g < groups_; ++g) {
       if (slot.list_counts[g] == 0) continue;

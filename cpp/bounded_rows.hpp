@@ -37,11 +37,16 @@ class BoundedRows {
 
   size_t n() const { return n_; }
   size_t d() const { return form_.d; }
+  size_t blocks() const { return (n_ + kSketchRows - 1) / kSketchRows; }
   size_t k() const { return totals_ ? totals_->k : 0; }  // 0 before the first step
 
-  // Labels all rows and adds their exact sums, counts and squares to `totals` (in/out). The number of centers is that
-  // of the first call.
-  BoundedStep accumulate(Threads& threads, const Centers<T>& centers, Totals& totals);
+  // A step in parts, so that it can be given up between them; the object is then not to be used again. The number of
+  // centers is that of the first step.
+  void begin_step(Threads& threads, const Centers<T>& centers);
+  // Labels the blocks [begin, end) of kSketchRows rows.
+  void step_blocks(Threads& threads, const Centers<T>& centers, size_t begin, size_t end);
+  // Adds the exact sums, counts and squares of all rows to `totals` (in/out).
+  BoundedStep end_step(Totals& totals);
   // Only looks what a first step would do; nothing else may be called after it.
   BoundedStep trial(Threads& threads, const Centers<T>& centers);
 
@@ -53,7 +58,7 @@ class BoundedRows {
   void set_scale(Threads& threads, const Kernels& kernels);
   void sketch_rows(Threads& threads, const Kernels& kernels);
   void begin(const Centers<T>& centers);
-  BoundedStep step_all(Threads& threads, const Centers<T>& centers);
+  BoundedStep done() const;
   void move_centers(const Centers<T>& centers);
   void sketch_centers(const Centers<T>& centers);
   void step(const Centers<T>& centers, size_t block, Slot& slot);
@@ -87,8 +92,8 @@ class BoundedRows {
   // Of the centers: places are those in groups, -1 where nobody is.
   size_t groups_ = 0;
   std::vector<int32_t> places_, centers_at_;
-  std::vector<T> before_;       // (k, d) of the step before
-  std::vector<double> paths_;   // (k,) how far each has come, rounded up
+  std::vector<T> before_;      // (k, d) of the step before
+  std::vector<double> paths_;  // (k,) how far each has come, rounded up
   std::vector<float> group_paths_;
   double longest_path_ = 0;
   double room_ = 0;  // the longest path that `bounds_` have room for

@@ -64,10 +64,10 @@ class Changes {
   }
 
   size_t d_ = 0;
-  std::vector<T> rows_;           // (m, d)
-  std::vector<int32_t> labels_;   // (m,)
-  std::vector<int64_t> counts_;   // (k,) differences
-  GridBuffer sums_;               // (k, d)
+  std::vector<T> rows_;          // (m, d)
+  std::vector<int32_t> labels_;  // (m,)
+  std::vector<int64_t> counts_;  // (k,) differences
+  GridBuffer sums_;              // (k, d)
   size_t moved_ = 0;
 };
 

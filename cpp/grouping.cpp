@@ -34,7 +34,9 @@ class Splitter {
   }
 
  private:
-  double value(int32_t name, size_t j) const { return static_cast<double>(centers_[static_cast<size_t>(name) * d_ + j]); }
+  double value(int32_t name, size_t j) const {
+    return static_cast<double>(centers_[static_cast<size_t>(name) * d_ + j]);
+  }
 
   int32_t farthest(const std::vector<int32_t>& names, size_t begin, size_t end, int32_t from) const {
     int32_t result = from;

@@ -20,18 +20,19 @@ enum Feature : unsigned {
 // largest coordinate is about 1, and packed `lanes` centers side by side. cpp/screen.hpp has the bounds.
 struct Screen {
   size_t k, d;
-  size_t panels;        // ceil(k / lanes)
-  double scale;         // the power of two
-  double slack;         // b of the bound: half-width of the product term, relative to |x||c|
-  double row_slack;     // relative to |x|^2
-  double row_absolute;  // absolute part per unit of |x| + largest |c|: underflow
-  double absolute;      // absolute part: underflow
-  double largest_norm;  // upper bound of every packed |c|
-  double* origin;       // (d,)
-  float* packed;        // (panels, d + 1, lanes): -2 c, then -b |c|
-  float* start;         // (panels, lanes): (1 - a)|c|^2, +huge in lanes without a center
-  double* width;        // (k,) constant part of the distance between lower and upper bound
-  double* width_norm;   // (k,) its part per unit of |x|
+  size_t panels;         // ceil(k / lanes)
+  double scale;          // the power of two
+  double slack;          // b of the bound: half-width of the product term, relative to |x||c|
+  double row_slack;      // relative to |x|^2
+  double row_absolute;   // absolute part per unit of |x| + largest |c|: underflow
+  double absolute;       // absolute part: underflow
+  double largest_norm;   // upper bound of every packed |c|
+  double* origin;        // (d,)
+  float* narrow_origin;  // (d,): the same as float32, for rows of it
+  float* packed;         // (panels, d + 1, lanes): -2 c, then -b |c|
+  float* start;          // (panels, lanes): (1 - a)|c|^2, +huge in lanes without a center
+  double* width;         // (k,) constant part of the distance between lower and upper bound
+  double* width_norm;    // (k,) its part per unit of |x|
 };
 
 // Buffers of one thread for `assign`, sized by `Kernels::block` and `Kernels::tile` (see step.cpp).
@@ -57,13 +58,13 @@ struct SumBuffer {
 
 // Sketches (cpp/sketch.hpp): few numbers a row that bound its distances to groups of kGroup centers from below.
 constexpr size_t kGroup = 16;
-constexpr size_t kSketchRows = 256;     // rows of a block
+constexpr size_t kSketchRows = 256;  // rows of a block
 constexpr size_t kListStride = kSketchRows + 16;
 constexpr float kUntouched = 3.4e38f;   // in `found`: a group that was not looked at
 constexpr size_t kMostCandidates = 32;  // of a row, beyond them all centers are
 
-// What a row or center is turned into: v = scale * (x - origin) as it is, all `heads` (float32) or all `tails` (int8); or
-// with a basis W (d, heads) of orthonormal columns the heads W'v and the tails v - W W'v.
+// What a row or center is turned into: v = scale * (x - origin) as it is, all `heads` (float32) or all `tails` (int8);
+// or with a basis W (d, heads) of orthonormal columns the heads W'v and the tails v - W W'v.
 struct SketchForm {
   size_t d, columns, heads, tails;
   double scale;
@@ -107,10 +108,10 @@ struct Candidate {
 // A block of rows under way; all arrays are for kSketchRows rows.
 struct SketchBlock {
   const uint8_t* records;
-  float* limit;  // (rows,) in/out: |x - c|^2 - |x|^2 of the nearest center is at most this
-  float* found;  // (groups, rows) out: the least such value of a group's centers that are no candidates
-  Candidate* candidates;    // (rows, kMostCandidates) in/out
-  int32_t* counts;          // (rows,) in/out; more than kMostCandidates: there were too many
+  float* limit;           // (rows,) in/out: |x - c|^2 - |x|^2 of the nearest center is at most this
+  float* found;           // (groups, rows) out: the least such value of a group's centers that are no candidates
+  Candidate* candidates;  // (rows, kMostCandidates) in/out
+  int32_t* counts;        // (rows,) in/out; more than kMostCandidates: there were too many
 };
 
 constexpr size_t kMostBoxDims = 8;  // rows of more dimensions do not go into boxes (cpp/boxes.hpp)
@@ -139,8 +140,8 @@ struct RowKernels {
   void (*sketch_centers)(const T* centers, const int32_t* places, size_t k, size_t groups, const SketchForm& form,
                          float* scratch, const SketchPanels& panels);
   // list (count,) of rows (., d); out (count,): at least the distance of each to its own center
-  void (*own_bounds)(const T* rows, const uint8_t* list, size_t count, const int32_t* labels, const T* centers, size_t d,
-                     double* out);
+  void (*own_bounds)(const T* rows, const uint8_t* list, size_t count, const int32_t* labels, const T* centers,
+                     size_t d, double* out);
   // candidates (count,) ascending; the nearest of them to the row (d,), ties to the lowest index
   int32_t (*decide)(const T* row, const T* centers, size_t d, const int32_t* candidates, size_t count);
   // squared distances (float64) of rows (n, d) to their own center; out (n,)
@@ -175,12 +176,12 @@ struct Kernels {
   // the other groups.
   void (*open_groups)(const uint16_t* stored, const float* units, const float* upper, const float* path, size_t groups,
                       float* least, uint8_t* lists, int32_t* counts);
-  // limit (rows,) out: at least the least S of a row, from what was found of all groups (groups, rows); lists and counts
-  // out: the groups that can hold it.
+  // limit (rows,) out: at least the least S of a row, from what was found of all groups (groups, rows); lists and
+  // counts out: the groups that can hold it.
   void (*narrow_groups)(const SketchForm& form, const SketchPanels& panels, const SketchBlock& block, size_t rows,
                         size_t groups, uint8_t* lists, int32_t* counts);
-  // The reverse of open_groups, for the values that were found: found (groups, rows) in/out (untouched), squares (rows,) |X|^2,
-  // counts (groups,) of the lists; least (rows,) in/out, stored in/out.
+  // The reverse of open_groups, for the values that were found: found (groups, rows) in/out (untouched), squares
+  // (rows,) |X|^2, counts (groups,) of the lists; least (rows,) in/out, stored in/out.
   void (*store_groups)(float* found, const float* squares, const float* units, const float* path, size_t groups,
                        const int32_t* counts, float* least, uint16_t* stored);
   // longest (rows,) out: the largest distance among what was found.

@@ -38,11 +38,11 @@ inline float next_down(double value) {
 inline float next_up(double value) { return -next_down(-value); }
 
 // The coordinate that is stored for both rows and centers. Scaling by a power of two is exact but for underflow.
-inline float screened(float value, double origin, double scale) {
-  return (value - static_cast<float>(origin)) * static_cast<float>(scale);
+inline float screened(float value, const Screen& s, size_t j) {
+  return (value - s.narrow_origin[j]) * static_cast<float>(s.scale);
 }
-inline float screened(double value, double origin, double scale) {
-  return static_cast<float>((value - origin) * scale);
+inline float screened(double value, const Screen& s, size_t j) {
+  return static_cast<float>((value - s.origin[j]) * s.scale);
 }
 
 // The mean of the centers, each divided first: sums of float32 extremes would overflow. Where a difference of two
@@ -54,6 +54,7 @@ void set_origin(const T* centers, Screen& s) {
     double mean = 0;
     for (size_t c = 0; c < s.k; ++c) mean += static_cast<double>(centers[c * s.d + j]) / static_cast<double>(s.k);
     s.origin[j] = extreme ? 0.0 : static_cast<double>(static_cast<T>(mean));
+    s.narrow_origin[j] = static_cast<float>(s.origin[j]);
   }
 }
 
@@ -98,7 +99,7 @@ void pack(const T* centers, Screen& s) {
     }
     double squares = 0;
     for (size_t j = 0; j < s.d; ++j) {
-      const float c = screened(centers[lane * s.d + j], s.origin[j], s.scale);
+      const float c = screened(centers[lane * s.d + j], s, j);
       squares += static_cast<double>(c) * static_cast<double>(c);
       column[j * kLanes] = -2 * c;
     }
@@ -114,7 +115,7 @@ void pack(const T* centers, Screen& s) {
 // Stores a row for the screen: d coordinates, then N.
 template <class T>
 inline void pack_row(const T* row, const Screen& s, float* out) {
-  for (size_t j = 0; j < s.d; ++j) out[j] = screened(row[j], s.origin[j], s.scale);
+  for (size_t j = 0; j < s.d; ++j) out[j] = screened(row[j], s, j);
   if (!(largest_value(out, s.d) < static_cast<float>(kWidestRow))) {  // infinity too; rows are finite, so no NaN
     for (size_t j = 0; j < s.d; ++j) out[j] = 0;
     out[s.d] = kHuge;
@@ -133,22 +134,22 @@ inline void pack_row(const T* row, const Screen& s, float* out) {
   out[s.d] = next_up(__builtin_sqrt(sum_lanes(sum)) * (1 + 0x1p-30) + 0x1p-75);
 }
 
-// t of kTileRows rows against one panel; `take(row, t)` receives the kTileVectors vectors of each row.
-template <class Take>
-inline void tile(const float* rows, size_t depth, const float* panel, const float* start, Take&& take) {
-  Floats sum[kTileRows][kTileVectors];
-  for (size_t v = 0; v < kTileVectors; ++v) {
+// t of kTileRows rows against the first kVectors vectors of a panel; `take(row, t)` receives those of each row.
+template <size_t kVectors, class Take>
+inline void tile_of(const float* rows, size_t depth, const float* panel, const float* start, Take&& take) {
+  Floats sum[kTileRows][kVectors];
+  for (size_t v = 0; v < kVectors; ++v) {
     const Floats initial = load(start + v * kWidth);
     for (size_t r = 0; r < kTileRows; ++r) sum[r][v] = initial;
   }
   const auto add_chunk = [&](size_t begin, size_t end) {
     for (size_t j = begin; j < end; ++j) {
       const float* c = panel + j * kLanes;
-      Floats centers[kTileVectors];
-      for (size_t v = 0; v < kTileVectors; ++v) centers[v] = load(c + v * kWidth);
+      Floats centers[kVectors];
+      for (size_t v = 0; v < kVectors; ++v) centers[v] = load(c + v * kWidth);
       for (size_t r = 0; r < kTileRows; ++r) {
         const Floats x = broadcast(rows[r * depth + j]);
-        for (size_t v = 0; v < kTileVectors; ++v) sum[r][v] = multiply_add(x, centers[v], sum[r][v]);
+        for (size_t v = 0; v < kVectors; ++v) sum[r][v] = multiply_add(x, centers[v], sum[r][v]);
       }
     }
   };
@@ -157,18 +158,23 @@ inline void tile(const float* rows, size_t depth, const float* panel, const floa
     for (size_t r = 0; r < kTileRows; ++r) take(r, sum[r]);
     return;
   }
-  Floats total[kTileRows][kTileVectors];
+  Floats total[kTileRows][kVectors];
   memcpy(total, sum, sizeof total);
   for (size_t j = 0; j < depth; j += kChunk) {
     for (size_t r = 0; r < kTileRows; ++r) {
-      for (size_t v = 0; v < kTileVectors; ++v) sum[r][v] = broadcast(0);
+      for (size_t v = 0; v < kVectors; ++v) sum[r][v] = broadcast(0);
     }
     add_chunk(j, j + kChunk < depth ? j + kChunk : depth);
     for (size_t r = 0; r < kTileRows; ++r) {
-      for (size_t v = 0; v < kTileVectors; ++v) total[r][v] = add(total[r][v], sum[r][v]);
+      for (size_t v = 0; v < kVectors; ++v) total[r][v] = add(total[r][v], sum[r][v]);
     }
   }
   for (size_t r = 0; r < kTileRows; ++r) take(r, total[r]);
+}
+
+template <class Take>
+inline void tile(const float* rows, size_t depth, const float* panel, const float* start, Take&& take) {
+  tile_of<kTileVectors>(rows, depth, panel, start, take);
 }
 
 // Lowest bound, its index, and the lowest of all others, for each row of the block.
@@ -178,8 +184,35 @@ struct Leader {
   int32_t index;
 };
 
-inline void screen_block(const float* rows, size_t n, const Screen& s, float* best) {
+// The state of each row in `best`: lowest, second lowest and index of the lowest, lane by lane.
+template <size_t kVectors>
+inline void screen_panel(const float* rows, size_t n, const Screen& s, size_t p, Ints lanes, float* best) {
   const size_t depth = s.d + 1;
+  Ints indices[kVectors];
+  for (size_t v = 0; v < kVectors; ++v) {
+    indices[v] = add_ints(lanes, broadcast_int(static_cast<int32_t>(p * kLanes + v * kWidth)));
+  }
+  for (size_t i = 0; i < n; i += kTileRows) {
+    float* state = best + i * 3 * kWidth;
+    const auto take = [&](size_t r, const Floats* t) {
+      float* own = state + r * 3 * kWidth;
+      Floats lowest = load(own);
+      Floats second = load(own + kWidth);
+      Ints index = load_ints(own + 2 * kWidth);
+      for (size_t v = 0; v < kVectors; ++v) {
+        index = select_below(t[v], lowest, indices[v], index);
+        second = minimum(second, maximum(lowest, t[v]));
+        lowest = minimum(lowest, t[v]);
+      }
+      store(own, lowest);
+      store(own + kWidth, second);
+      store_ints(own + 2 * kWidth, index);
+    };
+    tile_of<kVectors>(rows + i * depth, depth, s.packed + p * depth * kLanes, s.start + p * kLanes, take);
+  }
+}
+
+inline void screen_block(const float* rows, size_t n, const Screen& s, float* best) {
   for (size_t i = 0; i < n * 3 * kWidth; ++i) best[i] = kHuge;
   int32_t lane_numbers[kWidth];
   for (size_t l = 0; l < kWidth; ++l) lane_numbers[l] = static_cast<int32_t>(l);
@@ -187,32 +220,26 @@ inline void screen_block(const float* rows, size_t n, const Screen& s, float* be
   memcpy(lane_bits, lane_numbers, sizeof lane_bits);
   const Ints lanes = load_ints(lane_bits);
   for (size_t p = 0; p < s.panels; ++p) {
-    const float* panel = s.packed + p * depth * kLanes;
-    const float* start = s.start + p * kLanes;
-    Ints indices[kTileVectors];
-    for (size_t v = 0; v < kTileVectors; ++v) {
-      indices[v] = add_ints(lanes, broadcast_int(static_cast<int32_t>(p * kLanes + v * kWidth)));
-    }
-    for (size_t i = 0; i < n; i += kTileRows) {
-      float* state = best + i * 3 * kWidth;
-      tile(rows + i * depth, depth, panel, start, [&](size_t r, const Floats* t) {
-        float* own = state + r * 3 * kWidth;
-        Floats lowest = load(own);
-        Floats second = load(own + kWidth);
-        Ints index = load_ints(own + 2 * kWidth);
-        for (size_t v = 0; v < kTileVectors; ++v) {
-          index = select_below(t[v], lowest, indices[v], index);
-          second = minimum(second, maximum(lowest, t[v]));
-          lowest = minimum(lowest, t[v]);
-        }
-        store(own, lowest);
-        store(own + kWidth, second);
-        store_ints(own + 2 * kWidth, index);
-      });
+    if (s.k - p * kLanes <= kWidth) {
+      screen_panel<1>(rows, n, s, p, lanes, best);  // the other lanes have no centers
+    } else {
+      screen_panel<kTileVectors>(rows, n, s, p, lanes, best);
     }
   }
 }
 
+#if defined(__AVX512F__)
+inline Leader leader_of(const float* state) {
+  const Floats lowest = load(state);
+  const float least = _mm512_reduce_min_ps(lowest);
+  const uint32_t mask = _mm512_cmp_ps_mask(lowest, broadcast(least), _CMP_EQ_OQ);
+  const auto lane = static_cast<uint32_t>(__builtin_ctz(mask));
+  int32_t index;
+  memcpy(&index, state + 2 * kWidth + lane, sizeof index);
+  const Floats others = _mm512_mask_mov_ps(lowest, static_cast<__mmask16>(1u << lane), broadcast(kHuge));
+  return {least, _mm512_reduce_min_ps(minimum(others, load(state + kWidth))), index};
+}
+#else
 inline Leader leader_of(const float* state) {
   Leader leader{kHuge, kHuge, 0};
   int32_t index[kWidth];
@@ -231,6 +258,7 @@ inline Leader leader_of(const float* state) {
   }
   return leader;
 }
+#endif
 
 }  // namespace
 }  // namespace MACQUEEN_ISA

@@ -1,8 +1,8 @@
 // Sketches of rows and centers, and the lower bounds on distances that they give.
 //
 // X and C are a row and a center with the origin subtracted, times a power of two. With a basis W of orthonormal
-// columns X = W y + t, where y are the heads and t is the tail; C = W z + s likewise. (Without a basis, only one of them
-// is there.) The tails are stored as t^ = step * integers. Then
+// columns X = W y + t, where y are the heads and t is the tail; C = W z + s likewise. (Without a basis, only one of
+// them is there.) The tails are stored as t^ = step * integers. Then
 //
 //   X.C = y.z + t^.s^ + e,   |e| <= |t^| |s - s^| + |t - t^| |s|,
 //
@@ -12,8 +12,8 @@
 // Rounding: the float32 sum has chains of at most kSketchChunk + heads / kSketchChunk + 12 operations, the columns of W
 // are orthonormal up to 2^-18, and y, t are rounded; all this changes X.C by less than slack |X| |C| and the sum by as
 // much again (SketchForm::slack). As 2 |X| |C| <= |X|^2 + |C|^2, `start` is |C|^2 less twice slack |C|^2, and the lower
-// bound of S is the sum less slack |X|^2: the limits that sums are compared with are raised by that (RecordStart::slack).
-// Underflow: all values are at most about 1, and 2^-90 is taken off each start.
+// bound of S is the sum less slack |X|^2: the limits that sums are compared with are raised by that
+// (RecordStart::slack). Underflow: all values are at most about 1, and 2^-90 is taken off each start.
 //
 // Numbers that are stored as bounds are rounded outward: lower ones down, upper ones up.
 #pragma once
@@ -29,9 +29,9 @@ namespace {
 constexpr size_t kSketchChunk = 64;
 constexpr size_t kGroupVectors = kGroup / kWidth;
 constexpr size_t kSketchTile = kWidth == 16 ? 8 : kWidth == 8 ? 4 : 2;  // rows side by side
-constexpr float kNobody = 1e18f;  // a bound beyond it means that a group has no other center
-constexpr float kOutward = 0x1p-20f;                                    // beside sums of a few float32
-constexpr double kMostSketched = 0x1p40;                                // longer centers are always candidates
+constexpr float kNobody = 1e18f;          // a bound beyond it means that a group has no other center
+constexpr float kOutward = 0x1p-20f;      // beside sums of a few float32
+constexpr double kMostSketched = 0x1p40;  // longer centers are always candidates
 
 #if defined(__AVX512VNNI__)
 constexpr bool kInt8Products = true;
@@ -257,7 +257,8 @@ inline void sketch_tile(const SketchForm& f, const SketchPanels& p, size_t group
     for (size_t j = first; j < end; ++j) {
       for (size_t v = 0; v < kGroupVectors; ++v) {
         const Floats c = load(panel_heads + j * kGroup + v * kWidth);
-        for (size_t r = 0; r < kSketchTile; ++r) sum[r][v] = multiply_add(number(r, SketchForm::kRecordStart + j), c, sum[r][v]);
+        for (size_t r = 0; r < kSketchTile; ++r)
+          sum[r][v] = multiply_add(number(r, SketchForm::kRecordStart + j), c, sum[r][v]);
       }
     }
     for (size_t r = 0; r < kSketchTile; ++r) {
@@ -364,7 +365,8 @@ inline float upper_bound(const uint8_t* record, const float* most, float least) 
   RecordStart start;
   memcpy(&start, record, sizeof start);
   const double upper = static_cast<double>(least) + static_cast<double>(start.tail) * static_cast<double>(most[1]) +
-                 static_cast<double>(start.error) * static_cast<double>(most[0]) + 2 * static_cast<double>(start.slack);
+                       static_cast<double>(start.error) * static_cast<double>(most[0]) +
+                       2 * static_cast<double>(start.slack);
   return next_up(upper + static_cast<double>(most[2]));
 }
 

@@ -119,7 +119,9 @@ Centers<T>::Centers(const Kernels& kernels, const T* centers, size_t k, size_t d
   screen_.panels = (k + kernels.lanes - 1) / kernels.lanes;
   packed_.resize(screen_.panels * (d + 1) * kernels.lanes);
   start_.resize(screen_.panels * kernels.lanes);
+  narrow_origin_.resize(d);
   screen_.origin = origin_.data();
+  screen_.narrow_origin = narrow_origin_.data();
   screen_.packed = packed_.data();
   screen_.start = start_.data();
   screen_.width = width_.data();
@@ -206,7 +208,8 @@ int64_t accumulate(Threads& threads, const Centers<T>& centers, const T* rows, s
                    bad.note(begin + first_bad_row(centers.kernels(), block, count, d));
                    return;
                  }
-                 kernels.assign(block, count, centers.values(), centers.screen(), slot.assigning.scratch(), slot.labels.data());
+                 kernels.assign(block, count, centers.values(), centers.screen(), slot.assigning.scratch(),
+                                slot.labels.data());
                  if (options.skip_zero_rows) {
                    slot.zero_rows += leave_out_zero_rows(kernels, block, count, d, slot.labels.data());
                  }

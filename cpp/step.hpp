@@ -28,7 +28,7 @@ class Centers {
   const Kernels& kernels_;
   std::vector<T> values_;
   std::vector<double> origin_, width_, width_norm_;
-  std::vector<float> packed_, start_;
+  std::vector<float> narrow_origin_, packed_, start_;
   Screen screen_{};
 };
 

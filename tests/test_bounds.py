@@ -36,6 +36,14 @@ def digits(totals):
     return [(first, array.tobytes()) for first, array in parts], totals.counts().tolist()
 
 
+def step(bounded, threads, centers, totals):
+    bounded.begin_step(threads, centers)
+    half = bounded.blocks // 2
+    bounded.step_blocks(threads, centers, 0, half)
+    bounded.step_blocks(threads, centers, half, bounded.blocks)
+    return bounded.end_step(totals)
+
+
 def form_of(kind, random, rows, isa):
     """Origin, axes and heads of a sketch; int8 needs the instructions for it."""
     d = rows.shape[1]
@@ -72,7 +80,7 @@ def test_every_step_adds_up_what_a_plain_pass_does(kind, form, dtype, n, d, k, s
         centers = np.ascontiguousarray(np.clip(rows[random.integers(n, size=k)] * start, -3e38, 3e38), dtype)
     for _ in range(5):
         ready, found, plain = prepare(isa, centers), _core.Totals(k, d), _core.Totals(k, d)
-        bounded.accumulate(THREADS[count], ready, found)
+        step(bounded, THREADS[count], ready, found)
         ready.accumulate(THREADS[1], rows, True, False, _core.Workspace(), plain)
         assert digits(found) == digits(plain)
         sums, counts = found.rounded(THREADS[1])[0], found.counts()
@@ -86,7 +94,7 @@ def test_many_steps_forget_their_paths():
     for _ in range(60):  # centers that jump about: their paths soon exceed what the stored bounds have room for
         centers = rows[random.integers(600, size=40)]
         ready, found, plain = _core.Centers32("", centers), _core.Totals(40, 6), _core.Totals(40, 6)
-        bounded.accumulate(THREADS[1], ready, found)
+        step(bounded, THREADS[1], ready, found)
         ready.accumulate(THREADS[1], rows, True, False, _core.Workspace(), plain)
         assert digits(found) == digits(plain)
 
@@ -123,14 +131,17 @@ def test_the_plan_follows_from_the_data():
     random = np.random.default_rng(0)
     rows = random.normal(size=(40_000, 48)).astype(np.float32)
     assert plan(rows[:, :2].copy(), 100).path == "boxes"
-    assert plan(rows, 100).path == "bounds"
-    assert plan(rows[:500], 100).path == "plain"
-    assert plan(rows, 100, "cosine").path == "plain"
-    assert plan(iter([rows]), 100).path == "plain"
-    assert plan(rows, 100, config=RunConfig(memory_limit=1000)).path == "plain"
-    assert "memory_limit" in plan(rows, 100, config=RunConfig(memory_limit=1000)).reason
-    assert plan(rows, 100).memory < 40_000 * (48 + 4 * 48 + 100 // 8 + 50) + 100 * 48 * 50
-    assert plan(rows, 100).seconds > 0
+    assert plan(rows, 500).path == "bounds"
+    assert plan(rows, 100).path == "plain"
+    assert plan(rows[:500], 500).path == "plain"
+    assert plan(rows, 500, "cosine").path == "plain"
+    assert plan(iter([rows]), 500).path == "plain"
+    small = plan(rows, 500, config=RunConfig(memory_limit=1000))
+    assert small.path == "plain"
+    assert "memory_limit" in small.reason
+    assert plan(rows, 500).memory < 40_000 * (48 + 500 // 8 + 500 // 16 + 48 + 4 * 48) + 500 * 48 * 50
+    assert plan(rows, 500).seconds > 0
+    assert "bounds" in str(plan(rows, 500))
 
 
 def test_a_wrong_path_is_an_error(monkeypatch):

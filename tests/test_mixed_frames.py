@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import duckdb
+import re
+
 import numpy as np
 import pandas as pd
 import polars as pl
@@ -99,8 +101,8 @@ def test_models_have_the_bits_of_that_of_pandas(csv, expected, library, mini_bat
     ],
 )
 def test_gaps_without_a_default_are_named(csv, library, column, message):
-    if library == "duckdb":
-        message = "batch 0 of the input, " + message
+    if library == "duckdb":  # its rows come in no certain order
+        message = "batch 0 of the input, " + re.sub(r"row \d+", r"row \\d+", message)
     with pytest.raises(DataError, match=message):
         KMeans(2, feature_columns=column, use_mini_batch=False).train(READERS[library](csv))
 

@@ -16,6 +16,9 @@ from macqueen.state import FloatArray
 
 RowName = Callable[[int], str]
 
+ROWS = 256  # of a block
+PART_WORK = 1e10  # multiplications in one native call
+
 
 class Boxes:
     """Rows of few dimensions in boxes: a step compares them with the centers near their box, not with all."""
@@ -51,7 +54,7 @@ class Bounds:
 
     def add_to(self, totals: _core.Totals, prepared: Prepared) -> bool:
         """Label all rows and add them to `totals`; tell whether it was worth it."""
-        done = self._native.accumulate(prepared.kernels.threads, prepared.native, totals)
+        done = step(self._native, prepared, totals)
         return bool(done.hard <= self.WORTH * self.rows)
 
     @staticmethod
@@ -65,3 +68,14 @@ def sketched(rows: FloatArray, form: Form, kernels: Kernels) -> Any:
     """Return the native object for rows that are finite."""
     make = _core.Bounded32 if rows.dtype == np.float32 else _core.Bounded64
     return make(kernels.isa, kernels.threads, rows, form.origin, form.axes, form.heads)
+
+
+def step(native: Any, prepared: Prepared, totals: _core.Totals) -> _core.BoundedStep:
+    """Make one step in parts, between which Ctrl-C is noticed."""
+    threads, centers = prepared.kernels.threads, prepared.native
+    clusters, dims = prepared.shape
+    native.begin_step(threads, centers)
+    blocks = max(1, int(PART_WORK / (ROWS * clusters * dims)))
+    for begin in range(0, native.blocks, blocks):
+        native.step_blocks(threads, centers, begin, min(begin + blocks, native.blocks))
+    return native.end_step(totals)

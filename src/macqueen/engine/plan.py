@@ -21,7 +21,8 @@ PATHS = ("plain", "boxes", "bounds")
 VARIABLE = "MACQUEEN_FORCE_PATH"
 CYCLES_PER_SECOND = 2.5e9  # for predictions only
 BOX_DIMS, MOST_BOX_DIMS, BOX_ROWS, MOST_BOX_ROWS, BOX_CLUSTERS = 6, 8, 8192, 1 << 25, 16  # where boxes can pay
-BOUND_ROWS, BOUND_CLUSTERS, BOUND_WORK = 2048, 8, 1 << 24  # where bounds can pay; work: rows x dims x clusters
+BOUND_ROWS, BOUND_WORK = 2048, 1 << 24  # where bounds can pay; work: rows x dims x clusters
+BOUND_CYCLES = 1000  # of comparing a row with all centers: keeping its bounds takes a third of it
 SAMPLE_ROWS, SAMPLE_VALUES = 1024, 1 << 19
 
 
@@ -114,7 +115,7 @@ class Planner:
             return self._forced(forced)
         if self._boxes_can_pay():
             return self._boxes(f"{self.dims} dimensions")
-        if self.count < BOUND_ROWS or self.clusters < BOUND_CLUSTERS or self.work < BOUND_WORK:
+        if self.count < BOUND_ROWS or self.work < BOUND_WORK or self._compare_cycles() < BOUND_CYCLES:
             return self._plain("too little work for bounds to pay")
         return self._bounds("")
 
@@ -127,8 +128,11 @@ class Planner:
     def _seconds(self, cycles: float) -> float:
         return self.count * cycles / CYCLES_PER_SECOND / self.kernels.count
 
+    def _compare_cycles(self) -> float:
+        return self.clusters * (self.dims + 5) / self.lanes
+
     def _plain_cycles(self) -> float:
-        return self.clusters * (self.dims + 5) / self.lanes + 5 * self.dims + 150
+        return self._compare_cycles() + 1.5 * self.dims + 100
 
     def _plain(self, reason: str) -> Plan:
         memory = self.kernels.count * self.clusters * self.dims * 8
