@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import duckdb
 import re
 
+import duckdb
 import numpy as np
 import pandas as pd
 import polars as pl

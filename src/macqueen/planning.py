@@ -49,7 +49,7 @@ def plan(
     """
     params = KMeansParams(num_clusters, distance_metric=distance_metric, use_mini_batch=False)
     config = config or RunConfig()
-    source = as_source(data, mode="train", config=config, params={}, batch_size=params.batch_size, encoder=None)
+    source: Any = as_source(data, mode="train", config=config, params={}, batch_size=params.batch_size, encoder=None)
     if source.is_stream:
         return Plan("plain", "a stream is read once, batch by batch", 0.0, 0)
     engine = Engine(params, Kernels(resolve_threads(config.num_threads)), config.memory_limit)

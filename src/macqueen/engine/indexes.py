@@ -78,4 +78,5 @@ def step(native: Any, prepared: Prepared, totals: _core.Totals) -> _core.Bounded
     blocks = max(1, int(PART_WORK / (ROWS * clusters * dims)))
     for begin in range(0, native.blocks, blocks):
         native.step_blocks(threads, centers, begin, min(begin + blocks, native.blocks))
-    return native.end_step(totals)
+    done: _core.BoundedStep = native.end_step(totals)
+    return done

@@ -102,7 +102,8 @@ class Planner:
         self.clusters, self.dims = prepared.shape
         self.memory_limit = float("inf") if memory_limit is None else memory_limit
         self.work = float(count) * self.dims * self.clusters
-        self.lanes, self.int8 = kernels.width, kernels.int8
+        self.lanes: int = kernels.width
+        self.int8: bool = kernels.int8
 
     def choose(self) -> Plan:
         """Return the plan."""
@@ -129,7 +130,7 @@ class Planner:
         return self.count * cycles / CYCLES_PER_SECOND / self.kernels.count
 
     def _compare_cycles(self) -> float:
-        return self.clusters * (self.dims + 5) / self.lanes
+        return float(self.clusters * (self.dims + 5)) / self.lanes
 
     def _plain_cycles(self) -> float:
         return self._compare_cycles() + 1.5 * self.dims + 100
