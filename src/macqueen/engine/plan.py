@@ -99,7 +99,8 @@ class Planner:
         self.count = count
         self.prepared = prepared
         self.kernels = kernels
-        self.clusters, self.dims = prepared.shape
+        self.clusters: int = prepared.shape[0]
+        self.dims: int = prepared.shape[1]
         self.memory_limit = float("inf") if memory_limit is None else memory_limit
         self.work = float(count) * self.dims * self.clusters
         self.lanes: int = kernels.width
@@ -130,7 +131,7 @@ class Planner:
         return self.count * cycles / CYCLES_PER_SECOND / self.kernels.count
 
     def _compare_cycles(self) -> float:
-        return float(self.clusters * (self.dims + 5)) / self.lanes
+        return self.clusters * (self.dims + 5) / self.lanes
 
     def _plain_cycles(self) -> float:
         return self._compare_cycles() + 1.5 * self.dims + 100
