@@ -104,7 +104,7 @@ def test_gaps_without_a_default_are_named(csv, library, column, message):
     if library == "duckdb":  # its rows come in no certain order
         message = "batch 0 of the input, " + re.sub(r"row \d+", r"row \\d+", message)
     with pytest.raises(DataError, match=message):
-        KMeans(2, feature_columns=column, use_mini_batch=False).train(READERS[library](csv))
+        KMeans(2, seed=0, feature_columns=column, use_mini_batch=False).train(READERS[library](csv))
 
 
 def test_a_gap_in_a_shuffled_batch_is_named_by_its_place(csv):
