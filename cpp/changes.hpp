@@ -37,6 +37,19 @@ class Changes {
     labels_.clear();
   }
 
+  // Adds rows (n, d) that come from nowhere to the clusters `labels` (n,).
+  void add_rows(const Kernels& kernels, const T* rows, const int32_t* labels, size_t n, Totals& totals) {
+    const auto& functions = row_kernels<T>(kernels);
+    const uint64_t largest = functions.largest(rows, n * d_);
+    sums_.prepare(next_exponent(functions, rows, n, d_, largest, sums_), n, totals.sums);
+    functions.add(rows, labels, n, d_, sums_.view());
+    for (size_t i = 0; i < n; ++i) ++counts_[static_cast<size_t>(labels[i])];
+    moved_ += n;
+  }
+
+  size_t waiting() const { return rows_.size(); }  // values that `add` will add
+  int top() const { return sums_.top(); }
+
   // Moves this thread's sums and counts to `totals`; returns how many rows moved. Not to be called in parallel.
   size_t flush(Totals& totals) {
     for (size_t c = 0; c < counts_.size(); ++c) {

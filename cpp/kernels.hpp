@@ -114,6 +114,16 @@ struct SketchBlock {
   int32_t* counts;        // (rows,) in/out; more than kMostCandidates: there were too many
 };
 
+// Bounds of single pairs of a row and a center (cpp/pairs.hpp).
+constexpr size_t kPairRows = 64;          // rows of a block
+constexpr int kMostPairBound = 254;       // beyond it lies the mark of the own center
+constexpr uint8_t kOwnPair = 255;         // that mark
+constexpr float kPairOutward = 0x1p-19f;  // beside a few roundings of float32
+struct PairGrid {
+  float inverse_down, inverse_up;  // of the unit of the bounds
+  float relative, absolute;        // errors of a squared distance
+};
+
 constexpr size_t kMostBoxDims = 8;  // rows of more dimensions do not go into boxes (cpp/boxes.hpp)
 
 // One function per job and row type T. Roles: in unless said otherwise.
@@ -144,6 +154,12 @@ struct RowKernels {
                      size_t d, double* out);
   // candidates (count,) ascending; the nearest of them to the row (d,), ties to the lowest index
   int32_t (*decide)(const T* row, const T* centers, size_t d, const int32_t* candidates, size_t count);
+  // squared distances (float32, cpp/pairs.hpp) of the rows places[i] to the centers names[i], i < count; out has room
+  // for a vector more
+  void (*pair_squares)(const T* rows, const uint8_t* places, const int32_t* names, size_t count, const T* centers,
+                       size_t d, float* out);
+  // the same of all pairs of rows (n, d), n <= kPairRows, and centers (k, d); out (k, kPairRows)
+  void (*all_squares)(const T* rows, size_t n, const T* centers, size_t k, size_t d, float* out);
   // squared distances (float64) of rows (n, d) to their own center; out (n,)
   void (*own_distances)(const T* rows, const int32_t* labels, const T* centers, size_t n, size_t d, double* out);
   // all squared distances of rows (n, d) to centers (k, d), times `factor`; out (n, k)
@@ -188,6 +204,22 @@ struct Kernels {
   void (*longest_found)(const float* found, const float* squares, size_t groups, float* longest);
   // Takes the paths off the stored bounds of a block, so that they can be counted from 0 again.
   void (*take_off_paths)(uint16_t* stored, const float* units, const float* path, size_t groups);
+  // squares (k, kPairRows) -> the lowest of each row, the second lowest (infinity if k = 1), which is lowest; out
+  // (rows,)
+  void (*nearest_two)(const float* squares, size_t k, float* lowest, float* second, int32_t* nearest);
+  // squares (count,) of pairs, bases of their rows and paths of their centers -> bounds (count,) out; arrays have room
+  // for whole vectors
+  void (*pair_bounds)(const float* squares, const float* bases, const float* paths, size_t count, const PairGrid& grid,
+                      uint8_t* bounds);
+  // squares (count,) of rows to their own centers and paths of these -> uppers (count,) out: less the paths
+  void (*pair_uppers)(const float* squares, const float* paths, size_t count, const PairGrid& grid, float* uppers);
+  // uppers (rows,), labels, paths (k,) rounded up, bases -> the upper bounds in bytes (rows,) out
+  void (*upper_bytes)(const float* uppers, const int32_t* labels, const float* paths, const float* bases,
+                      const PairGrid& grid, uint8_t* bytes);
+  // bounds (k, rows), uppers (rows,), paths (k,) in bytes -> needs (k,) out: which rows, of those in `among`, can be
+  // nearest to each center; any: those that can be to one. Returns how many pairs.
+  size_t (*pair_needs)(const uint8_t* bounds, const uint8_t* uppers, const uint8_t* paths, size_t k, uint64_t among,
+                       uint64_t* needs, uint64_t* any);
   // cpp/products.hpp
   void (*multiply)(const double* a, const double* b, size_t m, size_t d, size_t p, double* out);
   void (*multiply_transposed)(const double* a, const double* b, size_t m, size_t d, size_t p, double* out);

@@ -6,6 +6,7 @@
 #include "../boxes.hpp"
 #include "../cost_terms.hpp"
 #include "../distances.hpp"
+#include "../pairs.hpp"
 #include "../products.hpp"
 #include "../sketch.hpp"
 
@@ -15,9 +16,9 @@ namespace {
 
 template <class T>
 constexpr RowKernels<T> row_kernels_here() {
-  return {pack<T>,         assign<T>,         add<T>,        add_squares<T>, largest<T>,       box_labels<T>,
-          sketch<T>,       sketch_centers<T>, own_bounds<T>, decide<T>,      own_distances<T>, distances<T>,
-          distances_to<T>, normalize<T>,      cost_terms<T>};
+  return {pack<T>,          assign<T>,         add<T>,          add_squares<T>, largest<T>,      box_labels<T>,
+          sketch<T>,        sketch_centers<T>, own_bounds<T>,   decide<T>,      pair_squares<T>, all_squares<T>,
+          own_distances<T>, distances<T>,      distances_to<T>, normalize<T>,   cost_terms<T>};
 }
 
 constexpr Kernels kernels_here(const char* name, const char* description, unsigned features) {
@@ -37,6 +38,11 @@ constexpr Kernels kernels_here(const char* name, const char* description, unsign
           store_groups,
           longest_found,
           take_off_paths,
+          nearest_two,
+          pair_bounds,
+          pair_uppers,
+          upper_bytes,
+          pair_needs,
           multiply,
           multiply_transposed,
           box_candidates};

@@ -1,0 +1,407 @@
+#include "pair_bounds.hpp"
+
+#include <algorithm>
+#include <atomic>
+#include <bit>
+#include <cmath>
+#include <limits>
+
+namespace macqueen {
+
+namespace {
+
+constexpr double kUp = 1 + 0x1p-30;  // beside a sum of float64 squares
+constexpr double kUnitsOfGap = 20;   // of the grid in the gap between a row's nearest two centers, usually
+constexpr double kUnitsBelow = 32;   // the base of a row lies so many below its nearest center
+constexpr double kUnitsOfPath = 40;  // a center that has come farther has its bounds brought down
+constexpr double kSmallestUnit = 1e-30, kLargestUnit = 1e16;
+constexpr float kLargestBase = 1e18f;
+constexpr size_t kSampledBlocks = 16;
+constexpr size_t kBlocksPerTask = 16;
+constexpr size_t kMostWaiting = 1 << 15;  // values noted as changed before they are added
+constexpr double kFewPairs = 0.1;         // a block with more of its pairs to compute has all of them computed
+
+float rounded_up(double value) {
+  const float f = static_cast<float>(value);
+  return f < value ? std::nextafter(f, std::numeric_limits<float>::infinity()) : f;
+}
+float rounded_down(double value) { return -rounded_up(-value); }
+
+uint64_t first_bits(size_t count) { return count == 64 ? ~uint64_t{0} : (uint64_t{1} << count) - 1; }
+
+// Calls visit(place) for each bit, ascending.
+template <class Visit>
+void for_bits(uint64_t bits, const Visit& visit) {
+  for (; bits != 0; bits &= bits - 1) visit(static_cast<size_t>(std::countr_zero(bits)));
+}
+
+}  // namespace
+
+// What one thread holds during a step.
+template <class T>
+struct PairBounds<T>::Slot {
+  std::vector<float> squares;         // (k, rows): of the pairs that were computed
+  std::vector<float> lowest, second;  // (rows,) of these
+  std::vector<int32_t> index;         // (rows,) which is lowest
+  std::vector<uint64_t> needs;        // (k,) which rows of the block
+  std::vector<uint8_t> uppers;        // (rows,)
+  std::vector<int32_t> candidates;
+  // The pairs to be computed; all arrays have room for all of them and a vector more.
+  size_t count = 0;
+  std::vector<uint8_t> places, bytes;
+  std::vector<int32_t> names;
+  std::vector<float> bases, paths, found, results;
+  GridBuffer squares_grid;
+  Changes<T> changes;
+  BoundedStep done;
+
+  Slot(size_t k, size_t d) {
+    const size_t pairs = k * kPairRows;
+    for (auto* array : {&squares, &bases, &paths, &found, &results}) array->resize(pairs + kPairRows);
+    for (auto* array : {&lowest, &second}) array->resize(kPairRows);
+    for (auto* array : {&places, &bytes}) array->resize(pairs + kPairRows);
+    names.resize(pairs + kPairRows);
+    index.resize(kPairRows);
+    uppers.resize(kPairRows);
+    needs.resize(k);
+    candidates.resize(k);
+    squares_grid.resize(d);
+    changes.resize(k, d);
+  }
+
+  // Appends the pairs of `rows` and a center, with `path` and the bases (rows,) of the block. Pointers are copied,
+  // since a byte that is stored could be anything else for the compiler, which would load them anew each time.
+  void list(uint64_t rows, size_t name, float path, const float* row_bases) {
+    uint8_t* const place_end = places.data();
+    int32_t* const name_end = names.data();
+    float *const path_end = paths.data(), *const base_end = bases.data();
+    size_t end = count;
+    for (; rows != 0; rows &= rows - 1) {
+      const auto place = static_cast<size_t>(std::countr_zero(rows));
+      place_end[end] = static_cast<uint8_t>(place);
+      name_end[end] = static_cast<int32_t>(name);
+      path_end[end] = path;
+      base_end[end++] = row_bases[place];
+    }
+    count = end;
+  }
+
+  // Notes what was found of the pairs: bounds (k, rows), and the lowest two of each row.
+  void take_found(uint8_t* bounds) {
+    const uint8_t *const place_of = places.data(), *const byte_of = bytes.data();
+    const int32_t* const name_of = names.data();
+    const float* const found_of = found.data();
+    float *const low = lowest.data(), *const next = second.data();
+    int32_t* const nearest = index.data();
+    for (size_t i = 0; i < count; ++i) {
+      const size_t place = place_of[i];
+      const float square = found_of[i], before = low[place];
+      bounds[static_cast<size_t>(name_of[i]) * kPairRows + place] = byte_of[i];
+      next[place] = std::min(next[place], std::max(before, square));
+      nearest[place] = square < before ? name_of[i] : nearest[place];
+      low[place] = std::min(before, square);
+    }
+  }
+};
+
+template <class T>
+PairBounds<T>::~PairBounds() = default;
+
+template <class T>
+PairBounds<T>::PairBounds(const Kernels&, const T* rows, size_t n, size_t d)
+    : rows_(rows), n_(n), d_(d), labels_(blocks() * kPairRows, -1), squares_(d) {
+  upper_.resize(labels_.size());
+  bases_.resize(labels_.size());
+  grid_.relative = static_cast<float>(d + 24) * 0x1.02p-24f;
+  grid_.absolute = static_cast<float>(d) * 0x1p-148f;
+}
+
+// Settles the unit: so that the gap between a row's nearest two centers is a dozen, usually.
+template <class T>
+void PairBounds<T>::begin(const Centers<T>& centers) {
+  const auto& functions = row_kernels<T>(centers.kernels());
+  const size_t k = centers.k(), every = (blocks() + kSampledBlocks - 1) / kSampledBlocks;
+  Slot slot(k, d_);
+  std::vector<double> gaps;
+  for (size_t block = 0; block < blocks(); block += every) {
+    functions.all_squares(rows_ + block * kPairRows * d_, rows_of(block), centers.values(), k, d_, slot.squares.data());
+    centers.kernels().nearest_two(slot.squares.data(), k, slot.lowest.data(), slot.second.data(), slot.index.data());
+    for (size_t i = 0; i < rows_of(block); ++i) {
+      const double gap =
+          std::sqrt(static_cast<double>(slot.second[i])) - std::sqrt(static_cast<double>(slot.lowest[i]));
+      if (std::isfinite(gap)) gaps.push_back(gap);
+    }
+  }
+  const auto middle = gaps.begin() + static_cast<std::ptrdiff_t>(gaps.size() / 2);
+  std::nth_element(gaps.begin(), middle, gaps.end());
+  unit_ = std::clamp(gaps.empty() ? 1.0 : *middle / kUnitsOfGap, kSmallestUnit, kLargestUnit);
+  grid_.inverse_down = static_cast<float>((1 - static_cast<double>(kPairOutward)) / unit_);
+  grid_.inverse_up = static_cast<float>((1 + static_cast<double>(kPairOutward)) / unit_);
+  bounds_.resize(labels_.size() * k);
+  before_.assign(centers.values(), centers.values() + k * d_);
+  for (auto* array : {&paths_, &low_paths_}) array->assign(k, 0);
+  for (auto* array : {&paths_up_, &stored_}) array->assign(k, 0);
+  for (auto* array : {&path_bytes_, &brought_down_}) array->assign(k, 0);
+}
+
+template <class T>
+void PairBounds<T>::move_centers(const Centers<T>& centers) {
+  for (size_t c = 0; c < centers.k(); ++c) {
+    double squares;
+    const int32_t first = 0;
+    row_kernels<T>(centers.kernels())
+        .own_distances(centers.values() + c * d_, &first, before_.data() + c * d_, 1, d_, &squares);
+    brought_down_[c] = 0;
+    if (squares == 0) continue;
+    const double moved = std::sqrt(squares) * kUp;
+    paths_[c] = (paths_[c] + moved) * kUp;
+    paths_up_[c] = rounded_up(paths_[c]);
+    low_paths_[c] = (low_paths_[c] + moved) * kUp;
+    const auto units = static_cast<uint8_t>(std::min(std::ceil(low_paths_[c] / unit_ * kUp), 255.0));
+    const bool far = low_paths_[c] > kUnitsOfPath * unit_;
+    if (far) low_paths_[c] = 0;
+    brought_down_[c] = far ? units : 0;
+    path_bytes_[c] = far ? 0 : units;
+    stored_[c] = far ? 0 : rounded_down(low_paths_[c] / kUp * (1 - static_cast<double>(kPairOutward)));
+  }
+  before_.assign(centers.values(), centers.values() + centers.k() * d_);
+}
+
+template <class T>
+void PairBounds<T>::begin_step(const Centers<T>& centers) {
+  const PinFloatingPoint pin;
+  if (!totals_) {
+    begin(centers);
+    totals_ = std::make_unique<Totals>(centers.k(), d_);
+  } else {
+    move_centers(centers);
+  }
+  for (auto& slot : slots_) slot->done = BoundedStep{};
+}
+
+template <class T>
+int64_t PairBounds<T>::step_blocks(Threads& threads, const Centers<T>& centers, size_t begin, size_t end) {
+  while (static_cast<int>(slots_.size()) < threads.count()) slots_.push_back(std::make_unique<Slot>(k(), d_));
+  std::atomic<int64_t> bad{kAllFinite};
+  threads.run((end - begin + kBlocksPerTask - 1) / kBlocksPerTask, [&](int index, size_t task) {
+    Slot& slot = *slots_[static_cast<size_t>(index)];
+    const size_t first = begin + task * kBlocksPerTask;
+    Threads alone(1);
+    for (size_t block = first; block < std::min(end, first + kBlocksPerTask); ++block) {
+      if (labels_[block * kPairRows] < 0) {
+        const size_t row = block * kPairRows;
+        const int64_t refused = first_refused_row(alone, centers.kernels(), rows_ + row * d_, rows_of(block), d_);
+        if (refused != kAllFinite) {
+          int64_t seen = bad.load();
+          const int64_t mine = refused + static_cast<int64_t>(row);
+          while ((seen == kAllFinite || mine < seen) && !bad.compare_exchange_weak(seen, mine)) {
+          }
+          return;
+        }
+        first_step(centers, block, slot);
+      } else {
+        step(centers, block, slot);
+      }
+      if (slot.changes.waiting() > kMostWaiting) slot.changes.add(centers.kernels(), *totals_);
+    }
+    slot.changes.add(centers.kernels(), *totals_);
+  });
+  return bad.load();
+}
+
+template <class T>
+BoundedStep PairBounds<T>::end_step(Totals& totals) {
+  BoundedStep sum;
+  for (auto& slot : slots_) {
+    sum.candidates += slot->done.candidates;
+    sum.opened += slot->done.opened;
+    sum.read += slot->done.read;
+    sum.moved += static_cast<double>(slot->changes.flush(*totals_));
+    if (!slot->squares_grid.ready()) continue;
+    slot->squares_grid.reserve(squares_);
+    slot->squares_grid.flush(0, d_, squares_);
+    squares_.note_adds(kLevels);
+    slot->squares_grid.forget();
+  }
+  totals.merge(*totals_);
+  totals.squares.merge(squares_);
+  return sum;
+}
+
+template <class T>
+void PairBounds<T>::first_step(const Centers<T>& centers, size_t block, Slot& slot) {
+  const size_t first = block * kPairRows, count = rows_of(block);
+  const T* rows = rows_ + first * d_;
+  compare_all(centers, block, slot);
+  std::fill_n(&labels_[first + count], kPairRows - count, 0);  // of no row, but they are read as names of centers
+  slot.changes.add_rows(centers.kernels(), rows, &labels_[first], count, *totals_);
+  // The grid of squares follows that of rows, as in a pass.
+  slot.squares_grid.prepare(std::max(2 * slot.changes.top(), kLowestTop), 2 * count, squares_);
+  row_kernels<T>(centers.kernels()).add_squares(rows, &labels_[first], count, d_, slot.squares_grid.view());
+}
+
+template <class T>
+void PairBounds<T>::step(const Centers<T>& centers, size_t block, Slot& slot) {
+  const Kernels& kernels = centers.kernels();
+  const size_t first = block * kPairRows, k = centers.k(), count = rows_of(block);
+  bring_down(block);
+  const auto needed = [&](uint64_t among, uint64_t* any) {
+    kernels.upper_bytes(&upper_[first], &labels_[first], paths_up_.data(), &bases_[first], grid_, slot.uppers.data());
+    return kernels.pair_needs(&bounds_[first * k], slot.uppers.data(), path_bytes_.data(), k, among, slot.needs.data(),
+                              any);
+  };
+  uint64_t open;
+  needed(first_bits(count), &open);
+  if (open == 0) return;
+  tighten(centers, block, open, slot);
+  const size_t pairs = needed(open, &open);
+  if (static_cast<double>(pairs) > (d_ > kWide ? kFewWidePairs : kFewPairs) * static_cast<double>(count * k)) {
+    compare_all(centers, block, slot);
+  } else if (pairs > 0) {
+    compare_some(centers, block, open, slot);
+  }
+}
+
+template <class T>
+void PairBounds<T>::bring_down(size_t block) {
+  const size_t k = path_bytes_.size();
+  for (size_t c = 0; c < k; ++c) {
+    const uint8_t less = brought_down_[c];
+    if (less == 0) continue;
+    uint8_t* bounds = &bounds_[(block * k + c) * kPairRows];
+    for (size_t i = 0; i < kPairRows; ++i) {
+      const auto lower = static_cast<uint8_t>(bounds[i] > less ? bounds[i] - less : 0);
+      bounds[i] = bounds[i] == kOwnPair ? kOwnPair : lower;
+    }
+  }
+}
+
+// Computes the squared distances of the pairs that are listed.
+template <class T>
+void PairBounds<T>::compute_pairs(const Centers<T>& centers, size_t block, Slot& slot) {
+  row_kernels<T>(centers.kernels())
+      .pair_squares(rows_ + block * kPairRows * d_, slot.places.data(), slot.names.data(), slot.count, centers.values(),
+                    d_, slot.found.data());
+  float* const squares = slot.squares.data();
+  const uint8_t* const places = slot.places.data();
+  const int32_t* const names = slot.names.data();
+  const float* const found = slot.found.data();
+  for (size_t i = 0; i < slot.count; ++i) squares[static_cast<size_t>(names[i]) * kPairRows + places[i]] = found[i];
+}
+
+// Computes the distances of the open rows to their own centers.
+template <class T>
+void PairBounds<T>::tighten(const Centers<T>& centers, size_t block, uint64_t open, Slot& slot) {
+  const size_t first = block * kPairRows;
+  slot.count = 0;
+  for_bits(open, [&](size_t place) {
+    const auto own = static_cast<size_t>(labels_[first + place]);
+    slot.list(uint64_t{1} << place, own, paths_up_[own], &bases_[first]);
+  });
+  compute_pairs(centers, block, slot);
+  slot.done.read += static_cast<double>(slot.count);
+  centers.kernels().pair_uppers(slot.found.data(), slot.paths.data(), slot.count, grid_, slot.results.data());
+  for (size_t i = 0; i < slot.count; ++i) {
+    const size_t place = slot.places[i];
+    slot.lowest[place] = slot.found[i];
+    slot.second[place] = std::numeric_limits<float>::infinity();
+    slot.index[place] = slot.names[i];
+    upper_[first + place] = slot.results[i];
+  }
+}
+
+// Computes the distances of the pairs in `needs`, beside those of the open rows to their own centers.
+template <class T>
+void PairBounds<T>::compare_some(const Centers<T>& centers, size_t block, uint64_t open, Slot& slot) {
+  const Kernels& kernels = centers.kernels();
+  const size_t first = block * kPairRows, k = centers.k();
+  slot.count = 0;
+  for (size_t c = 0; c < k; ++c) {
+    if (slot.needs[c] != 0) slot.list(slot.needs[c], c, stored_[c], &bases_[first]);
+  }
+  compute_pairs(centers, block, slot);
+  kernels.pair_bounds(slot.found.data(), slot.bases.data(), slot.paths.data(), slot.count, grid_, slot.bytes.data());
+  slot.take_found(&bounds_[block * k * kPairRows]);
+  slot.done.opened += static_cast<double>(slot.count);
+  for_bits(open, [&](size_t place) {
+    const int32_t own = labels_[first + place];
+    slot.needs[static_cast<size_t>(own)] |= uint64_t{1} << place;
+    const int32_t label = nearest(centers, block, place, slot);
+    if (label == own) return;
+    mark(kernels, block, place, own, label, slot);
+    slot.changes.note(rows_ + (first + place) * d_, 1, own, label);
+  });
+}
+
+// Computes all distances of a block and begins its bounds anew.
+template <class T>
+void PairBounds<T>::compare_all(const Centers<T>& centers, size_t block, Slot& slot) {
+  const Kernels& kernels = centers.kernels();
+  const size_t first = block * kPairRows, k = centers.k(), count = rows_of(block);
+  float* squares = slot.squares.data();
+  row_kernels<T>(kernels).all_squares(rows_ + first * d_, count, centers.values(), k, d_, squares);
+  kernels.nearest_two(squares, k, slot.lowest.data(), slot.second.data(), slot.index.data());
+  std::fill(slot.needs.begin(), slot.needs.end(), first_bits(count));
+  for (size_t i = 0; i < count; ++i) {
+    const float base = std::sqrt(slot.lowest[i]) - static_cast<float>(kUnitsBelow * unit_);
+    bases_[first + i] = std::clamp(base, 0.0f, kLargestBase);
+  }
+  for (size_t c = 0; c < k; ++c) {
+    std::fill_n(slot.paths.data(), kPairRows, stored_[c]);
+    kernels.pair_bounds(squares + c * kPairRows, &bases_[first], slot.paths.data(), kPairRows, grid_,
+                        &bounds_[(block * k + c) * kPairRows]);
+  }
+  slot.done.opened += static_cast<double>(count * k);
+  slot.done.read += static_cast<double>(count);
+  for (size_t place = 0; place < count; ++place) {
+    int32_t& label = labels_[first + place];
+    const int32_t before = label;
+    label = nearest(centers, block, place, slot);
+    bounds_[(block * k + static_cast<size_t>(label)) * kPairRows + place] = kOwnPair;
+    slot.found[place] = squares[static_cast<size_t>(label) * kPairRows + place];
+    slot.paths[place] = paths_up_[static_cast<size_t>(label)];
+    if (before >= 0 && label != before) slot.changes.note(rows_ + (first + place) * d_, 1, before, label);
+  }
+  kernels.pair_uppers(slot.found.data(), slot.paths.data(), count, grid_, &upper_[first]);
+}
+
+// The nearest center of a row, among those that `needs` says are computed.
+template <class T>
+int32_t PairBounds<T>::nearest(const Centers<T>& centers, size_t block, size_t place, Slot& slot) {
+  const float limit = slot.lowest[place] * (1 + 3 * grid_.relative) + 3 * grid_.absolute;
+  if (slot.second[place] > limit) return slot.index[place];
+  size_t count = 0;
+  for (size_t c = 0; c < centers.k(); ++c) {
+    if ((slot.needs[c] >> place & 1) == 0 || slot.squares[c * kPairRows + place] > limit) continue;
+    slot.candidates[count++] = static_cast<int32_t>(c);
+  }
+  slot.done.candidates += static_cast<double>(count);
+  return row_kernels<T>(centers.kernels())
+      .decide(rows_ + (block * kPairRows + place) * d_, centers.values(), d_, slot.candidates.data(), count);
+}
+
+// Makes another center the own one of a row, between the bounds of the block.
+template <class T>
+void PairBounds<T>::mark(const Kernels& kernels, size_t block, size_t place, int32_t before, int32_t label,
+                         Slot& slot) {
+  const size_t row = block * kPairRows + place, old = static_cast<size_t>(before), own = static_cast<size_t>(label);
+  uint8_t* bounds = &bounds_[block * kPairRows * path_bytes_.size() + place];
+  float squares[kPairRows], numbers[kPairRows], paths[kPairRows];
+  uint8_t byte[kPairRows];
+  squares[0] = slot.squares[old * kPairRows + place];
+  numbers[0] = bases_[row];
+  paths[0] = stored_[old];
+  kernels.pair_bounds(squares, numbers, paths, 1, grid_, byte);
+  bounds[old * kPairRows] = byte[0];
+  bounds[own * kPairRows] = kOwnPair;
+  squares[0] = slot.squares[own * kPairRows + place];
+  paths[0] = paths_up_[own];
+  kernels.pair_uppers(squares, paths, 1, grid_, numbers);
+  upper_[row] = numbers[0];
+  labels_[row] = label;
+}
+
+template class PairBounds<float>;
+template class PairBounds<double>;
+
+}  // namespace macqueen
