@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeAlias
 
 import numpy as np
 
@@ -42,6 +42,26 @@ class Boxes:
         return rows * max(dims * itemsize + 5, 24) + rows // 64 * 16 * dims + 64 * clusters * dims
 
 
+class Sorted:
+    """Rows of one dimension in order: the rows of a center are a range, whose sum is known without reading it."""
+
+    def __init__(self, rows: FloatArray, kernels: Kernels, name: RowName) -> None:
+        make = _core.Sorted32 if rows.dtype == np.float32 else _core.Sorted64
+        seeding.check_finite(rows, kernels, name)
+        self._native: Any = make(kernels.isa, kernels.threads, rows)
+        self.rows = len(rows)
+
+    def add_to(self, totals: _core.Totals, prepared: Prepared) -> bool:
+        """Add all rows to `totals`; it is always worth it."""
+        self._native.accumulate(prepared.kernels.threads, prepared.native, totals)
+        return True
+
+    @staticmethod
+    def memory(rows: int, clusters: int, itemsize: int) -> int:
+        """Return the bytes that sorted rows take beside the rows, at most (while they are sorted)."""
+        return 2 * rows * itemsize + 1000 * clusters
+
+
 class Bounds:
     """Rows with a sketch each, and lower bounds of their distances to groups of centers that outlive a step."""
 
@@ -62,6 +82,9 @@ class Bounds:
         """Return the bytes that bounds take beside the rows."""
         groups = -(-clusters // GROUP)
         return rows * (form.record + 16 + 2 * groups) + clusters * dims * 40
+
+
+Index: TypeAlias = Boxes | Bounds | Sorted
 
 
 def sketched(rows: FloatArray, form: Form, kernels: Kernels) -> Any:
