@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from macqueen import KMeans, RunConfig, _core, plan
+from macqueen import RunConfig, _core, plan
 from macqueen.engine.indexes import Sorted
 from macqueen.errors import DataError
 from tests.core import digits
@@ -117,14 +117,13 @@ def test_training_has_the_bits_of_plain_passes(dtype, steps, monkeypatch):
 def test_emptied_clusters_are_filled_as_in_plain_passes(steps, monkeypatch):
     rows = np.random.default_rng(1).normal(size=(5_000, 1))
     far = np.concatenate([rows[:10], np.full((3, 1), 1e9)])
-    models = []
+    models, moved = [], []
     for path in ("", "plain"):
         monkeypatch.setenv("MACQUEEN_FORCE_PATH", path)
-        config = RunConfig(save_checkpoints_steps=None)
-        model = KMeans(13, initial_clusters=far, use_mini_batch=False, config=config).train(rows, steps=4)
-        models.append(model)
+        model = in_memory(13, far, use_mini_batch=False)
+        models.append(model.train(rows, steps=4, hooks=[lambda state, stats, now: moved.append(stats.relocated)]))
         assert len(steps) == 4
-    assert models[0].history()["relocated"][0] == 3
+    assert moved[0] == moved[4] == 3
     assert models[0].cluster_centers().tobytes() == models[1].cluster_centers().tobytes()
 
 
@@ -132,7 +131,7 @@ def test_a_bad_row_is_named():
     rows = np.random.default_rng(2).normal(size=(5_000, 1))
     rows[1234] = np.nan
     with pytest.raises(DataError, match="row 1234, column 0 is nan"):
-        in_memory(4, initial_clusters=rows[:4], use_mini_batch=False).train(rows, steps=1)
+        in_memory(4, rows[:4], use_mini_batch=False).train(rows, steps=1)
 
 
 def test_the_plan_follows_from_the_data():
