@@ -11,7 +11,7 @@ namespace macqueen {
 namespace {
 
 constexpr size_t kBlock = 128;  // mantissas of 53 bits of so many rows add up within 60 bits
-constexpr unsigned kRadixBits = 8;
+constexpr unsigned kRadixBits = 11;
 constexpr size_t kBuckets = size_t{1} << kRadixBits;
 
 // Unsigned integers in the order of the values, -0 before 0.

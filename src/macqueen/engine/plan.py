@@ -153,7 +153,7 @@ class Planner:
 
     def _sorted(self, reason: str) -> Plan:
         itemsize = self.prepared.dtype.itemsize
-        sorting, borders = 10 * itemsize, 4000 * self.clusters / self.count
+        sorting, borders = 25 * itemsize, 500 * self.clusters / self.count
         return Plan(
             "sorted", reason, self._seconds(sorting + borders), Sorted.memory(self.count, self.clusters, itemsize)
         )
