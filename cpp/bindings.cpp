@@ -1,4 +1,6 @@
 // Python's door to the kernels: array checks and the release of the GIL, nothing else.
+#include "bindings.hpp"
+
 #include <nanobind/nanobind.h>
 #include <nanobind/ndarray.h>
 #include <nanobind/stl/optional.h>
@@ -342,6 +344,8 @@ NB_MODULE(_core, m) {
       .def_ro("moved", &BoundedStep::moved);
   bind_rows<float>(m, "Centers32", "Boxes32", "Bounded32");
   bind_rows<double>(m, "Centers64", "Boxes64", "Bounded64");
+  bind_pairs(m);
+  bind_sorted(m);
   m.def("available_isas", [] {
     std::vector<std::string> names;
     for (const Kernels* kernels : available_kernels()) names.emplace_back(kernels->name);

@@ -442,9 +442,12 @@ void BoundedRows<T>::finish(const Centers<T>& centers, size_t row, size_t place,
     }
     upper_[row] = rounded_up(own - paths_[static_cast<size_t>(label)]);
     if (before >= 0) {  // its group's bound must hold for the old center, too; unopened, that bound is above `own`
-      float& old = found(static_cast<size_t>(places_[static_cast<size_t>(before)]));
+      const auto at = static_cast<size_t>(places_[static_cast<size_t>(before)]);
+      float& old = found(at);
       const double left = static_cast<double>(slot.upper[place]) / kFloatUp;
       old = std::min(old, rounded_down(left * left - std::abs(squares) * kFloatUp - 0x1p-79));
+      int32_t& listed = slot.list_counts[at / kGroup];
+      listed = std::max(listed, 1);  // `store_groups` leaves out groups that no row of the block has opened
     }
     if (totals_) slot.changes.note(rows_ + row * form_.d, 1, before, label);
     labels_[row] = label;

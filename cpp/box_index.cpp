@@ -18,6 +18,7 @@ constexpr unsigned kRadixBits = 11;
 constexpr unsigned kKeyBits = 3 * kRadixBits;
 constexpr double kFarAway = 1e200;  // its square is infinite
 constexpr size_t kLanesOfDouble = 8;
+constexpr int32_t kMostWeight = 1 << 16;
 
 size_t padded(size_t count) { return (count + kLanesOfDouble - 1) / kLanesOfDouble * kLanesOfDouble; }
 
@@ -70,6 +71,41 @@ std::vector<uint32_t> sorted_order(std::vector<uint64_t> keys) {
   return order;
 }
 
+template <class T>
+bool equal_rows(const T* a, const T* b, size_t d) {
+  constexpr T kMost = std::numeric_limits<T>::max() / kMostWeight;  // `note_changes` multiplies by less
+  for (size_t j = 0; j < d; ++j) {
+    if (a[j] != b[j] || std::abs(a[j]) > kMost) return false;
+  }
+  return true;
+}
+
+// Equal rows lie side by side in this order, or nearly so: keeps one of each and returns how many it stands for.
+// Where a sample shows few repeats, changes nothing and returns nothing.
+template <class T>
+std::vector<int32_t> fold_repeats(const T* rows, size_t d, std::vector<uint32_t>& order) {
+  constexpr size_t kStretch = 256, kStretches = 16;
+  size_t seen = 0, found = 0;
+  for (size_t first = 1; first < order.size(); first += std::max(kStretch, order.size() / kStretches)) {
+    for (size_t i = first; i < std::min(order.size(), first + kStretch); ++i, ++seen) {
+      found += equal_rows(rows + order[i - 1] * d, rows + order[i] * d, d);
+    }
+  }
+  if (4 * found < seen) return {};
+  std::vector<int32_t> weights;
+  size_t kept = 0;
+  for (const uint32_t row : order) {
+    if (kept > 0 && weights.back() + 1 < kMostWeight && equal_rows(rows + order[kept - 1] * d, rows + row * d, d)) {
+      ++weights.back();
+      continue;
+    }
+    order[kept++] = row;
+    weights.push_back(1);
+  }
+  order.resize(kept);
+  return weights;
+}
+
 }  // namespace
 
 // What one thread holds during a step.
@@ -89,21 +125,24 @@ BoxIndex<T>::~BoxIndex() = default;
 
 template <class T>
 BoxIndex<T>::BoxIndex(Threads& threads, const Kernels& kernels, const T* rows, size_t n, size_t d)
-    : n_(n), d_(d), labels_(n, -1), squares_(d) {
+    : n_(n), d_(d), squares_(d) {
   const PinFloatingPoint pin;
-  sort(threads, rows);
   add_squares(kernels, rows);
+  sort(threads, rows);
 }
 
 template <class T>
 void BoxIndex<T>::sort(Threads& threads, const T* rows) {
+  std::vector<uint32_t> order = sorted_order(curve_keys(rows, n_, d_));
+  weights_ = fold_repeats(rows, d_, order);
+  n_ = order.size();
+  labels_.assign(n_, -1);
   const size_t boxes = (n_ + kBoxRows - 1) / kBoxRows, groups = (boxes + kGroupBoxes - 1) / kGroupBoxes;
   columns_.resize(boxes * d_ * kBoxRows);
   low_.assign(boxes * d_, std::numeric_limits<double>::infinity());
   high_.assign(boxes * d_, -std::numeric_limits<double>::infinity());
   group_low_.assign(groups * d_, std::numeric_limits<double>::infinity());
   group_high_.assign(groups * d_, -std::numeric_limits<double>::infinity());
-  const std::vector<uint32_t> order = sorted_order(curve_keys(rows, n_, d_));
   threads.run(groups, [&](int, size_t group) {
     for (size_t i = group * kGroupRows; i < std::min(n_, (group + 1) * kGroupRows); ++i) {
       const size_t box = i / kBoxRows;
@@ -222,16 +261,21 @@ void BoxIndex<T>::step(const Kernels& kernels, const Centers<T>& centers, size_t
 template <class T>
 void BoxIndex<T>::note_changes(size_t first, size_t count, const int32_t* labels, Slot& slot) {
   const T* columns = &columns_[first * d_];
-  const auto note = [&](size_t i, int32_t label, T sign) {
-    for (size_t j = 0; j < d_; ++j) slot.changed.push_back(sign * columns[j * kBoxRows + i]);
-    slot.changed_labels.push_back(label);
-    slot.counts[static_cast<size_t>(label)] += sign > 0 ? 1 : -1;
+  // A row of weight w is added as its products with the powers of two in w, which are exact.
+  const auto note = [&](size_t i, int32_t label, int sign) {
+    const int32_t weight = weights_.empty() ? 1 : weights_[first + i];
+    for (int32_t rest = weight; rest != 0; rest &= rest - 1) {
+      const T factor = static_cast<T>(sign * (rest & -rest));
+      for (size_t j = 0; j < d_; ++j) slot.changed.push_back(factor * columns[j * kBoxRows + i]);
+      slot.changed_labels.push_back(label);
+    }
+    slot.counts[static_cast<size_t>(label)] += sign * weight;
   };
   for (size_t i = 0; i < count; ++i) {
     int32_t& before = labels_[first + i];
     if (labels[i] == before) continue;
-    if (before >= 0) note(i, before, T{-1});
-    note(i, labels[i], T{1});
+    if (before >= 0) note(i, before, -1);
+    note(i, labels[i], 1);
     before = labels[i];
   }
 }

@@ -17,7 +17,6 @@ class BoxIndex {
   ~BoxIndex();
   BoxIndex(const BoxIndex&) = delete;
 
-  size_t n() const { return n_; }
   size_t d() const { return d_; }
   size_t k() const { return totals_ ? totals_->k : 0; }  // 0 before the first call
 
@@ -34,7 +33,8 @@ class BoxIndex {
   void note_changes(size_t first, size_t count, const int32_t* labels, Slot& slot);
   void add_changes(const Kernels& kernels, Slot& slot);
 
-  size_t n_, d_;
+  size_t n_, d_;                                // n: after folding
+  std::vector<int32_t> weights_;                // (n,) how many each row stands for; empty: one each
   std::vector<T> columns_;                      // (boxes, d, kBoxRows): the rows of each box, transposed
   std::vector<double> low_, high_;              // (boxes, d)
   std::vector<double> group_low_, group_high_;  // (groups, d)

@@ -19,7 +19,10 @@ constexpr float kLargestBase = 1e18f;
 constexpr size_t kSampledBlocks = 16;
 constexpr size_t kBlocksPerTask = 16;
 constexpr size_t kMostWaiting = 1 << 15;  // values noted as changed before they are added
-constexpr double kFewPairs = 0.1;         // a block with more of its pairs to compute has all of them computed
+// Of the pairs of a block: where more are needed, all are computed. Beyond kWide dimensions a single pair costs no more
+// than one among all.
+constexpr double kFewPairs = 0.1, kFewWidePairs = 0.3;
+constexpr size_t kWide = 32;
 
 float rounded_up(double value) {
   const float f = static_cast<float>(value);
@@ -108,7 +111,7 @@ template <class T>
 PairBounds<T>::~PairBounds() = default;
 
 template <class T>
-PairBounds<T>::PairBounds(const Kernels&, const T* rows, size_t n, size_t d)
+PairBounds<T>::PairBounds(const T* rows, size_t n, size_t d)
     : rows_(rows), n_(n), d_(d), labels_(blocks() * kPairRows, -1), squares_(d) {
   upper_.resize(labels_.size());
   bases_.resize(labels_.size());

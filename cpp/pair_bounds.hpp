@@ -14,7 +14,7 @@ template <class T>
 class PairBounds {
  public:
   // Rows (n, d) stay the caller's and must outlive this object.
-  PairBounds(const Kernels& kernels, const T* rows, size_t n, size_t d);
+  PairBounds(const T* rows, size_t n, size_t d);
   ~PairBounds();
   PairBounds(const PairBounds&) = delete;
 

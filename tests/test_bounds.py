@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from macqueen import KMeans, RunConfig, _core, plan
@@ -70,6 +70,7 @@ def form_of(kind, random, rows, isa):
     isa=st.sampled_from(_core.available_isas()),
     count=st.sampled_from(sorted(THREADS)),
 )
+@example("groups", "float32", np.float32, 3000, 4, 130, 1, 4064, "scalar", 1)  # a row left a group none had opened
 def test_every_step_adds_up_what_a_plain_pass_does(kind, form, dtype, n, d, k, start, seed, isa, count):
     random = np.random.default_rng(seed)
     rows = np.ascontiguousarray(KINDS[kind](random, n, d), dtype)
@@ -146,7 +147,9 @@ def test_the_plan_follows_from_the_data():
 
 def test_a_wrong_path_is_an_error(monkeypatch):
     monkeypatch.setenv("MACQUEEN_FORCE_PATH", "fast")
-    with pytest.raises(ArgumentError, match="MACQUEEN_FORCE_PATH must be one of plain, boxes, bounds, got 'fast'"):
+    with pytest.raises(
+        ArgumentError, match="MACQUEEN_FORCE_PATH must be one of plain, boxes, bounds, sorted, got 'fast'"
+    ):
         plan(np.zeros((10, 2)), 2)
 
 

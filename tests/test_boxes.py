@@ -15,6 +15,10 @@ THREADS = {count: _core.Threads(count) for count in (1, 3)}
 KINDS = {
     "normal": lambda random, n, d: random.normal(size=(n, d)),
     "ties": lambda random, n, d: random.integers(-3, 4, size=(n, d)),
+    "repeats": lambda random, n, d: random.normal(size=(n // 9 + 1, d))[random.integers(n // 9 + 1, size=n)],
+    "tiny repeats": lambda random, n, d: random.integers(-3, 4, size=(n, d)) * 1e-44,
+    "huge repeats": lambda random, n, d: random.integers(-3, 4, size=(n, d)) * random.choice([1e32, 1e38], size=(n, 1)),
+    "signed zeros": lambda random, n, d: random.choice([0.0, -0.0], size=(n, d)),
     "far away": lambda random, n, d: random.normal(size=(n, d)) + 1e6,
     "one column constant": lambda random, n, d: random.normal(size=(n, d)) * (np.arange(d) > 0),
     "tiny": lambda random, n, d: random.normal(size=(n, d)) * 1e-42,
@@ -53,6 +57,18 @@ def test_every_step_adds_up_what_a_plain_pass_does(kind, dtype, n, d, k, seed, i
         assert digits(found) == digits(plain)
         sums, counts = found.rounded(THREADS[1])[0], found.counts()
         centers = np.where(counts[:, None] > 0, sums / np.maximum(counts, 1)[:, None], centers).astype(dtype)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_rows_that_repeat_more_often_than_a_weight_can_say(dtype):
+    rows = np.repeat(np.array([[0.1, 3e-5], [0.7, -1e9]], dtype), [150_000, 65_536], axis=0)
+    boxes = (_core.Boxes32 if dtype == np.float32 else _core.Boxes64)("", THREADS[1], rows)
+    for centers in (rows[[0, -1]], rows[[-1, 0]], rows[[0, 0]]):
+        ready = (_core.Centers32 if dtype == np.float32 else _core.Centers64)("", centers)
+        found, plain = _core.Totals(2, 2), _core.Totals(2, 2)
+        boxes.accumulate(THREADS[1], ready, found)
+        ready.accumulate(THREADS[1], rows, True, False, _core.Workspace(), plain)
+        assert digits(found) == digits(plain)
 
 
 def trained(rows, **arguments):

@@ -12,7 +12,7 @@ from numpy.typing import DTypeLike, NDArray
 from macqueen import _core
 from macqueen.config import KMeansParams
 from macqueen.engine import empty, seeding, update
-from macqueen.engine.indexes import Bounds, Boxes
+from macqueen.engine.indexes import Index
 from macqueen.engine.kernels import Kernels
 from macqueen.engine.metric import METRICS
 from macqueen.engine.plan import Plan, Planner
@@ -54,7 +54,7 @@ class Engine:
             array, count = next(source.blocks(source.rows)), source.rows
         return Planner(array, count, prepared, self.kernels, self.memory_limit).choose()
 
-    def index(self, plan: Plan, source: Any, name: Callable[[int], str]) -> Boxes | Bounds | None:
+    def index(self, plan: Plan, source: Any, name: Callable[[int], str]) -> Index | None:
         """Make a data set ready for its plan; None where it is read anew each time."""
         if plan.path == "plain":
             return None

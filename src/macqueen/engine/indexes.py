@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeAlias
 
 import numpy as np
 
 from macqueen import _core
 from macqueen.engine import seeding
 from macqueen.engine.forms import GROUP, Form
-from macqueen.engine.kernels import Kernels
+from macqueen.engine.kernels import Kernels, check_rows
 from macqueen.engine.prepared import Prepared
 from macqueen.state import FloatArray
 
@@ -42,6 +42,26 @@ class Boxes:
         return rows * max(dims * itemsize + 5, 24) + rows // 64 * 16 * dims + 64 * clusters * dims
 
 
+class Sorted:
+    """Rows of one dimension in order: the rows of a center are a range, whose sum is known without reading it."""
+
+    def __init__(self, rows: FloatArray, kernels: Kernels, name: RowName) -> None:
+        make = _core.Sorted32 if rows.dtype == np.float32 else _core.Sorted64
+        seeding.check_finite(rows, kernels, name)
+        self._native: Any = make(kernels.isa, kernels.threads, rows)
+        self.rows = len(rows)
+
+    def add_to(self, totals: _core.Totals, prepared: Prepared) -> bool:
+        """Add all rows to `totals`; it is always worth it."""
+        self._native.accumulate(prepared.kernels.threads, prepared.native, totals)
+        return True
+
+    @staticmethod
+    def memory(rows: int, clusters: int, itemsize: int) -> int:
+        """Return the bytes that sorted rows take beside the rows, at most (while they are sorted)."""
+        return 2 * rows * itemsize + 1000 * clusters
+
+
 class Bounds:
     """Rows with a sketch each, and lower bounds of their distances to groups of centers that outlive a step."""
 
@@ -64,19 +84,47 @@ class Bounds:
         return rows * (form.record + 16 + 2 * groups) + clusters * dims * 40
 
 
+class Pairs:
+    """Rows with a bound of the distance to each of few centers that outlives a step."""
+
+    def __init__(self, rows: FloatArray, name: RowName) -> None:
+        make = _core.Pairs32 if rows.dtype == np.float32 else _core.Pairs64
+        self._native: Any = make(rows)
+        self._rows = rows
+        self._name = name
+        self.rows = len(rows)
+
+    def add_to(self, totals: _core.Totals, prepared: Prepared) -> bool:
+        """Label all rows and add them to `totals`; it is always worth it."""
+        step(self._native, prepared, totals, lambda bad: check_rows(bad, self._rows, self._name))
+        return True
+
+    @staticmethod
+    def memory(rows: int, dims: int, clusters: int) -> int:
+        """Return the bytes that bounds of pairs take beside the rows."""
+        return rows * (clusters + 12) + clusters * dims * 40
+
+
+Index: TypeAlias = Boxes | Bounds | Pairs | Sorted
+
+
 def sketched(rows: FloatArray, form: Form, kernels: Kernels) -> Any:
     """Return the native object for rows that are finite."""
     make = _core.Bounded32 if rows.dtype == np.float32 else _core.Bounded64
     return make(kernels.isa, kernels.threads, rows, form.origin, form.axes, form.heads)
 
 
-def step(native: Any, prepared: Prepared, totals: _core.Totals) -> _core.BoundedStep:
-    """Make one step in parts, between which Ctrl-C is noticed."""
+def step(
+    native: Any, prepared: Prepared, totals: _core.Totals, check: Callable[[int], None] | None = None
+) -> _core.BoundedStep:
+    """Make one step in parts, between which Ctrl-C is noticed; `check` is told of rows that a part refused (-1: none)."""
     threads, centers = prepared.kernels.threads, prepared.native
     clusters, dims = prepared.shape
     native.begin_step(threads, centers)
     blocks = max(1, int(PART_WORK / (ROWS * clusters * dims)))
     for begin in range(0, native.blocks, blocks):
-        native.step_blocks(threads, centers, begin, min(begin + blocks, native.blocks))
+        bad = native.step_blocks(threads, centers, begin, min(begin + blocks, native.blocks))
+        if check is not None:
+            check(bad)
     done: _core.BoundedStep = native.end_step(totals)
     return done

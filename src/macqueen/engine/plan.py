@@ -11,16 +11,17 @@ import numpy as np
 
 from macqueen.engine import forms
 from macqueen.engine.forms import Form
-from macqueen.engine.indexes import Bounds, Boxes, sketched
+from macqueen.engine.indexes import Bounds, Boxes, Index, Sorted, sketched
 from macqueen.engine.kernels import Kernels
 from macqueen.engine.prepared import Prepared
 from macqueen.errors import ArgumentError
 from macqueen.state import FloatArray
 
-PATHS = ("plain", "boxes", "bounds")
+PATHS = ("plain", "boxes", "bounds", "sorted")
 VARIABLE = "MACQUEEN_FORCE_PATH"
 CYCLES_PER_SECOND = 2.5e9  # for predictions only
 BOX_DIMS, MOST_BOX_DIMS, BOX_ROWS, MOST_BOX_ROWS, BOX_CLUSTERS = 6, 8, 8192, 1 << 25, 16  # where boxes can pay
+SORTED_ROWS = 1024  # from so many on sorting takes less time than a plain step
 BOUND_ROWS, BOUND_WORK = 2048, 1 << 24  # where bounds can pay; work: rows x dims x clusters
 BOUND_CYCLES = 1000  # of comparing a row with all centers: keeping its bounds takes a third of it
 SAMPLE_ROWS, SAMPLE_VALUES = 1024, 1 << 19
@@ -32,10 +33,11 @@ class Plan:
 
     Attributes
     ----------
-    path : {'plain', 'boxes', 'bounds'}
+    path : {'plain', 'boxes', 'bounds', 'sorted'}
         ``plain``: every row is compared with every center. ``boxes``: rows of few dimensions lie sorted in boxes, and
         a row is compared with the centers near its box. ``bounds``: bounds of distances are kept from step to step,
-        and a row is compared with the groups of 16 centers that can have come nearer.
+        and a row is compared with the groups of 16 centers that can have come nearer. ``sorted``: rows of one dimension
+        are sorted once, and no row is compared after that but those next to the borders between centers.
     reason : str
         Why.
     seconds : float
@@ -53,8 +55,10 @@ class Plan:
     form: str = ""
     sketch: Form | None = None
 
-    def index(self, rows: FloatArray, kernels: Kernels, name: Callable[[int], str]) -> Boxes | Bounds | None:
+    def index(self, rows: FloatArray, kernels: Kernels, name: Callable[[int], str]) -> Index | None:
         """Make rows (n, d) ready for the path; None on the plain one."""
+        if self.path == "sorted":
+            return Sorted(rows, kernels, name)
         if self.path == "boxes":
             return Boxes(rows, kernels, name)
         if self.sketch is not None:
@@ -115,6 +119,8 @@ class Planner:
             return self._plain("rows are normalized block by block")
         if forced:
             return self._forced(forced)
+        if self._sorting_can_pay():
+            return self._sorted("1 dimension")
         if self._boxes_can_pay():
             return self._boxes(f"{self.dims} dimensions")
         if self.count < BOUND_ROWS or self.work < BOUND_WORK or self._compare_cycles() < BOUND_CYCLES:
@@ -123,6 +129,8 @@ class Planner:
 
     def _forced(self, path: str) -> Plan:
         reason = f"{VARIABLE} asks for it"
+        if path == "sorted" and self.dims == 1:
+            return self._sorted(reason)
         if path == "boxes" and self.dims <= MOST_BOX_DIMS:
             return self._boxes(reason)
         return self._bounds(reason) if path == "bounds" else self._plain(reason)
@@ -139,6 +147,16 @@ class Planner:
     def _plain(self, reason: str) -> Plan:
         memory = self.kernels.count * self.clusters * self.dims * 8
         return Plan("plain", reason, self._seconds(self._plain_cycles()), memory)
+
+    def _sorting_can_pay(self) -> bool:
+        return self.dims == 1 and self.count >= SORTED_ROWS and self._sorted("").memory <= self.memory_limit
+
+    def _sorted(self, reason: str) -> Plan:
+        itemsize = self.prepared.dtype.itemsize
+        sorting, borders = 25 * itemsize, 500 * self.clusters / self.count
+        return Plan(
+            "sorted", reason, self._seconds(sorting + borders), Sorted.memory(self.count, self.clusters, itemsize)
+        )
 
     def _boxes_can_pay(self) -> bool:
         few = self.dims <= BOX_DIMS and self.clusters >= BOX_CLUSTERS and BOX_ROWS <= self.count <= MOST_BOX_ROWS

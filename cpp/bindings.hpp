@@ -1,0 +1,7 @@
+// The parts of Python's door that lie in files of their own.
+#pragma once
+
+#include <nanobind/nanobind.h>
+
+void bind_pairs(nanobind::module_& m);
+void bind_sorted(nanobind::module_& m);
