@@ -11,19 +11,20 @@ import numpy as np
 
 from macqueen.engine import forms
 from macqueen.engine.forms import Form
-from macqueen.engine.indexes import Bounds, Boxes, Index, Sorted, sketched
+from macqueen.engine.indexes import Bounds, Boxes, Index, Pairs, Sorted, sketched
 from macqueen.engine.kernels import Kernels
 from macqueen.engine.prepared import Prepared
 from macqueen.errors import ArgumentError
 from macqueen.state import FloatArray
 
-PATHS = ("plain", "boxes", "bounds", "sorted")
+PATHS = ("plain", "boxes", "bounds", "pairs", "sorted")
 VARIABLE = "MACQUEEN_FORCE_PATH"
 CYCLES_PER_SECOND = 2.5e9  # for predictions only
 BOX_DIMS, MOST_BOX_DIMS, BOX_ROWS, MOST_BOX_ROWS, BOX_CLUSTERS = 6, 8, 8192, 1 << 25, 16  # where boxes can pay
 SORTED_ROWS = 1024  # from so many on sorting takes less time than a plain step
 BOUND_ROWS, BOUND_WORK = 2048, 1 << 24  # where bounds can pay; work: rows x dims x clusters
 BOUND_CYCLES = 1000  # of comparing a row with all centers: keeping its bounds takes a third of it
+PAIR_ROWS, PAIR_CLUSTERS = 256, 96  # where bounds of pairs can pay: from so many rows on, up to so many clusters
 SAMPLE_ROWS, SAMPLE_VALUES = 1024, 1 << 19
 
 
@@ -33,10 +34,11 @@ class Plan:
 
     Attributes
     ----------
-    path : {'plain', 'boxes', 'bounds', 'sorted'}
+    path : {'plain', 'boxes', 'bounds', 'pairs', 'sorted'}
         ``plain``: every row is compared with every center. ``boxes``: rows of few dimensions lie sorted in boxes, and
         a row is compared with the centers near its box. ``bounds``: bounds of distances are kept from step to step,
-        and a row is compared with the groups of 16 centers that can have come nearer. ``sorted``: rows of one dimension
+        and a row is compared with the groups of 16 centers that can have come nearer. ``pairs``: the same with a bound
+        for each center, of few clusters. ``sorted``: rows of one dimension
         are sorted once, and no row is compared after that but those next to the borders between centers.
     reason : str
         Why.
@@ -61,6 +63,8 @@ class Plan:
             return Sorted(rows, kernels, name)
         if self.path == "boxes":
             return Boxes(rows, kernels, name)
+        if self.path == "pairs":
+            return Pairs(rows, name)
         if self.sketch is not None:
             return Bounds(rows, self.sketch, kernels, name)
         return None
@@ -123,6 +127,8 @@ class Planner:
             return self._sorted("1 dimension")
         if self._boxes_can_pay():
             return self._boxes(f"{self.dims} dimensions")
+        if self._pairs_can_pay():
+            return self._pairs(f"{self.clusters} clusters")
         if self.count < BOUND_ROWS or self.work < BOUND_WORK or self._compare_cycles() < BOUND_CYCLES:
             return self._plain("too little work for bounds to pay")
         return self._bounds("")
@@ -133,6 +139,8 @@ class Planner:
             return self._sorted(reason)
         if path == "boxes" and self.dims <= MOST_BOX_DIMS:
             return self._boxes(reason)
+        if path == "pairs":
+            return self._pairs(reason)
         return self._bounds(reason) if path == "bounds" else self._plain(reason)
 
     def _seconds(self, cycles: float) -> float:
@@ -166,6 +174,16 @@ class Planner:
         memory = Boxes.memory(self.count, self.dims, self.clusters, self.prepared.dtype.itemsize)
         near = min(self.clusters, 16 * 2**self.dims) * self.dims / self.lanes * 4
         return Plan("boxes", reason, self._seconds(near + 100), memory)
+
+    def _pairs_can_pay(self) -> bool:
+        few = 1 < self.clusters <= PAIR_CLUSTERS and self.count >= PAIR_ROWS
+        # A byte a pair may not be more than the path `bounds` would take.
+        slim = 13 * self.clusters <= 16 * (self.dims + 36)
+        return few and slim and self._pairs("").memory <= self.memory_limit
+
+    def _pairs(self, reason: str) -> Plan:
+        cycles = 2 * self.clusters * self.dims / self.lanes + 2 * self.dims + 100
+        return Plan("pairs", reason, self._seconds(cycles), Pairs.memory(self.count, self.dims, self.clusters))
 
     def _bounds(self, reason: str) -> Plan:
         sample = self._sample()

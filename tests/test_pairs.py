@@ -1,0 +1,108 @@
+"""Bounds of single pairs of a row and a center give the bits of a plain pass: labels, sums, counts, squares."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from macqueen import RunConfig, _core, plan
+from macqueen.engine.indexes import Pairs
+from macqueen.errors import DataError
+from tests.models import in_memory
+from tests.test_bounds import KINDS, THREADS, digits, step
+
+
+def pairs_of(rows):
+    return (_core.Pairs32 if rows.dtype == np.float32 else _core.Pairs64)(rows)
+
+
+def plain(isa, rows, centers):
+    """What a plain pass adds up."""
+    totals = _core.Totals(*centers.shape)
+    prepare = _core.Centers32 if rows.dtype == np.float32 else _core.Centers64
+    prepare(isa, centers).accumulate(THREADS[1], rows, True, False, _core.Workspace(), totals)
+    return totals
+
+
+def means(totals, centers):
+    sums, counts = totals.rounded(THREADS[1])[0], totals.counts()
+    return np.where(counts[:, None] > 0, sums / np.maximum(counts, 1)[:, None], centers).astype(centers.dtype)
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    kind=st.sampled_from(sorted(KINDS)),
+    dtype=st.sampled_from([np.float32, np.float64]),
+    n=st.sampled_from([1, 5, 63, 64, 65, 1000, 3000]),
+    d=st.sampled_from([1, 2, 3, 7, 8, 15, 16, 17, 31, 32, 33, 64, 65, 130]),
+    k=st.sampled_from([1, 2, 3, 7, 16, 17, 40, 130, 300]),
+    start=st.sampled_from([1, 1, 1.5, 100]),
+    seed=st.integers(0, 2**32),
+    isa=st.sampled_from(_core.available_isas()),
+    count=st.sampled_from(sorted(THREADS)),
+)
+def test_every_step_adds_up_what_a_plain_pass_does(kind, dtype, n, d, k, start, seed, isa, count):
+    random = np.random.default_rng(seed)
+    rows = np.ascontiguousarray(KINDS[kind](random, n, d), dtype)
+    pairs = pairs_of(rows)
+    with np.errstate(over="ignore"):
+        centers = np.ascontiguousarray(np.clip(rows[random.integers(n, size=k)] * start, -3e38, 3e38), dtype)
+    prepare = _core.Centers32 if dtype == np.float32 else _core.Centers64
+    for _ in range(6):
+        found = _core.Totals(k, d)
+        step(pairs, THREADS[count], prepare(isa, centers), found)
+        assert digits(found) == digits(plain(isa, rows, centers))
+        centers = means(found, centers)
+
+
+@pytest.mark.parametrize("isa", _core.available_isas())
+@pytest.mark.parametrize("move", [1e-6, 1e-2, 1.0, 30.0])
+def test_bounds_hold_while_centers_wander(isa, move):
+    """Small moves add up until bounds are brought down; large ones bring them down at once."""
+    random = np.random.default_rng(1)
+    rows = random.normal(size=(600, 20)).astype(np.float32)
+    centers = rows[:30] + np.float32(0.1)
+    pairs, looked_at = pairs_of(rows), []
+    for _ in range(80):
+        found = _core.Totals(30, 20)
+        looked_at.append(step(pairs, THREADS[1], _core.Centers32(isa, centers), found).opened)
+        assert digits(found) == digits(plain(isa, rows, centers))
+        centers = (centers + move * random.normal(size=(30, 1)) * random.integers(2, size=(30, 20))).astype(np.float32)
+    assert looked_at[0] == 600 * 30  # the first step computes all pairs
+    if move < 1e-3:
+        assert max(looked_at[1:]) < 600 * 30 / 4
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_training_has_the_bits_of_plain_passes(dtype, monkeypatch):
+    rows = np.random.default_rng(0).normal(size=(8000, 40)).astype(dtype)
+    steps, add_to = [], Pairs.add_to
+    monkeypatch.setattr(Pairs, "add_to", lambda *args: steps.append(1) or add_to(*args))
+    models = []
+    for path in ("pairs", "plain"):
+        monkeypatch.setenv("MACQUEEN_FORCE_PATH", path)
+        models.append(in_memory(20, use_mini_batch=False, seed=3).train(rows, steps=8))
+    assert len(steps) == 8
+    assert models[0].cluster_centers().tobytes() == models[1].cluster_centers().tobytes()
+    assert models[0].history()["cost"].tolist() == models[1].history()["cost"].tolist()
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_a_row_that_cannot_be_clustered_is_named(bad):
+    rows = np.random.default_rng(0).normal(size=(5000, 12)).astype(np.float32)
+    rows[4321, 7] = bad
+    assert plan(rows, 5).path == "pairs"
+    centers = rows[:5]
+    with pytest.raises(DataError, match="row 4321, column 7"):
+        in_memory(5, centers, use_mini_batch=False).train(rows, steps=1)
+
+
+def test_the_plan_takes_pairs_for_few_clusters():
+    rows = np.random.default_rng(0).normal(size=(4000, 16)).astype(np.float32)
+    assert plan(rows, 10).path == "pairs"
+    assert plan(rows, 64).path == "pairs"
+    assert plan(rows, 65).path != "pairs"  # a byte a pair would be more than other bounds take
+    assert plan(rows, 10, config=RunConfig(memory_limit=1000)).path == "plain"
+    assert plan(rows, 10).memory < 4000 * (16 + 10 // 8 + 10 // 16 + 48) + 10 * 16 * 50
