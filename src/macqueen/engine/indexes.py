@@ -117,7 +117,7 @@ def sketched(rows: FloatArray, form: Form, kernels: Kernels) -> Any:
 def step(
     native: Any, prepared: Prepared, totals: _core.Totals, check: Callable[[int], None] | None = None
 ) -> _core.BoundedStep:
-    """Make one step in parts, between which Ctrl-C is noticed; `check` is told of rows that a part refused (-1: none)."""
+    """Make one step in parts, between which Ctrl-C is noticed; `check` is told which row a part refused, -1: none."""
     threads, centers = prepared.kernels.threads, prepared.native
     clusters, dims = prepared.shape
     native.begin_step(threads, centers)
