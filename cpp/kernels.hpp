@@ -115,6 +115,7 @@ struct SketchBlock {
 };
 
 // Bounds of single pairs of a row and a center (cpp/pairs.hpp).
+constexpr size_t kNarrowDims = 32;        // up to which vectors over the rows of a block are better for all of them
 constexpr size_t kPairRows = 64;          // rows of a block
 constexpr int kMostPairBound = 254;       // beyond it lies the mark of the own center
 constexpr uint8_t kOwnPair = 255;         // that mark
@@ -158,8 +159,9 @@ struct RowKernels {
   // for a vector more
   void (*pair_squares)(const T* rows, const uint8_t* places, const int32_t* names, size_t count, const T* centers,
                        size_t d, float* out);
-  // the same of all pairs of rows (n, d), n <= kPairRows, and centers (k, d); out (k, kPairRows)
-  void (*all_squares)(const T* rows, size_t n, const T* centers, size_t k, size_t d, float* out);
+  // the same of all pairs of rows (n, d), n <= kPairRows, and the centers names[i], i < count; out (k, kPairRows)
+  void (*all_squares)(const T* rows, size_t n, const T* centers, const int32_t* names, size_t count, size_t d,
+                      float* out);
   // squared distances (float64) of rows (n, d) to their own center; out (n,)
   void (*own_distances)(const T* rows, const int32_t* labels, const T* centers, size_t n, size_t d, double* out);
   // all squared distances of rows (n, d) to centers (k, d), times `factor`; out (n, k)
@@ -204,9 +206,10 @@ struct Kernels {
   void (*longest_found)(const float* found, const float* squares, size_t groups, float* longest);
   // Takes the paths off the stored bounds of a block, so that they can be counted from 0 again.
   void (*take_off_paths)(uint16_t* stored, const float* units, const float* path, size_t groups);
-  // squares (k, kPairRows) -> the lowest of each row, the second lowest (infinity if k = 1), which is lowest; out
-  // (rows,)
-  void (*nearest_two)(const float* squares, size_t k, float* lowest, float* second, int32_t* nearest);
+  // squares (k, kPairRows) of the centers names[i], i < count, ascending -> the lowest of each row, the second lowest,
+  // and which is lowest; in/out (rows,)
+  void (*nearest_two)(const float* squares, const int32_t* names, size_t count, float* lowest, float* second,
+                      int32_t* nearest);
   // squares (count,) of pairs, bases of their rows and paths of their centers -> bounds (count,) out; arrays have room
   // for whole vectors
   void (*pair_bounds)(const float* squares, const float* bases, const float* paths, size_t count, const PairGrid& grid,

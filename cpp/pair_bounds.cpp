@@ -5,6 +5,7 @@
 #include <bit>
 #include <cmath>
 #include <limits>
+#include <numeric>
 
 namespace macqueen {
 
@@ -19,10 +20,8 @@ constexpr float kLargestBase = 1e18f;
 constexpr size_t kSampledBlocks = 16;
 constexpr size_t kBlocksPerTask = 16;
 constexpr size_t kMostWaiting = 1 << 15;  // values noted as changed before they are added
-// Of the pairs of a block: where more are needed, all are computed. Beyond kWide dimensions a single pair costs no more
-// than one among all.
-constexpr double kFewPairs = 0.1, kFewWidePairs = 0.3;
-constexpr size_t kWide = 32;
+constexpr double kFewPairs = 0.3;         // of the pairs of a block: where more are needed, all are computed
+constexpr int kManyRows = 5;              // of a block that need a center: all are compared with it, in a few vectors
 
 float rounded_up(double value) {
   const float f = static_cast<float>(value);
@@ -48,6 +47,7 @@ struct PairBounds<T>::Slot {
   std::vector<int32_t> index;         // (rows,) which is lowest
   std::vector<uint64_t> needs;        // (k,) which rows of the block
   std::vector<uint8_t> uppers;        // (rows,)
+  std::vector<int32_t> columns;       // centers that all rows are compared with
   std::vector<int32_t> candidates;
   // The pairs to be computed; all arrays have room for all of them and a vector more.
   size_t count = 0;
@@ -94,16 +94,17 @@ struct PairBounds<T>::Slot {
     const uint8_t *const place_of = places.data(), *const byte_of = bytes.data();
     const int32_t* const name_of = names.data();
     const float* const found_of = found.data();
-    float *const low = lowest.data(), *const next = second.data();
-    int32_t* const nearest = index.data();
     for (size_t i = 0; i < count; ++i) {
-      const size_t place = place_of[i];
-      const float square = found_of[i], before = low[place];
-      bounds[static_cast<size_t>(name_of[i]) * kPairRows + place] = byte_of[i];
-      next[place] = std::min(next[place], std::max(before, square));
-      nearest[place] = square < before ? name_of[i] : nearest[place];
-      low[place] = std::min(before, square);
+      bounds[static_cast<size_t>(name_of[i]) * kPairRows + place_of[i]] = byte_of[i];
+      take(place_of[i], name_of[i], found_of[i]);
     }
+  }
+
+  void take(size_t place, int32_t name, float square) {
+    float &low = lowest[place], &next = second[place];
+    next = std::min(next, std::max(low, square));
+    index[place] = square < low ? name : index[place];
+    low = std::min(low, square);
   }
 };
 
@@ -119,16 +120,27 @@ PairBounds<T>::PairBounds(const T* rows, size_t n, size_t d)
   grid_.absolute = static_cast<float>(d) * 0x1p-148f;
 }
 
+template <class T>
+bool PairBounds<T>::narrow() const {
+  return sizeof(T) == 4 && d_ <= kNarrowDims;
+}
+
 // Settles the unit: so that the gap between a row's nearest two centers is a dozen, usually.
 template <class T>
 void PairBounds<T>::begin(const Centers<T>& centers) {
   const auto& functions = row_kernels<T>(centers.kernels());
   const size_t k = centers.k(), every = (blocks() + kSampledBlocks - 1) / kSampledBlocks;
   Slot slot(k, d_);
+  slot.columns.resize(k);
+  std::iota(slot.columns.begin(), slot.columns.end(), 0);
   std::vector<double> gaps;
   for (size_t block = 0; block < blocks(); block += every) {
-    functions.all_squares(rows_ + block * kPairRows * d_, rows_of(block), centers.values(), k, d_, slot.squares.data());
-    centers.kernels().nearest_two(slot.squares.data(), k, slot.lowest.data(), slot.second.data(), slot.index.data());
+    functions.all_squares(rows_ + block * kPairRows * d_, rows_of(block), centers.values(), slot.columns.data(), k, d_,
+                          slot.squares.data());
+    std::fill(slot.lowest.begin(), slot.lowest.end(), std::numeric_limits<float>::infinity());
+    std::fill(slot.second.begin(), slot.second.end(), std::numeric_limits<float>::infinity());
+    centers.kernels().nearest_two(slot.squares.data(), slot.columns.data(), k, slot.lowest.data(), slot.second.data(),
+                                  slot.index.data());
     for (size_t i = 0; i < rows_of(block); ++i) {
       const double gap =
           std::sqrt(static_cast<double>(slot.second[i])) - std::sqrt(static_cast<double>(slot.lowest[i]));
@@ -235,7 +247,7 @@ template <class T>
 void PairBounds<T>::first_step(const Centers<T>& centers, size_t block, Slot& slot) {
   const size_t first = block * kPairRows, count = rows_of(block);
   const T* rows = rows_ + first * d_;
-  compare_all(centers, block, slot);
+  compare(centers, block, first_bits(count), true, slot);
   std::fill_n(&labels_[first + count], kPairRows - count, 0);  // of no row, but they are read as names of centers
   slot.changes.add_rows(centers.kernels(), rows, &labels_[first], count, *totals_);
   // The grid of squares follows that of rows, as in a pass.
@@ -258,11 +270,9 @@ void PairBounds<T>::step(const Centers<T>& centers, size_t block, Slot& slot) {
   if (open == 0) return;
   tighten(centers, block, open, slot);
   const size_t pairs = needed(open, &open);
-  if (static_cast<double>(pairs) > (d_ > kWide ? kFewWidePairs : kFewPairs) * static_cast<double>(count * k)) {
-    compare_all(centers, block, slot);
-  } else if (pairs > 0) {
-    compare_some(centers, block, open, slot);
-  }
+  if (pairs == 0) return;
+  const bool whole = static_cast<double>(pairs) > kFewPairs * static_cast<double>(count * k);
+  compare(centers, block, whole ? first_bits(count) : open, whole, slot);
 }
 
 template <class T>
@@ -304,68 +314,99 @@ void PairBounds<T>::tighten(const Centers<T>& centers, size_t block, uint64_t op
   compute_pairs(centers, block, slot);
   slot.done.read += static_cast<double>(slot.count);
   centers.kernels().pair_uppers(slot.found.data(), slot.paths.data(), slot.count, grid_, slot.results.data());
-  for (size_t i = 0; i < slot.count; ++i) {
-    const size_t place = slot.places[i];
-    slot.lowest[place] = slot.found[i];
-    slot.second[place] = std::numeric_limits<float>::infinity();
-    slot.index[place] = slot.names[i];
-    upper_[first + place] = slot.results[i];
-  }
+  for (size_t i = 0; i < slot.count; ++i) upper_[first + slot.places[i]] = slot.results[i];
 }
 
-// Computes the distances of the pairs in `needs`, beside those of the open rows to their own centers.
+// Computes the distances of the pairs in `needs`, beside those of the open rows to their own centers, and labels these
+// rows. A center that many rows need is compared with all rows of the block.
 template <class T>
-void PairBounds<T>::compare_some(const Centers<T>& centers, size_t block, uint64_t open, Slot& slot) {
-  const Kernels& kernels = centers.kernels();
+void PairBounds<T>::compare(const Centers<T>& centers, size_t block, uint64_t open, bool whole, Slot& slot) {
   const size_t first = block * kPairRows, k = centers.k();
-  slot.count = 0;
+  const uint64_t all = first_bits(rows_of(block));
+  const int many = whole ? 0 : narrow() ? kManyRows : static_cast<int>(kPairRows) + 1;
+  slot.columns.clear();
   for (size_t c = 0; c < k; ++c) {
-    if (slot.needs[c] != 0) slot.list(slot.needs[c], c, stored_[c], &bases_[first]);
+    if (std::popcount(slot.needs[c]) < many) continue;
+    slot.columns.push_back(static_cast<int32_t>(c));
+    slot.needs[c] = all;
   }
-  compute_pairs(centers, block, slot);
-  kernels.pair_bounds(slot.found.data(), slot.bases.data(), slot.paths.data(), slot.count, grid_, slot.bytes.data());
-  slot.take_found(&bounds_[block * k * kPairRows]);
-  slot.done.opened += static_cast<double>(slot.count);
+  std::fill(slot.lowest.begin(), slot.lowest.end(), std::numeric_limits<float>::infinity());
+  std::fill(slot.second.begin(), slot.second.end(), std::numeric_limits<float>::infinity());
+  compare_columns(centers, block, whole, slot);
+  if (!whole) compare_pairs(centers, block, open, slot);
   for_bits(open, [&](size_t place) {
-    const int32_t own = labels_[first + place];
-    slot.needs[static_cast<size_t>(own)] |= uint64_t{1} << place;
+    const int32_t before = labels_[first + place];
     const int32_t label = nearest(centers, block, place, slot);
-    if (label == own) return;
-    mark(kernels, block, place, own, label, slot);
-    slot.changes.note(rows_ + (first + place) * d_, 1, own, label);
+    if (label == before) return;
+    if (before >= 0) {
+      mark(centers.kernels(), block, place, before, label, slot);
+      slot.changes.note(rows_ + (first + place) * d_, 1, before, label);
+    }
+    labels_[first + place] = label;
   });
+  if (!whole) return;
+  for (size_t place = 0; place < rows_of(block); ++place) {
+    const auto own = static_cast<size_t>(labels_[first + place]);
+    bounds_[(block * k + own) * kPairRows + place] = kOwnPair;
+    slot.found[place] = slot.squares[own * kPairRows + place];
+    slot.paths[place] = paths_up_[own];
+  }
+  centers.kernels().pair_uppers(slot.found.data(), slot.paths.data(), kPairRows, grid_, &upper_[first]);
 }
 
-// Computes all distances of a block and begins its bounds anew.
+// Compares all rows of the block with the centers in `columns`; the bases begin anew where these are all.
 template <class T>
-void PairBounds<T>::compare_all(const Centers<T>& centers, size_t block, Slot& slot) {
+void PairBounds<T>::compare_columns(const Centers<T>& centers, size_t block, bool whole, Slot& slot) {
+  if (slot.columns.empty()) return;
   const Kernels& kernels = centers.kernels();
   const size_t first = block * kPairRows, k = centers.k(), count = rows_of(block);
-  float* squares = slot.squares.data();
-  row_kernels<T>(kernels).all_squares(rows_ + first * d_, count, centers.values(), k, d_, squares);
-  kernels.nearest_two(squares, k, slot.lowest.data(), slot.second.data(), slot.index.data());
-  std::fill(slot.needs.begin(), slot.needs.end(), first_bits(count));
-  for (size_t i = 0; i < count; ++i) {
+  const float* squares = slot.squares.data();
+  row_kernels<T>(kernels).all_squares(rows_ + first * d_, count, centers.values(), slot.columns.data(),
+                                      slot.columns.size(), d_, slot.squares.data());
+  kernels.nearest_two(squares, slot.columns.data(), slot.columns.size(), slot.lowest.data(), slot.second.data(),
+                      slot.index.data());
+  for (size_t i = 0; whole && i < count; ++i) {
     const float base = std::sqrt(slot.lowest[i]) - static_cast<float>(kUnitsBelow * unit_);
     bases_[first + i] = std::clamp(base, 0.0f, kLargestBase);
   }
-  for (size_t c = 0; c < k; ++c) {
+  for (const int32_t name : slot.columns) {
+    const auto c = static_cast<size_t>(name);
     std::fill_n(slot.paths.data(), kPairRows, stored_[c]);
     kernels.pair_bounds(squares + c * kPairRows, &bases_[first], slot.paths.data(), kPairRows, grid_,
                         &bounds_[(block * k + c) * kPairRows]);
   }
-  slot.done.opened += static_cast<double>(count * k);
-  slot.done.read += static_cast<double>(count);
-  for (size_t place = 0; place < count; ++place) {
-    int32_t& label = labels_[first + place];
-    const int32_t before = label;
-    label = nearest(centers, block, place, slot);
-    bounds_[(block * k + static_cast<size_t>(label)) * kPairRows + place] = kOwnPair;
-    slot.found[place] = squares[static_cast<size_t>(label) * kPairRows + place];
-    slot.paths[place] = paths_up_[static_cast<size_t>(label)];
-    if (before >= 0 && label != before) slot.changes.note(rows_ + (first + place) * d_, 1, before, label);
+  slot.done.opened += static_cast<double>(count * slot.columns.size());
+  for (size_t place = 0; !whole && place < count; ++place) {  // columns have written over marks
+    bounds_[(block * k + static_cast<size_t>(labels_[first + place])) * kPairRows + place] = kOwnPair;
   }
-  kernels.pair_uppers(slot.found.data(), slot.paths.data(), count, grid_, &upper_[first]);
+}
+
+// Computes the other pairs, one by one.
+template <class T>
+void PairBounds<T>::compare_pairs(const Centers<T>& centers, size_t block, uint64_t open, Slot& slot) {
+  const size_t first = block * kPairRows, k = centers.k();
+  slot.count = 0;
+  auto column = slot.columns.begin();
+  for (size_t c = 0; c < k; ++c) {
+    if (column != slot.columns.end() && *column == static_cast<int32_t>(c)) {
+      ++column;
+    } else if (slot.needs[c] != 0) {
+      slot.list(slot.needs[c], c, stored_[c], &bases_[first]);
+    }
+  }
+  for_bits(open, [&](size_t place) {
+    const int32_t own = labels_[first + place];
+    uint64_t& needs = slot.needs[static_cast<size_t>(own)];
+    if ((needs >> place & 1) != 0) return;  // its column is there
+    needs |= uint64_t{1} << place;
+    slot.take(place, own, slot.squares[static_cast<size_t>(own) * kPairRows + place]);
+  });
+  if (slot.count == 0) return;
+  compute_pairs(centers, block, slot);
+  centers.kernels().pair_bounds(slot.found.data(), slot.bases.data(), slot.paths.data(), slot.count, grid_,
+                                slot.bytes.data());
+  slot.take_found(&bounds_[block * k * kPairRows]);
+  slot.done.opened += static_cast<double>(slot.count);
 }
 
 // The nearest center of a row, among those that `needs` says are computed.

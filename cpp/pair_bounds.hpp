@@ -42,12 +42,14 @@ class PairBounds {
   void step(const Centers<T>& centers, size_t block, Slot& slot);
   void bring_down(size_t block);
   void first_step(const Centers<T>& centers, size_t block, Slot& slot);
-  void compare_all(const Centers<T>& centers, size_t block, Slot& slot);
-  void compare_some(const Centers<T>& centers, size_t block, uint64_t open, Slot& slot);
+  void compare(const Centers<T>& centers, size_t block, uint64_t open, bool whole, Slot& slot);
+  void compare_columns(const Centers<T>& centers, size_t block, bool whole, Slot& slot);
+  void compare_pairs(const Centers<T>& centers, size_t block, uint64_t open, Slot& slot);
   void tighten(const Centers<T>& centers, size_t block, uint64_t open, Slot& slot);
   int32_t nearest(const Centers<T>& centers, size_t block, size_t place, Slot& slot);
   void compute_pairs(const Centers<T>& centers, size_t block, Slot& slot);
   void mark(const Kernels& kernels, size_t block, size_t place, int32_t before, int32_t label, Slot& slot);
+  bool narrow() const;
   size_t rows_of(size_t block) const { return n_ - block * kPairRows < kPairRows ? n_ - block * kPairRows : kPairRows; }
 
   const T* rows_;

@@ -23,7 +23,6 @@ namespace MACQUEEN_ISA {
 namespace {
 
 constexpr size_t kTileCenters = kWidth == 1 ? 1 : 2;
-constexpr size_t kMostNarrow = 32;  // dimensions that vectors over the rows are better for
 
 template <class T>
 inline Floats difference(const T* x, const T* c, size_t count) {
@@ -112,33 +111,36 @@ void pair_squares(const T* rows, const uint8_t* places, const int32_t* names, si
 
 // The squared distances of all pairs, vectors over the dimensions: a few rows and centers at a time.
 template <class T>
-void wide_squares(const T* rows, size_t n, const T* centers, size_t k, size_t d, float* out) {
+void wide_squares(const T* rows, size_t n, const T* centers, const int32_t* names, size_t count, size_t d, float* out) {
   constexpr size_t kRows = kWidth / kTileCenters;
   for (size_t i = 0; i < n; i += kRows) {
     const T *x[kWidth], *c[kWidth];
     for (size_t l = 0; l < kWidth; ++l) x[l] = rows + (i + l % kRows < n ? i + l % kRows : n - 1) * d;
-    for (size_t first = 0; first < k; first += kTileCenters) {
-      for (size_t l = 0; l < kWidth; ++l) c[l] = centers + (first + l / kRows < k ? first + l / kRows : k - 1) * d;
+    for (size_t first = 0; first < count; first += kTileCenters) {
+      const auto name = [&](size_t l) { return static_cast<size_t>(names[first + l < count ? first + l : count - 1]); };
+      for (size_t l = 0; l < kWidth; ++l) c[l] = centers + name(l / kRows) * d;
       float squares[kWidth];
       store(squares, tile_squares(x, c, d));
-      for (size_t l = 0; l < kTileCenters && first + l < k; ++l) {
-        memcpy(out + (first + l) * kPairRows + i, squares + l * kRows, kRows * sizeof(float));
+      for (size_t l = 0; l < kTileCenters; ++l) {
+        memcpy(out + name(l) * kPairRows + i, squares + l * kRows, kRows * sizeof(float));
       }
     }
   }
 }
 
 // The same with vectors over the rows, which needs no sums over lanes: for few dimensions.
-inline void narrow_squares(const float* rows, size_t n, const float* centers, size_t k, size_t d, float* out) {
+inline void narrow_squares(const float* rows, size_t n, const float* centers, const int32_t* names, size_t count,
+                           size_t d, float* out) {
   constexpr size_t kVectors = kWidth == 16 ? 4 : 2, kRows = kVectors * kWidth;
-  float columns[kMostNarrow * kPairRows];
+  float columns[kNarrowDims * kPairRows];
   for (size_t i = 0; i < kPairRows; ++i) {
     const float* x = rows + (i < n ? i : n - 1) * d;
     for (size_t j = 0; j < d; ++j) columns[j * kPairRows + i] = x[j];
   }
   for (size_t i = 0; i < n; i += kRows) {
-    for (size_t c = 0; c < k; c += kTileCenters) {
-      const float *one = centers + c * d, *other = centers + (c + kTileCenters - 1 < k ? c + kTileCenters - 1 : c) * d;
+    for (size_t c = 0; c < count; c += 2) {
+      const size_t pair[2] = {static_cast<size_t>(names[c]), static_cast<size_t>(names[c + 1 < count ? c + 1 : c])};
+      const float *one = centers + pair[0] * d, *other = centers + pair[1] * d;
       Floats sum[2][kVectors];
       for (auto& vectors : sum) {
         for (Floats& v : vectors) v = broadcast(0);
@@ -151,37 +153,39 @@ inline void narrow_squares(const float* rows, size_t n, const float* centers, si
           sum[1][v] = multiply_add(to_b, to_b, sum[1][v]);
         }
       }
-      for (size_t t = 0; t < kTileCenters && c + t < k; ++t) {
-        for (size_t v = 0; v < kVectors; ++v) store(out + (c + t) * kPairRows + i + v * kWidth, sum[t][v]);
+      for (size_t t = 0; t < 2; ++t) {
+        for (size_t v = 0; v < kVectors; ++v) store(out + pair[t] * kPairRows + i + v * kWidth, sum[t][v]);
       }
     }
   }
 }
 
 template <class T>
-void all_squares(const T* rows, size_t n, const T* centers, size_t k, size_t d, float* out) {
+void all_squares(const T* rows, size_t n, const T* centers, const int32_t* names, size_t count, size_t d, float* out) {
   if constexpr (sizeof(T) == 4) {
-    if (d <= kMostNarrow) {
-      narrow_squares(rows, n, centers, k, d, out);
+    if (d <= kNarrowDims) {
+      narrow_squares(rows, n, centers, names, count, d, out);
       return;
     }
   }
-  wide_squares(rows, n, centers, k, d, out);
+  wide_squares(rows, n, centers, names, count, d, out);
 }
 
-void nearest_two(const float* squares, size_t k, float* lowest, float* second, int32_t* nearest) {
+void nearest_two(const float* squares, const int32_t* names, size_t count, float* lowest, float* second,
+                 int32_t* nearest) {
   for (size_t i = 0; i < kPairRows; i += kWidth) {
-    Floats low = load(squares + i), next = broadcast(__builtin_inff());
-    Ints index = broadcast_int(0);
-    for (size_t c = 1; c < k; ++c) {
-      const Floats value = load(squares + c * kPairRows + i);
-      index = select_below(value, low, broadcast_int(static_cast<int32_t>(c)), index);
+    float bits[kWidth];
+    memcpy(bits, nearest + i, sizeof bits);
+    Floats low = load(lowest + i), next = load(second + i);
+    Ints index = load_ints(bits);
+    for (size_t c = 0; c < count; ++c) {
+      const Floats value = load(squares + static_cast<size_t>(names[c]) * kPairRows + i);
+      index = select_below(value, low, broadcast_int(names[c]), index);
       next = minimum(next, maximum(low, value));
       low = minimum(low, value);
     }
     store(lowest + i, low);
     store(second + i, next);
-    float bits[kWidth];
     store_ints(bits, index);
     memcpy(nearest + i, bits, sizeof bits);
   }
