@@ -28,7 +28,7 @@ from macqueen import KMeans, RunConfig, plan
 
 HERE = Path(__file__).resolve().parent
 RESULT, PAGE = HERE / "results" / "growth.json", HERE.parent / "docs" / "growth.md"
-STEPS, ROUNDS = 6, 4
+STEPS, ROUNDS = 6, 3
 
 
 @dataclass(frozen=True)
@@ -105,6 +105,7 @@ def fit(point: Point, rows: Rows) -> dict[str, Any]:
 def measure(console: Console) -> dict[str, Any]:
     """Fit all points in turns; of each the quickest round counts."""
     found: dict[Point, list[dict[str, Any]]] = {}
+    load = os.getloadavg()[0]  # of others: nothing of ours runs yet
     with console.status("loading") as status:
         loaded = sources()
         for turn in range(ROUNDS):
@@ -123,7 +124,8 @@ def measure(console: Console) -> dict[str, Any]:
             os.environ.pop("MACQUEEN_FORCE_PATH", None)
             chosen = plan(np.ascontiguousarray(loaded[point.data](point.dims)[: point.rows]), point.clusters)
             index[point.data] = {"path": chosen.path, "bytes": chosen.memory / point.rows}
-    return {"processor": processor(), "threads": THREADS, "rounds": ROUNDS, "results": results, "index": index}
+    machine = {"processor": processor(), "threads": THREADS, "load": load, "rounds": ROUNDS}
+    return {**machine, "results": results, "index": index}
 
 
 def processor() -> str:

@@ -142,7 +142,7 @@ varied alone around {base_rows:,} rows, 512 clusters, 64 dimensions and {threads
 photos on their leading principal axes; *text*: leading columns of sentence embeddings; *tabular*: 64 groups with heavy
 tails and noise, drawn anew for each width. *plain* is forced to compare every row with every center; the others take
 the path that is chosen for them. A first step includes making the rows ready; later ones are the median of the next
-five. The quickest of {rounds} interleaved rounds counts.
+five. The quickest of {rounds} interleaved rounds counts. {busy}
 
 ![Time of a step against rows, clusters, dimensions and threads](growth.png)
 
@@ -171,6 +171,17 @@ The exact totals take {digits} digits of 8 bytes each (one more than measured, e
 {projection}"""
 
 
+def busy(content: Result) -> str:
+    """Say what else the machine did."""
+    load = content["load"]
+    if load < 0.5:
+        return "Nothing else ran on the machine."
+    return (
+        f"**The machine was busy with other work (load {load:.1f} at the beginning): times are too long, and what is said "
+        "of threads means nothing.**"
+    )
+
+
 def write(content: Result, page: Path) -> None:
     """Write the page, and the picture beside it."""
     results = content["results"]
@@ -178,6 +189,7 @@ def write(content: Result, page: Path) -> None:
     numbers, exact = PAPER_CLUSTERS * (PAPER_DIMS + 1), exact_bytes(paper["digits"] + 1)
     text = TEXT.format(
         **{name: content[name] for name in ("processor", "threads", "rounds")},
+        busy=busy(content),
         base_rows=BASE_ROWS,
         dims=PAPER_DIMS,
         clusters=PAPER_CLUSTERS,
