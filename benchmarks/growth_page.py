@@ -142,7 +142,8 @@ varied alone around {base_rows:,} rows, 512 clusters, 64 dimensions and {threads
 photos on their leading principal axes; *text*: leading columns of sentence embeddings; *tabular*: 64 groups with heavy
 tails and noise, drawn anew for each width. *plain* is forced to compare every row with every center; the others take
 the path that is chosen for them. A first step includes making the rows ready; later ones are the median of the next
-five. The quickest of {rounds} interleaved rounds counts. {busy}
+five. The quickest of {rounds} interleaved rounds counts.
+{busy}
 
 ![Time of a step against rows, clusters, dimensions and threads](growth.png)
 
@@ -177,8 +178,8 @@ def busy(content: Result) -> str:
     if load < 0.5:
         return "Nothing else ran on the machine."
     return (
-        f"**The machine was busy with other work (load {load:.1f} at the beginning): times are too long, and what is said "
-        "of threads means nothing.**"
+        f"**The machine was busy with other work (load {load:.1f} at the beginning):**\n"
+        "times are too long, and what is said of threads means nothing."
     )
 
 
