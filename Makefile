@@ -17,7 +17,7 @@ SOURCES := pyproject.toml CMakeLists.txt README.md LICENSE \
 CPP     := $(shell find cpp tests/native -name '*.cpp' -o -name '*.hpp' 2>/dev/null)
 
 .DELETE_ON_ERROR:
-.PHONY: help demo test check bench bench-quick bench-seeding bench-out-of-core bench-hooks tensorboard sanitize clean
+.PHONY: help demo test check bench bench-quick bench-seeding bench-out-of-core bench-hooks bench-growth tensorboard sanitize clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 26
@@ -54,6 +54,9 @@ bench-out-of-core: $(STAMPS)/bench  ## measure training from a file of 6.4 GB ag
 
 bench-hooks: $(STAMPS)/bench  ## measure what event files and hooks cost a step
 	$(BIN)/python benchmarks/hooks.py
+
+bench-growth: $(STAMPS)/bench  ## measure how a step grows with rows, clusters, dims and threads; docs/growth.md
+	$(BIN)/python benchmarks/growth.py
 
 tensorboard: $(STAMPS)/demo $(STAMPS)/dev  ## take the picture of docs/tensorboard.md; needs chromium
 	$(BIN)/python docs/tensorboard.py
