@@ -241,12 +241,12 @@ void bind_rows(nb::module_& m, const char* name, const char* boxes_name, const c
           "threads"_a, "centers"_a, "begin"_a, "end"_a)
       .def(
           "end_step",
-          [](S& rows, Totals& totals) {
+          [](S& rows, Threads& threads, Totals& totals) {
             expect(totals.d == rows.d() && totals.k == rows.k(), "totals must fit the step");
             nb::gil_scoped_release release;
-            return rows.end_step(totals);
+            return rows.end_step(threads, totals);
           },
-          "totals"_a, "Adds all rows; returns what the step did.")
+          "threads"_a, "totals"_a, "Adds all rows; returns what the step did.")
       .def(
           "trial",
           [](S& rows, Threads& threads, const C& centers) {

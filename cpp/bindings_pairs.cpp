@@ -50,12 +50,12 @@ void bind_pairs_of(nb::module_& m, const char* name) {
           "-1, or the first row that cannot be clustered; the object cannot be used after it.")
       .def(
           "end_step",
-          [](P& rows, Totals& totals) {
+          [](P& rows, Threads& threads, Totals& totals) {
             if (totals.d != rows.d() || totals.k != rows.k()) throw std::invalid_argument("totals must fit the step");
             nb::gil_scoped_release release;
-            return rows.end_step(totals);
+            return rows.end_step(threads, totals);
           },
-          "totals"_a, "Adds all rows; returns what the step did.");
+          "threads"_a, "totals"_a, "Adds all rows; returns what the step did.");
 }
 
 }  // namespace

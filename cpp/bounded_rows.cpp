@@ -260,9 +260,11 @@ BoundedStep BoundedRows<T>::done() const {
 }
 
 template <class T>
-BoundedStep BoundedRows<T>::end_step(Totals& totals) {
+BoundedStep BoundedRows<T>::end_step(Threads& threads, Totals& totals) {
   BoundedStep sum = done();
-  for (auto& slot : slots_) sum.moved += static_cast<double>(slot->changes.flush(*totals_));
+  std::vector<Changes<T>*> changes;
+  for (auto& slot : slots_) changes.push_back(&slot->changes);
+  sum.moved = static_cast<double>(Changes<T>::flush(threads, changes, *totals_));
   if (room_ == 0) set_room();
   totals.merge(*totals_);
   totals.squares.merge(squares_);

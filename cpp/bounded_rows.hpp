@@ -46,7 +46,7 @@ class BoundedRows {
   // Labels the blocks [begin, end) of kSketchRows rows.
   void step_blocks(Threads& threads, const Centers<T>& centers, size_t begin, size_t end);
   // Adds the exact sums, counts and squares of all rows to `totals` (in/out).
-  BoundedStep end_step(Totals& totals);
+  BoundedStep end_step(Threads& threads, Totals& totals);
   // Only looks what a first step would do; nothing else may be called after it.
   BoundedStep trial(Threads& threads, const Centers<T>& centers);
 

@@ -1,6 +1,8 @@
 // Rows that came to a cluster or left it: what one thread adds to the exact sums of the step before.
 #pragma once
 
+#include <algorithm>
+#include <utility>
 #include <vector>
 
 #include "exponents.hpp"
@@ -16,6 +18,7 @@ class Changes {
     d_ = d;
     sums_.resize(k * d);
     counts_.resize(k, 0);
+    touched_.resize(k, 0);
   }
 
   // Notes row x, its coordinates `stride` apart, which went from cluster `before` (-1: from nowhere) to `after`.
@@ -43,44 +46,63 @@ class Changes {
     const uint64_t largest = functions.largest(rows, n * d_);
     sums_.prepare(next_exponent(functions, rows, n, d_, largest, sums_), n, totals.sums);
     functions.add(rows, labels, n, d_, sums_.view());
-    for (size_t i = 0; i < n; ++i) ++counts_[static_cast<size_t>(labels[i])];
+    for (size_t i = 0; i < n; ++i) count(labels[i], 1);
     moved_ += n;
   }
 
   size_t waiting() const { return rows_.size(); }  // values that `add` will add
   int top() const { return sums_.top(); }
 
-  // Moves this thread's sums and counts to `totals`; returns how many rows moved. Not to be called in parallel.
-  size_t flush(Totals& totals) {
-    for (size_t c = 0; c < counts_.size(); ++c) {
-      totals.counts[c] += counts_[c];
-      counts_[c] = 0;
+  // Moves the sums and counts of all threads to `totals`, clusters shared out among the threads; returns how many rows
+  // moved.
+  static size_t flush(Threads& threads, const std::vector<Changes*>& all, Totals& totals) {
+    size_t moved = 0;
+    for (Changes* changes : all) {
+      if (changes->sums_.ready()) changes->sums_.reserve(totals.sums);
+      moved += std::exchange(changes->moved_, 0);
     }
-    if (sums_.ready()) {
-      sums_.reserve(totals.sums);
-      sums_.flush(0, totals.k * totals.d, totals.sums);
+    constexpr size_t kCellsPerTask = 1 << 14;
+    const size_t clusters = std::max<size_t>(1, kCellsPerTask / totals.d);
+    threads.run((totals.k + clusters - 1) / clusters, [&](int, size_t i) {
+      for (size_t c = i * clusters; c < std::min(totals.k, (i + 1) * clusters); ++c) {
+        for (Changes* changes : all) changes->flush_cluster(c, totals);
+      }
+    });
+    for (Changes* changes : all) {
+      if (!changes->sums_.ready()) continue;
       totals.sums.note_adds(kLevels);
-      sums_.forget();
+      changes->sums_.forget();
     }
-    const size_t moved = moved_;
-    moved_ = 0;
     return moved;
   }
 
  private:
+  void flush_cluster(size_t c, Totals& totals) {
+    if (touched_[c] == 0) return;
+    touched_[c] = 0;
+    totals.counts[c] += std::exchange(counts_[c], 0);
+    sums_.flush(c * totals.d, (c + 1) * totals.d, totals.sums);
+  }
+
+  void count(int32_t label, int64_t rows) {
+    counts_[static_cast<size_t>(label)] += rows;
+    touched_[static_cast<size_t>(label)] = 1;
+  }
+
   void append(const T* x, size_t stride, int32_t label, T sign) {
     const size_t end = rows_.size();
     rows_.resize(end + d_);
     for (size_t j = 0; j < d_; ++j) rows_[end + j] = sign * x[j * stride];
     labels_.push_back(label);
-    counts_[static_cast<size_t>(label)] += sign > 0 ? 1 : -1;
+    count(label, sign > 0 ? 1 : -1);
   }
 
   size_t d_ = 0;
-  std::vector<T> rows_;          // (m, d)
-  std::vector<int32_t> labels_;  // (m,)
-  std::vector<int64_t> counts_;  // (k,) differences
-  GridBuffer sums_;              // (k, d)
+  std::vector<T> rows_;           // (m, d)
+  std::vector<int32_t> labels_;   // (m,)
+  std::vector<int64_t> counts_;   // (k,) differences
+  std::vector<uint8_t> touched_;  // (k,) whether anything was added or taken off
+  GridBuffer sums_;               // (k, d)
   size_t moved_ = 0;
 };
 

@@ -225,6 +225,18 @@ void Sums::add_reserved(size_t cell, int128 value, int exponent) {
   add_scaled(digits_.data() + cell * width_, first_, value, exponent);
 }
 
+void Sums::add_cells(size_t begin, const int64_t* values, size_t count, int exponent) {
+  const int index = digit_of(exponent), shift = exponent - index * kDigitBits;
+  int64_t* digits = digits_.data() + begin * width_ + (index - first_);
+  for (size_t i = 0; i < count; ++i, digits += width_) {
+    if (values[i] == 0) continue;
+    const int128 value = static_cast<int128>(values[i]) * (int128{1} << shift);
+    digits[0] += static_cast<int64_t>(value) & kDigitMask;
+    digits[1] += static_cast<int64_t>(value >> kDigitBits) & kDigitMask;
+    digits[2] += static_cast<int64_t>(value >> (2 * kDigitBits));
+  }
+}
+
 void Sums::note_adds(int64_t adds) {
   adds_ += adds;
   if (adds_ >= kAddsBeforeCarry) canonical_carry();
@@ -256,6 +268,13 @@ void Sums::add_square(size_t cell, double value) {
 
 void Sums::merge(const Sums& other) {
   if (other.width_ == 0) return;
+  if (width_ == 0) {
+    first_ = other.first_;
+    width_ = other.width_;
+    adds_ = other.adds_;
+    digits_ = other.digits_;
+    return;
+  }
   Sums settled(other.cells_);
   settled.assign(other.first_, other.width_, other.digits_.data());
   settled.canonicalize();

@@ -58,6 +58,8 @@ class Sums {
   void reserve(int low, int high);
   // Adds value * 2^exponent to a cell. Room must have been reserved; distinct cells may be added to in parallel.
   void add_reserved(size_t cell, int128 value, int exponent);
+  // The same for values[i] * 2^exponent and the cells from `begin` on.
+  void add_cells(size_t begin, const int64_t* values, size_t count, int exponent);
   // Counts additions per cell; carries when the digits could overflow. Not to be called in parallel.
   void note_adds(int64_t adds);
   // Adds one float64 to a cell; reserves by itself and may be called from several threads.

@@ -61,11 +61,9 @@ class GridBuffer {
   // Moves cells [begin, end) to the sums; ranges may be flushed in parallel once room is reserved.
   void flush(size_t begin, size_t end, exact::Sums& sums) {
     for (int level = 0; level < view_.used; ++level) {
-      int64_t* cells = levels_[level].get();
-      for (size_t cell = begin; cell < end; ++cell) {
-        if (cells[cell] != 0) sums.add_reserved(cell, cells[cell], grid(level));
-        cells[cell] = 0;
-      }
+      int64_t* cells = levels_[level].get() + begin;
+      sums.add_cells(begin, cells, end - begin, grid(level));
+      std::fill_n(cells, end - begin, 0);
     }
   }
 

@@ -225,19 +225,21 @@ int64_t PairBounds<T>::step_blocks(Threads& threads, const Centers<T>& centers, 
 }
 
 template <class T>
-BoundedStep PairBounds<T>::end_step(Totals& totals) {
+BoundedStep PairBounds<T>::end_step(Threads& threads, Totals& totals) {
   BoundedStep sum;
+  std::vector<Changes<T>*> changes;
   for (auto& slot : slots_) {
     sum.candidates += slot->done.candidates;
     sum.opened += slot->done.opened;
     sum.read += slot->done.read;
-    sum.moved += static_cast<double>(slot->changes.flush(*totals_));
+    changes.push_back(&slot->changes);
     if (!slot->squares_grid.ready()) continue;
     slot->squares_grid.reserve(squares_);
     slot->squares_grid.flush(0, d_, squares_);
     squares_.note_adds(kLevels);
     slot->squares_grid.forget();
   }
+  sum.moved = static_cast<double>(Changes<T>::flush(threads, changes, *totals_));
   totals.merge(*totals_);
   totals.squares.merge(squares_);
   return sum;

@@ -30,7 +30,7 @@ class PairBounds {
   // cannot be clustered; then nothing else may be called.
   int64_t step_blocks(Threads& threads, const Centers<T>& centers, size_t begin, size_t end);
   // Adds the exact sums, counts and squares of all rows to `totals` (in/out).
-  BoundedStep end_step(Totals& totals);
+  BoundedStep end_step(Threads& threads, Totals& totals);
 
   const std::vector<int32_t>& labels() const { return labels_; }  // (n,), and those of no row up to a whole block
 

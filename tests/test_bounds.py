@@ -41,7 +41,7 @@ def step(bounded, threads, centers, totals):
     half = bounded.blocks // 2
     bounded.step_blocks(threads, centers, 0, half)
     bounded.step_blocks(threads, centers, half, bounded.blocks)
-    return bounded.end_step(totals)
+    return bounded.end_step(threads, totals)
 
 
 def form_of(kind, random, rows, isa):
@@ -157,4 +157,4 @@ def test_the_plan_is_logged(caplog):
     rows = np.random.default_rng(0).normal(size=(3000, 20))
     with caplog.at_level("INFO", "macqueen"):
         KMeans(10, use_mini_batch=False, seed=0).train(rows, steps=1)
-    assert "plan: plain: too little work for bounds to pay" in caplog.text
+    assert "plan: pairs: 10 clusters" in caplog.text

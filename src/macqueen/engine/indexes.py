@@ -126,5 +126,5 @@ def step(
         bad = native.step_blocks(threads, centers, begin, min(begin + blocks, native.blocks))
         if check is not None:
             check(bad)
-    done: _core.BoundedStep = native.end_step(totals)
+    done: _core.BoundedStep = native.end_step(threads, totals)
     return done
