@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <numeric>
 
 #include "grouping.hpp"
 
@@ -154,12 +155,12 @@ void BoundedRows<T>::sketch_rows(Threads& threads, const Kernels& kernels) {
   }
 }
 
-// The first step: centers are put into groups, which stay.
+// The first step: centers are put into groups by their places (k,), which stay.
 template <class T>
-void BoundedRows<T>::begin(const Centers<T>& centers) {
+void BoundedRows<T>::begin(const Centers<T>& centers, std::vector<int32_t> places) {
   const size_t k = centers.k(), d = form_.d;
   groups_ = (k + kGroup - 1) / kGroup;
-  places_ = grouped_places(centers.values(), k, d, kGroup);
+  places_ = std::move(places);
   centers_at_.assign(groups_ * kGroup, -1);
   for (size_t c = 0; c < k; ++c) centers_at_[static_cast<size_t>(places_[c])] = static_cast<int32_t>(c);
   bounds_.resize((n_ + kSketchRows - 1) / kSketchRows * kSketchRows * groups_);
@@ -213,7 +214,9 @@ void BoundedRows<T>::sketch_centers(const Centers<T>& centers) {
 template <class T>
 BoundedStep BoundedRows<T>::trial(Threads& threads, const Centers<T>& centers) {
   const PinFloatingPoint pin;
-  begin(centers);
+  std::vector<int32_t> places(centers.k());  // what a first step leaves does not depend on the groups
+  std::iota(places.begin(), places.end(), 0);
+  begin(centers, std::move(places));
   sketch_centers(centers);
   step_blocks(threads, centers, 0, blocks());
   return done();
@@ -223,7 +226,7 @@ template <class T>
 void BoundedRows<T>::begin_step(Threads& threads, const Centers<T>& centers) {
   const PinFloatingPoint pin;
   if (!totals_) {
-    begin(centers);
+    begin(centers, grouped_places(centers.values(), centers.k(), form_.d, kGroup));
     totals_ = std::make_unique<Totals>(centers.k(), form_.d);
   } else {
     move_centers(centers);

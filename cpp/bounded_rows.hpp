@@ -57,7 +57,7 @@ class BoundedRows {
 
   void set_scale(Threads& threads, const Kernels& kernels);
   void sketch_rows(Threads& threads, const Kernels& kernels);
-  void begin(const Centers<T>& centers);
+  void begin(const Centers<T>& centers, std::vector<int32_t> places);
   BoundedStep done() const;
   void move_centers(const Centers<T>& centers);
   void sketch_centers(const Centers<T>& centers);

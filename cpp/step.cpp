@@ -112,22 +112,21 @@ std::vector<std::unique_ptr<Workspace::Slot>>& Workspace::slots(const Centers<T>
 }
 
 template <class T>
-Centers<T>::Centers(const Kernels& kernels, const T* centers, size_t k, size_t d)
-    : kernels_(kernels), values_(centers, centers + k * d), origin_(d), width_(k), width_norm_(k) {
-  screen_.k = k;
-  screen_.d = d;
-  screen_.panels = (k + kernels.lanes - 1) / kernels.lanes;
-  packed_.resize(screen_.panels * (d + 1) * kernels.lanes);
-  start_.resize(screen_.panels * kernels.lanes);
-  narrow_origin_.resize(d);
-  screen_.origin = origin_.data();
-  screen_.narrow_origin = narrow_origin_.data();
-  screen_.packed = packed_.data();
-  screen_.start = start_.data();
-  screen_.width = width_.data();
-  screen_.width_norm = width_norm_.data();
+PackedCenters::PackedCenters(const Kernels& kernels, const T* centers, size_t k, size_t d)
+    : origin_(d), width_(k), width_norm_(k), narrow_origin_(d) {
+  screen.k = k;
+  screen.d = d;
+  screen.panels = (k + kernels.lanes - 1) / kernels.lanes;
+  packed_.resize(screen.panels * (d + 1) * kernels.lanes);
+  start_.resize(screen.panels * kernels.lanes);
+  screen.origin = origin_.data();
+  screen.narrow_origin = narrow_origin_.data();
+  screen.packed = packed_.data();
+  screen.start = start_.data();
+  screen.width = width_.data();
+  screen.width_norm = width_norm_.data();
   const PinFloatingPoint pin;
-  row_kernels<T>(kernels).pack(values_.data(), screen_);
+  row_kernels<T>(kernels).pack(centers, screen);
 }
 
 void Totals::merge(const Totals& other) {
@@ -329,7 +328,7 @@ double cost(const Kernels& kernels, const Totals& totals, const exact::Sums& squ
 }
 
 #define MACQUEEN_INSTANTIATE(T)                                                                                   \
-  template class Centers<T>;                                                                                      \
+  template PackedCenters::PackedCenters(const Kernels&, const T*, size_t, size_t);                                \
   template int64_t accumulate<T>(Threads&, const Centers<T>&, const T*, size_t, PassOptions, Workspace&, Totals&, \
                                  int32_t*);                                                                       \
   template int64_t assign<T>(Threads&, const Centers<T>&, const T*, size_t, bool, int32_t*, double*);             \

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <memory>
+#include <mutex>
 #include <vector>
 
 #include "exact.hpp"
@@ -12,24 +13,41 @@ namespace macqueen {
 
 constexpr int64_t kAllFinite = -1;
 
-// Centers made ready for one step: a copy, and the copy that the screen reads.
+// The copy of centers (k, d) that the screen reads.
+struct PackedCenters {
+  template <class T>
+  PackedCenters(const Kernels& kernels, const T* centers, size_t k, size_t d);
+
+  Screen screen{};
+
+ private:
+  std::vector<double> origin_, width_, width_norm_;
+  std::vector<float> narrow_origin_, packed_, start_;
+};
+
+// Centers made ready for one step.
 template <class T>
 class Centers {
  public:
-  Centers(const Kernels& kernels, const T* centers, size_t k, size_t d);
+  Centers(const Kernels& kernels, const T* centers, size_t k, size_t d)
+      : kernels_(kernels), k_(k), d_(d), values_(centers, centers + k * d) {}
 
-  size_t k() const { return screen_.k; }
-  size_t d() const { return screen_.d; }
+  size_t k() const { return k_; }
+  size_t d() const { return d_; }
   const T* values() const { return values_.data(); }
-  const Screen& screen() const { return screen_; }
   const Kernels& kernels() const { return kernels_; }
+  // Packed when it is first asked for, by any thread: steps over bounds rarely do.
+  const Screen& screen() const {
+    std::call_once(once_, [this] { packed_ = std::make_unique<PackedCenters>(kernels_, values_.data(), k_, d_); });
+    return packed_->screen;
+  }
 
  private:
   const Kernels& kernels_;
+  size_t k_, d_;
   std::vector<T> values_;
-  std::vector<double> origin_, width_, width_norm_;
-  std::vector<float> narrow_origin_, packed_, start_;
-  Screen screen_{};
+  mutable std::once_flag once_;
+  mutable std::unique_ptr<PackedCenters> packed_;
 };
 
 // What `RowKernels::assign` needs to work with.
