@@ -222,7 +222,7 @@ struct Kernels {
   // bounds (k, rows), uppers (rows,), paths (k,) in bytes -> needs (k,) out: which rows, of those in `among`, can be
   // nearest to each center; any: those that can be to one. Returns how many pairs.
   size_t (*pair_needs)(const uint8_t* bounds, const uint8_t* uppers, const uint8_t* paths, size_t k, uint64_t among,
-                       uint64_t* needs, uint64_t* any);
+                       uint64_t* needs, uint8_t* counts, uint64_t* any);
   // cpp/products.hpp
   void (*multiply)(const double* a, const double* b, size_t m, size_t d, size_t p, double* out);
   void (*multiply_transposed)(const double* a, const double* b, size_t m, size_t d, size_t p, double* out);

@@ -21,7 +21,8 @@ constexpr size_t kSampledBlocks = 16;
 constexpr size_t kBlocksPerTask = 16;
 constexpr size_t kMostWaiting = 1 << 15;  // values noted as changed before they are added
 constexpr double kFewPairs = 0.3;         // of the pairs of a block: where more are needed, all are computed
-constexpr int kManyRows = 5;              // of a block that need a center: all are compared with it, in a few vectors
+constexpr int kManyRows = 4;              // of a block that need a center: all are compared with it, in a few vectors
+constexpr int kManyLooseRows = 12;        // the same before their upper bounds are tightened
 
 float rounded_up(double value) {
   const float f = static_cast<float>(value);
@@ -46,6 +47,7 @@ struct PairBounds<T>::Slot {
   std::vector<float> lowest, second;  // (rows,) of these
   std::vector<int32_t> index;         // (rows,) which is lowest
   std::vector<uint64_t> needs;        // (k,) which rows of the block
+  std::vector<uint8_t> counts;        // (k,) how many rows that is, when it was asked last
   std::vector<uint8_t> uppers;        // (rows,)
   std::vector<int32_t> columns;       // centers that all rows are compared with
   std::vector<int32_t> candidates;
@@ -67,6 +69,7 @@ struct PairBounds<T>::Slot {
     index.resize(kPairRows);
     uppers.resize(kPairRows);
     needs.resize(k);
+    counts.resize(k);
     candidates.resize(k);
     squares_grid.resize(d);
     changes.resize(k, d);
@@ -87,6 +90,15 @@ struct PairBounds<T>::Slot {
       base_end[end++] = row_bases[place];
     }
     count = end;
+  }
+
+  // Lists the centers that at least so many rows need; tells whether there are any.
+  bool list_columns(int many) {
+    columns.clear();
+    for (size_t c = 0; c < needs.size(); ++c) {
+      if (counts[c] >= many) columns.push_back(static_cast<int32_t>(c));
+    }
+    return !columns.empty();
   }
 
   // Notes what was found of the pairs: bounds (k, rows), and the lowest two of each row.
@@ -265,11 +277,16 @@ void PairBounds<T>::step(const Centers<T>& centers, size_t block, Slot& slot) {
   const auto needed = [&](uint64_t among, uint64_t* any) {
     kernels.upper_bytes(&upper_[first], &labels_[first], paths_up_.data(), &bases_[first], grid_, slot.uppers.data());
     return kernels.pair_needs(&bounds_[first * k], slot.uppers.data(), path_bytes_.data(), k, among, slot.needs.data(),
-                              any);
+                              slot.counts.data(), any);
   };
   uint64_t open;
   needed(first_bits(count), &open);
   if (open == 0) return;
+  if (narrow() && slot.list_columns(kManyLooseRows)) {  // centers that move far, most often
+    refresh_columns(centers, block, slot);
+    needed(first_bits(count), &open);
+    if (open == 0) return;
+  }
   tighten(centers, block, open, slot);
   const size_t pairs = needed(open, &open);
   if (pairs == 0) return;
@@ -325,13 +342,8 @@ template <class T>
 void PairBounds<T>::compare(const Centers<T>& centers, size_t block, uint64_t open, bool whole, Slot& slot) {
   const size_t first = block * kPairRows, k = centers.k();
   const uint64_t all = first_bits(rows_of(block));
-  const int many = whole ? 0 : narrow() ? kManyRows : static_cast<int>(kPairRows) + 1;
-  slot.columns.clear();
-  for (size_t c = 0; c < k; ++c) {
-    if (std::popcount(slot.needs[c]) < many) continue;
-    slot.columns.push_back(static_cast<int32_t>(c));
-    slot.needs[c] = all;
-  }
+  slot.list_columns(whole ? 0 : narrow() ? kManyRows : static_cast<int>(kPairRows) + 1);
+  for (const int32_t c : slot.columns) slot.needs[static_cast<size_t>(c)] = all;
   std::fill(slot.lowest.begin(), slot.lowest.end(), std::numeric_limits<float>::infinity());
   std::fill(slot.second.begin(), slot.second.end(), std::numeric_limits<float>::infinity());
   compare_columns(centers, block, whole, slot);
@@ -360,26 +372,42 @@ void PairBounds<T>::compare(const Centers<T>& centers, size_t block, uint64_t op
 template <class T>
 void PairBounds<T>::compare_columns(const Centers<T>& centers, size_t block, bool whole, Slot& slot) {
   if (slot.columns.empty()) return;
-  const Kernels& kernels = centers.kernels();
-  const size_t first = block * kPairRows, k = centers.k(), count = rows_of(block);
-  const float* squares = slot.squares.data();
-  row_kernels<T>(kernels).all_squares(rows_ + first * d_, count, centers.values(), slot.columns.data(),
-                                      slot.columns.size(), d_, slot.squares.data());
-  kernels.nearest_two(squares, slot.columns.data(), slot.columns.size(), slot.lowest.data(), slot.second.data(),
-                      slot.index.data());
+  const size_t first = block * kPairRows, count = rows_of(block);
+  row_kernels<T>(centers.kernels())
+      .all_squares(rows_ + first * d_, count, centers.values(), slot.columns.data(), slot.columns.size(), d_,
+                   slot.squares.data());
+  centers.kernels().nearest_two(slot.squares.data(), slot.columns.data(), slot.columns.size(), slot.lowest.data(),
+                                slot.second.data(), slot.index.data());
   for (size_t i = 0; whole && i < count; ++i) {
     const float base = std::sqrt(slot.lowest[i]) - static_cast<float>(kUnitsBelow * unit_);
     bases_[first + i] = std::clamp(base, 0.0f, kLargestBase);
   }
+  store_columns(centers, block, slot);
+}
+
+// Makes the bounds of the centers in `columns` anew.
+template <class T>
+void PairBounds<T>::refresh_columns(const Centers<T>& centers, size_t block, Slot& slot) {
+  row_kernels<T>(centers.kernels())
+      .all_squares(rows_ + block * kPairRows * d_, rows_of(block), centers.values(), slot.columns.data(),
+                   slot.columns.size(), d_, slot.squares.data());
+  store_columns(centers, block, slot);
+}
+
+// Stores the bounds that the squares of the centers in `columns` give.
+template <class T>
+void PairBounds<T>::store_columns(const Centers<T>& centers, size_t block, Slot& slot) {
+  const size_t first = block * kPairRows, k = centers.k(), count = rows_of(block);
   for (const int32_t name : slot.columns) {
     const auto c = static_cast<size_t>(name);
     std::fill_n(slot.paths.data(), kPairRows, stored_[c]);
-    kernels.pair_bounds(squares + c * kPairRows, &bases_[first], slot.paths.data(), kPairRows, grid_,
-                        &bounds_[(block * k + c) * kPairRows]);
+    centers.kernels().pair_bounds(slot.squares.data() + c * kPairRows, &bases_[first], slot.paths.data(), kPairRows,
+                                  grid_, &bounds_[(block * k + c) * kPairRows]);
   }
   slot.done.opened += static_cast<double>(count * slot.columns.size());
-  for (size_t place = 0; !whole && place < count; ++place) {  // columns have written over marks
-    bounds_[(block * k + static_cast<size_t>(labels_[first + place])) * kPairRows + place] = kOwnPair;
+  for (size_t place = 0; place < count; ++place) {  // columns have written over marks
+    const int32_t own = labels_[first + place];
+    if (own >= 0) bounds_[(block * k + static_cast<size_t>(own)) * kPairRows + place] = kOwnPair;
   }
 }
 

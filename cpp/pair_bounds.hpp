@@ -44,6 +44,8 @@ class PairBounds {
   void first_step(const Centers<T>& centers, size_t block, Slot& slot);
   void compare(const Centers<T>& centers, size_t block, uint64_t open, bool whole, Slot& slot);
   void compare_columns(const Centers<T>& centers, size_t block, bool whole, Slot& slot);
+  void refresh_columns(const Centers<T>& centers, size_t block, Slot& slot);
+  void store_columns(const Centers<T>& centers, size_t block, Slot& slot);
   void compare_pairs(const Centers<T>& centers, size_t block, uint64_t open, Slot& slot);
   void tighten(const Centers<T>& centers, size_t block, uint64_t open, Slot& slot);
   int32_t nearest(const Centers<T>& centers, size_t block, size_t place, Slot& slot);

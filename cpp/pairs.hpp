@@ -268,13 +268,14 @@ inline uint64_t passing(const uint8_t* bounds, const uint8_t* uppers, uint8_t pa
 #endif
 
 size_t pair_needs(const uint8_t* bounds, const uint8_t* uppers, const uint8_t* paths, size_t k, uint64_t among,
-                  uint64_t* needs, uint64_t* any) {
+                  uint64_t* needs, uint8_t* counts, uint64_t* any) {
   size_t pairs = 0;
   *any = 0;
   for (size_t c = 0; c < k; ++c) {
     needs[c] = among & passing(bounds + c * kPairRows, uppers, paths[c]);
     *any |= needs[c];
-    pairs += static_cast<size_t>(__builtin_popcountll(needs[c]));
+    counts[c] = static_cast<uint8_t>(__builtin_popcountll(needs[c]));
+    pairs += counts[c];
   }
   return pairs;
 }
