@@ -11,13 +11,17 @@ STAMPS := $(VENV)/.stamps
 PIP    := $(BIN)/python -m pip --disable-pip-version-check
 APT    := sudo apt install git g++ make python3-venv python3-dev
 
+# A compiler for aarch64, and what runs its programs with their libraries.
+NEON_CXX ?= $(shell command -v aarch64-linux-gnu-g++ || command -v aarch64-linux-gnu-g++-12)
+NEON_RUN ?= qemu-aarch64 -L /usr/aarch64-linux-gnu
+
 # Directories are listed as well: their time changes when a file is added or taken away.
 SOURCES := pyproject.toml CMakeLists.txt README.md LICENSE \
            $(shell find src cpp -not -name '*.pyc' -not -name __pycache__)
 CPP     := $(shell find cpp tests/native -name '*.cpp' -o -name '*.hpp' 2>/dev/null)
 
 .DELETE_ON_ERROR:
-.PHONY: help demo test check bench bench-quick bench-seeding bench-out-of-core bench-hooks tensorboard sanitize clean
+.PHONY: help demo test check bench bench-quick bench-seeding bench-out-of-core bench-hooks tensorboard sanitize neon clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 26
@@ -65,6 +69,16 @@ sanitize: $(STAMPS)/tools  ## native tests under the address, undefined-behaviou
 	PATH="$(abspath $(BIN)):$$PATH" cmake -S tests/native -B build/tsan -DSANITIZE=thread
 	PATH="$(abspath $(BIN)):$$PATH" cmake --build build/tsan
 	build/tsan/native_tests
+
+neon: $(STAMPS)/tools  ## native tests built for aarch64 and run under qemu: the bits of x86-64
+	@missing=; command -v "$(NEON_CXX)" >/dev/null || missing="g++-aarch64-linux-gnu"; \
+	command -v "$(firstword $(NEON_RUN))" >/dev/null || missing="$$missing qemu-user"; \
+	[ -z "$$missing" ] || { echo "make neon needs a compiler and an emulator for aarch64. On Debian or Ubuntu:"; \
+	  echo "    sudo apt install $$missing"; exit 1; }
+	PATH="$(abspath $(BIN)):$$PATH" cmake -S tests/native -B build/neon -DCMAKE_SYSTEM_NAME=Linux \
+	  -DCMAKE_SYSTEM_PROCESSOR=aarch64 -DCMAKE_CXX_COMPILER="$(NEON_CXX)"
+	PATH="$(abspath $(BIN)):$$PATH" cmake --build build/neon
+	$(NEON_RUN) build/neon/native_tests
 
 clean:  ## remove everything that make made
 	rm -rf build dist demo-output $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis

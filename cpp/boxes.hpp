@@ -66,7 +66,9 @@ void box_labels_of(const T* columns, size_t stride, size_t n, const double* cand
   for (size_t i = 0; i < n; i += kBoxLanes) {
     Lanes x[D];
     for (size_t j = 0; j < D; ++j) {
-      for (size_t l = 0; l < kBoxLanes; ++l) x[j][l] = static_cast<double>(columns[j * stride + i + l]);
+      Lanes values = {};
+      for (size_t l = 0; l < kBoxLanes; ++l) values[l] = static_cast<double>(columns[j * stride + i + l]);
+      x[j] = values;
     }
     Lanes lowest = all(__builtin_inf()), second = lowest;
     LaneNumbers index = {};
