@@ -18,10 +18,10 @@ NEON_RUN ?= qemu-aarch64 -L /usr/aarch64-linux-gnu
 # Directories are listed as well: their time changes when a file is added or taken away.
 SOURCES := pyproject.toml CMakeLists.txt README.md LICENSE \
            $(shell find src cpp -not -name '*.pyc' -not -name __pycache__)
-CPP     := $(shell find cpp tests/native -name '*.cpp' -o -name '*.hpp' 2>/dev/null)
+CPP     := $(shell find cpp tests/native benchmarks -name '*.cpp' -o -name '*.hpp' 2>/dev/null)
 
 .DELETE_ON_ERROR:
-.PHONY: help demo test check bench bench-quick bench-seeding bench-out-of-core bench-hooks tensorboard sanitize neon clean
+.PHONY: help demo test check bench bench-quick bench-seeding bench-out-of-core bench-exactness bench-hooks tensorboard sanitize neon clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 26
@@ -55,6 +55,9 @@ bench-seeding: $(STAMPS)/bench  ## measure k-means++ alone against scikit-learn
 
 bench-out-of-core: $(STAMPS)/bench  ## measure training from a file of 6.4 GB against the speed of the disk
 	$(BIN)/python benchmarks/out_of_core.py
+
+bench-exactness: $(STAMPS)/bench $(STAMPS)/unchecked  ## measure what exact sums and decisions cost a step
+	$(BIN)/python benchmarks/exactness.py build/unchecked/site
 
 bench-hooks: $(STAMPS)/bench  ## measure what event files and hooks cost a step
 	$(BIN)/python benchmarks/hooks.py
@@ -116,6 +119,14 @@ $(STAMPS)/package: $(STAMPS)/tools $(SOURCES)
 	PATH="$(abspath $(BIN)):$$PATH" $(PIP) wheel --quiet --no-deps --no-build-isolation --wheel-dir build/wheels .
 	$(PIP) install --quiet --no-deps --force-reinstall build/wheels/*.whl
 	$(PIP) install --quiet macqueen
+	@touch $@
+
+# The same sources without exactness, beside the package and never instead of it.
+$(STAMPS)/unchecked: $(STAMPS)/tools $(SOURCES) benchmarks/unchecked_sums.cpp
+	rm -rf build/unchecked/wheels build/unchecked/site
+	PATH="$(abspath $(BIN)):$$PATH" $(PIP) wheel --quiet --no-deps --no-build-isolation --wheel-dir build/unchecked/wheels \
+	  -C build-dir=build/unchecked/build -C cmake.define.MACQUEEN_UNCHECKED=ON .
+	$(PIP) install --quiet --no-deps --target build/unchecked/site build/unchecked/wheels/*.whl
 	@touch $@
 
 $(STAMPS)/demo $(STAMPS)/dev $(STAMPS)/bench: $(STAMPS)/package
