@@ -4,14 +4,18 @@ The second is the same package built with -DMACQUEEN_UNCHECKED=ON (cpp/unchecked
 which are merged as such; a row's label is the best of the float32 screen, or of float32 distances where a sketch or a
 box left several centers. Everything else is the same code: reading, bounds, the plan, the update.
 
-Both have a process of their own, fits alternate, and the ratio is that of the medians.
+Both have a process of their own, fits alternate, and the ratios are those of medians: of the time that passed, and of
+the processors' time of all threads, which other work on the machine disturbs less.
 """
 
 from __future__ import annotations
 
 import argparse
 import contextlib
+import os
 import statistics
+import subprocess
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -27,18 +31,31 @@ BUILDS = ("exact", "unchecked")
 
 def show(case: str, steps: int, told: dict[str, list[dict[str, Any]]], verdicts: dict[str, dict[str, Any]]) -> None:
     """Print one line: milliseconds a step, the cost of exactness, and that the two really differ."""
-    seconds = {build: [answer["seconds"] for answer in answers] for build, answers in told.items()}
-    middle = {build: statistics.median(taken) / steps * 1e3 for build, taken in seconds.items()}
-    least = min(seconds["exact"]) / min(seconds["unchecked"]) - 1
-    share = middle["exact"] / middle["unchecked"] - 1
+
+    def middle(build: str, what: str) -> float:
+        return statistics.median(answer[what] for answer in told[build]) / steps * 1e3
+
+    share, cpu_share = (middle("exact", what) / middle("unchecked", what) - 1 for what in ("seconds", "cpu_seconds"))
     costs = {build: verdict["cost"] for build, verdict in verdicts.items()}
     wrong = {build: verdict["mismatches"] for build, verdict in verdicts.items()}
+    exact, unchecked = (middle(build, "seconds") for build in BUILDS)
     print(
-        f"{case:4}{steps:3} steps  exact {middle['exact']:9.3f} ms a step  unchecked {middle['unchecked']:9.3f}  "
-        f"exactness {share:+7.1%} (of the shortest {least:+7.1%}, goal {GOALS[case]:.0%})  "
+        f"{case:4}{steps:3} steps  ms a step: exact {exact:9.3f}, unchecked {unchecked:9.3f}  "
+        f"exactness {share:+7.1%}, of processor time {cpu_share:+7.1%} (goal {GOALS[case]:.0%})  "
         f"wrong labels {wrong['exact']}, {wrong['unchecked']}  cost {costs['unchecked'] / costs['exact'] - 1:+.1e}",
         flush=True,
     )
+
+
+def adds_exactly(variables: dict[str, str]) -> bool:
+    """Tell whether the package that a process with these variables finds adds without rounding."""
+    program = (
+        "import macqueen, numpy; rows = numpy.array([[1e16], [1.0], [-1e16]]);"
+        "model = macqueen.KMeans(1, initial_clusters=rows[1:2], use_mini_batch=False).train(rows, steps=1);"
+        "print(model.cluster_centers()[0, 0] == 1 / 3)"
+    )
+    command = [sys.executable, "-W", "ignore", "-c", program]
+    return subprocess.run(command, env=os.environ | variables, capture_output=True, check=True).stdout == b"True\n"
 
 
 def measure(case: str, arguments: argparse.Namespace) -> None:
@@ -49,7 +66,9 @@ def measure(case: str, arguments: argparse.Namespace) -> None:
         np.save(Path(folder, "init.npy"), init)
         contenders = {
             "exact": Contender("macqueen", folder, arguments.threads),
-            "unchecked": Contender("macqueen", folder, arguments.threads, PYTHONPATH=str(arguments.unchecked.resolve())),
+            "unchecked": Contender(
+                "macqueen", folder, arguments.threads, PYTHONPATH=str(arguments.unchecked.resolve())
+            ),
         }
         for contender in contenders.values():
             ends.callback(contender.end)
@@ -79,6 +98,8 @@ def main() -> None:
     arguments = parser.parse_args()
     if not list(arguments.unchecked.glob("macqueen/_core*.so")):
         parser.error(f"{arguments.unchecked} holds no package; make bench-exactness builds it")
+    if not adds_exactly({}) or adds_exactly({"PYTHONPATH": str(arguments.unchecked.resolve())}):
+        parser.error("the two builds do not differ as they should; make clean, then make bench-exactness")
     for case in arguments.cases:
         measure(case, arguments)
 
