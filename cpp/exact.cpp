@@ -257,6 +257,13 @@ void Sums::add_square(size_t cell, double value) {
 
 void Sums::merge(const Sums& other) {
   if (other.width_ == 0) return;
+  if (width_ == 0) {  // most often: a step's totals begin empty, and settling costs ten times a copy
+    first_ = other.first_;
+    width_ = other.width_;
+    adds_ = other.adds_;
+    digits_ = other.digits_;
+    return;
+  }
   Sums settled(other.cells_);
   settled.assign(other.first_, other.width_, other.digits_.data());
   settled.canonicalize();
