@@ -11,13 +11,17 @@ STAMPS := $(VENV)/.stamps
 PIP    := $(BIN)/python -m pip --disable-pip-version-check
 APT    := sudo apt install git g++ make python3-venv python3-dev
 
+# A compiler for aarch64, and what runs its programs with their libraries.
+NEON_CXX ?= $(shell command -v aarch64-linux-gnu-g++ || command -v aarch64-linux-gnu-g++-12)
+NEON_RUN ?= qemu-aarch64 -L /usr/aarch64-linux-gnu
+
 # Directories are listed as well: their time changes when a file is added or taken away.
 SOURCES := pyproject.toml CMakeLists.txt README.md LICENSE \
            $(shell find src cpp -not -name '*.pyc' -not -name __pycache__)
-CPP     := $(shell find cpp tests/native -name '*.cpp' -o -name '*.hpp' 2>/dev/null)
+CPP     := $(shell find cpp tests/native benchmarks -name '*.cpp' -o -name '*.hpp' 2>/dev/null)
 
 .DELETE_ON_ERROR:
-.PHONY: help demo test check bench bench-quick bench-seeding bench-out-of-core bench-hooks bench-growth tensorboard sanitize clean
+.PHONY: help demo test check bench bench-quick bench-seeding bench-out-of-core bench-exactness bench-growth bench-hooks tensorboard sanitize neon clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 26
@@ -52,6 +56,9 @@ bench-seeding: $(STAMPS)/bench  ## measure k-means++ alone against scikit-learn
 bench-out-of-core: $(STAMPS)/bench  ## measure training from a file of 6.4 GB against the speed of the disk
 	$(BIN)/python benchmarks/out_of_core.py
 
+bench-exactness: $(STAMPS)/bench $(STAMPS)/unchecked  ## measure what exact sums and decisions cost a step
+	$(BIN)/python benchmarks/exactness.py build/unchecked/site
+
 bench-hooks: $(STAMPS)/bench  ## measure what event files and hooks cost a step
 	$(BIN)/python benchmarks/hooks.py
 
@@ -68,6 +75,16 @@ sanitize: $(STAMPS)/tools  ## native tests under the address, undefined-behaviou
 	PATH="$(abspath $(BIN)):$$PATH" cmake -S tests/native -B build/tsan -DSANITIZE=thread
 	PATH="$(abspath $(BIN)):$$PATH" cmake --build build/tsan
 	build/tsan/native_tests
+
+neon: $(STAMPS)/tools  ## native tests built for aarch64 and run under qemu: the bits of x86-64
+	@missing=; command -v "$(NEON_CXX)" >/dev/null || missing="g++-aarch64-linux-gnu"; \
+	command -v "$(firstword $(NEON_RUN))" >/dev/null || missing="$$missing qemu-user"; \
+	[ -z "$$missing" ] || { echo "make neon needs a compiler and an emulator for aarch64. On Debian or Ubuntu:"; \
+	  echo "    sudo apt install $$missing"; exit 1; }
+	PATH="$(abspath $(BIN)):$$PATH" cmake -S tests/native -B build/neon -DCMAKE_SYSTEM_NAME=Linux \
+	  -DCMAKE_SYSTEM_PROCESSOR=aarch64 -DCMAKE_CXX_COMPILER="$(NEON_CXX)"
+	PATH="$(abspath $(BIN)):$$PATH" cmake --build build/neon
+	$(NEON_RUN) build/neon/native_tests
 
 clean:  ## remove everything that make made
 	rm -rf build dist demo-output $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis
@@ -105,6 +122,14 @@ $(STAMPS)/package: $(STAMPS)/tools $(SOURCES)
 	PATH="$(abspath $(BIN)):$$PATH" $(PIP) wheel --quiet --no-deps --no-build-isolation --wheel-dir build/wheels .
 	$(PIP) install --quiet --no-deps --force-reinstall build/wheels/*.whl
 	$(PIP) install --quiet macqueen
+	@touch $@
+
+# The same sources without exactness, beside the package and never instead of it.
+$(STAMPS)/unchecked: $(STAMPS)/tools $(SOURCES) benchmarks/unchecked_sums.cpp
+	rm -rf build/unchecked/wheels build/unchecked/site
+	PATH="$(abspath $(BIN)):$$PATH" $(PIP) wheel --quiet --no-deps --no-build-isolation --wheel-dir build/unchecked/wheels \
+	  -C build-dir=build/unchecked/build -C cmake.define.MACQUEEN_UNCHECKED=ON .
+	$(PIP) install --quiet --no-deps --target build/unchecked/site build/unchecked/wheels/*.whl
 	@touch $@
 
 $(STAMPS)/demo $(STAMPS)/dev $(STAMPS)/bench: $(STAMPS)/package

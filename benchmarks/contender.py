@@ -31,14 +31,15 @@ class EndedError(RuntimeError):
 class Contender:
     """A process that waits for orders (worker.py)."""
 
-    def __init__(self, peer: str, folder: str, threads: int) -> None:
+    def __init__(self, peer: str, folder: str, threads: int, **variables: str) -> None:
+        """Start it with these environment variables beside the usual."""
         self.peer = peer
         self.process = subprocess.Popen(
             [sys.executable, str(HERE / "worker.py"), peer, folder, str(threads)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
-            env=environment(threads),
+            env=environment(threads) | variables,
         )
 
     def answer(self) -> dict[str, Any]:

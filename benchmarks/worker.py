@@ -106,11 +106,16 @@ class Worker:
         fit = PEERS[self.peer].prepare(Task(self.rows, self.init, steps, self.threads, seed=self.fits))
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
-            begin = time.perf_counter()
+            begin, worked = time.perf_counter(), time.process_time()
             self.fitted = fit()
-            seconds = time.perf_counter() - begin
+            seconds, cpu_seconds = time.perf_counter() - begin, time.process_time() - worked
         self.notes |= {str(warning.message) for warning in caught if "stopped after" in str(warning.message)}
-        return {"seconds": seconds, "peak_mib": resident("VmHWM"), "before_mib": self.before_mib}
+        return {
+            "seconds": seconds,
+            "cpu_seconds": cpu_seconds,
+            "peak_mib": resident("VmHWM"),
+            "before_mib": self.before_mib,
+        }
 
     def judge(self, sample: int) -> dict[str, Any]:
         """Cost of the last centers, and labels that differ from brute force on sampled rows."""

@@ -10,6 +10,7 @@
 #include "exact.hpp"
 #include "kernels.hpp"
 #include "simd.hpp"
+#include "unchecked.hpp"
 
 namespace macqueen {
 namespace MACQUEEN_ISA {
@@ -55,6 +56,7 @@ __attribute__((noinline)) void add_rest(const T* row, size_t d, size_t cell, Sum
 // Adds the d values of a row to the cells from `cell` on; every |value| < s.limit.
 template <class T>
 inline void add_row(const T* row, size_t d, size_t cell, SumBuffer& s) {
+  if constexpr (!kChecked) return add_row_unchecked(row, d, cell, s);
   const double shift = s.shifts[0];
   const int64_t base = bits_of(shift);
   int64_t* cells = s.levels[0] + cell;
@@ -70,7 +72,7 @@ inline void add_row(const T* row, size_t d, size_t cell, SumBuffer& s) {
 
 template <class T>
 void add(const T* rows, const int32_t* labels, size_t n, size_t d, SumBuffer& s) {
-  const bool all_fit = static_cast<double>(largest_value(rows, n * d)) < s.limit;
+  const bool all_fit = !kChecked || static_cast<double>(largest_value(rows, n * d)) < s.limit;
   for (size_t i = 0; i < n; ++i) {
     if (labels[i] < 0) continue;
     const T* row = rows + i * d;

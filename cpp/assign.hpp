@@ -3,6 +3,7 @@
 #pragma once
 
 #include "screen.hpp"
+#include "unchecked.hpp"
 
 namespace macqueen {
 namespace MACQUEEN_ISA {
@@ -11,6 +12,7 @@ namespace {
 // Index of the nearest center among `candidates` (ascending; all k centers where it is null).
 template <class T>
 int32_t decide(const T* row, const T* centers, size_t d, const int32_t* candidates, size_t count) {
+  if constexpr (!kChecked) return decide_unchecked(row, centers, d, candidates, count);
   // squared_distance has a relative error below (d + 8) 2^-53, and squares may underflow.
   const double relative = static_cast<double>(d + 8) * 0x1p-52;
   const double absolute = static_cast<double>(d) * 0x1p-1073;
@@ -93,6 +95,7 @@ void assign(const T* rows, size_t n, const T* centers, const Screen& s, const As
     }
     const Leader leader = leader_of(scratch.best + i * 3 * kWidth);
     labels[i] = leader.index;
+    if constexpr (!kChecked) continue;
     const double slack = s.row_slack * norm * norm + s.row_absolute * (norm + s.largest_norm) + s.absolute;
     const double threshold =
         static_cast<double>(leader.lowest) + s.width[leader.index] + s.width_norm[leader.index] * norm + 2 * slack;

@@ -66,7 +66,9 @@ void box_labels_of(const T* columns, size_t stride, size_t n, const double* cand
   for (size_t i = 0; i < n; i += kBoxLanes) {
     Lanes x[D];
     for (size_t j = 0; j < D; ++j) {
-      for (size_t l = 0; l < kBoxLanes; ++l) x[j][l] = static_cast<double>(columns[j * stride + i + l]);
+      Lanes values = {};
+      for (size_t l = 0; l < kBoxLanes; ++l) values[l] = static_cast<double>(columns[j * stride + i + l]);
+      x[j] = values;
     }
     Lanes lowest = all(__builtin_inf()), second = lowest;
     LaneNumbers index = {};
@@ -83,7 +85,7 @@ void box_labels_of(const T* columns, size_t stride, size_t n, const double* cand
     const size_t lanes = n - i < kBoxLanes ? n - i : kBoxLanes;
     for (size_t l = 0; l < lanes; ++l) {
       labels[i + l] = names[index[l]];
-      if (second[l] - lowest[l] > relative * (second[l] + lowest[l]) + absolute) continue;
+      if (!kChecked || second[l] - lowest[l] > relative * (second[l] + lowest[l]) + absolute) continue;
       T row[D];
       for (size_t j = 0; j < D; ++j) row[j] = columns[j * stride + i + l];
       labels[i + l] = decide(row, centers, D, names, count);

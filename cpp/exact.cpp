@@ -200,6 +200,7 @@ int compare_distances(const T* x, const T* a, const T* b, size_t d) {
 template int compare_distances<float>(const float*, const float*, const float*, size_t);
 template int compare_distances<double>(const double*, const double*, const double*, size_t);
 
+#if !defined(MACQUEEN_UNCHECKED)  // benchmarks/unchecked_sums.cpp has these instead
 void Sums::reserve(int low, int high) {
   // One digit above the highest takes carries and the sign: 2^62 such values fit.
   const int bottom = digit_of(low);
@@ -268,7 +269,7 @@ void Sums::add_square(size_t cell, double value) {
 
 void Sums::merge(const Sums& other) {
   if (other.width_ == 0) return;
-  if (width_ == 0) {
+  if (width_ == 0) {  // most often: a step's totals begin empty, and settling costs ten times a copy
     first_ = other.first_;
     width_ = other.width_;
     adds_ = other.adds_;
@@ -380,6 +381,7 @@ double cost(const Sums& squares, const Sums& sums, const int64_t* counts, const 
 }
 template double cost<float>(const Sums&, const Sums&, const int64_t*, const float*, size_t, size_t);
 template double cost<double>(const Sums&, const Sums&, const int64_t*, const double*, size_t, size_t);
+#endif
 
 void add_value(void* sums, size_t cell, double value) { static_cast<Sums*>(sums)->add(cell, value); }
 void add_squared_value(void* sums, size_t cell, double value) { static_cast<Sums*>(sums)->add_square(cell, value); }

@@ -19,6 +19,7 @@
 #include "exact.hpp"
 #include "kernels.hpp"
 #include "simd.hpp"
+#include "unchecked.hpp"
 
 namespace macqueen {
 namespace MACQUEEN_ISA {
@@ -201,7 +202,7 @@ inline void screen_panel(const float* rows, size_t n, const Screen& s, size_t p,
       Ints index = load_ints(own + 2 * kWidth);
       for (size_t v = 0; v < kVectors; ++v) {
         index = select_below(t[v], lowest, indices[v], index);
-        second = minimum(second, maximum(lowest, t[v]));
+        if constexpr (kChecked) second = minimum(second, maximum(lowest, t[v]));
         lowest = minimum(lowest, t[v]);
       }
       store(own, lowest);

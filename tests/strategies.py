@@ -110,6 +110,24 @@ def extremes(rng, n, k, d, dtype):
 
 
 @kind
+def huge(rng, n, k, d, dtype):
+    return 1e30 * rng.standard_normal((n, d)), 1e30 * rng.standard_normal((k, d))
+
+
+@kind
+def constant_column(rng, n, k, d, dtype):
+    """One column says nothing."""
+    says = np.arange(d) != rng.integers(d)
+    return np.where(says, rng.standard_normal((n, d)), 3.0), np.where(says, rng.standard_normal((k, d)), 3.0)
+
+
+@kind
+def bytes_of_images(rng, n, k, d, dtype):
+    """Integers from 0 to 255 that lie close together: true ties."""
+    return [np.clip(128 + rng.integers(-3, 4, (m, d)), 0, 255).astype(np.uint8) for m in (n, k)]
+
+
+@kind
 def near_ties(rng, n, k, d, dtype):
     """Centers reflected through a row, one coordinate of every other one off by the smallest step."""
     row = rng.integers(-512, 512, d) / 256

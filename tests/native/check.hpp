@@ -20,9 +20,11 @@ struct Case {
   std::vector<T> rows, centers;
 };
 
-enum class Kind { kNormal, kGrid, kTies, kFar, kOutlier, kDenormal, kExtreme };
-constexpr Kind kKinds[] = {Kind::kNormal,  Kind::kGrid,     Kind::kTies,   Kind::kFar,
-                           Kind::kOutlier, Kind::kDenormal, Kind::kExtreme};
+enum class Kind { kNormal, kGrid, kTies, kFar, kOutlier, kDenormal, kExtreme, kClouds, kDuplicates, kConstant };
+constexpr Kind kKinds[] = {Kind::kNormal,   Kind::kGrid,    Kind::kTies,   Kind::kFar,        Kind::kOutlier,
+                           Kind::kDenormal, Kind::kExtreme, Kind::kClouds, Kind::kDuplicates, Kind::kConstant};
+
+// The same values on every machine: made of integers and of operations that IEEE 754 rounds in one way.
 
 template <class T>
 Case<T> make_case(Kind kind, size_t n, size_t k, size_t d);
@@ -35,6 +37,7 @@ struct Shape {
 std::vector<Shape> shapes(size_t block);
 
 void test_labels();
+void test_paths();
 void test_sums();
 void test_threads();
 

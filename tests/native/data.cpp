@@ -19,8 +19,12 @@ class Random {
     return z ^ (z >> 31);
   }
   size_t below(size_t n) { return static_cast<size_t>(bits() % n); }
-  double uniform() { return static_cast<double>(bits() >> 11) * 0x1p-53; }
-  double normal() { return std::sqrt(-2 * std::log(uniform() + 0x1p-60)) * std::cos(6.283185307179586 * uniform()); }
+  // About normal, within +-4: a sum of four integers. Logarithms and cosines differ between libraries.
+  double normal() {
+    int64_t sum = -(int64_t{1} << 52);
+    for (int i = 0; i < 4; ++i) sum += static_cast<int64_t>(bits() >> 13);
+    return static_cast<double>(sum) * 0x1p-50;
+  }
 
  private:
   uint64_t state_;
@@ -34,6 +38,8 @@ double value_of(Kind kind, Random& random) {
       return static_cast<double>(random.below(5)) - 2;
     case Kind::kFar:
       return 1e6 + random.normal();
+    case Kind::kClouds:
+      return (random.below(2) == 0 ? -1e6 : 1e6) + random.normal();
     case Kind::kOutlier:
       return random.below(500) == 0 ? 1e30 : 1e-10 * random.normal();
     case Kind::kDenormal:
@@ -59,6 +65,24 @@ void make_ties(Case<T>& c, Random& random) {
   }
 }
 
+// Few distinct rows, most of them centers, some of them more than once.
+template <class T>
+void make_duplicates(Case<T>& c, Random& random) {
+  constexpr size_t kDistinct = 5;
+  for (size_t i = kDistinct; i < c.n; ++i)
+    std::copy_n(c.rows.data() + random.below(kDistinct) * c.d, c.d, c.rows.data() + i * c.d);
+  for (size_t i = 0; i < c.k; i += 2)
+    std::copy_n(c.rows.data() + random.below(std::min(c.n, kDistinct)) * c.d, c.d, c.centers.data() + i * c.d);
+}
+
+// One column says nothing.
+template <class T>
+void make_constant(Case<T>& c, Random& random) {
+  const size_t column = random.below(c.d);
+  for (size_t i = 0; i < c.n; ++i) c.rows[i * c.d + column] = 3;
+  for (size_t i = 0; i < c.k; ++i) c.centers[i * c.d + column] = 3;
+}
+
 }  // namespace
 
 template <class T>
@@ -73,6 +97,8 @@ Case<T> make_case(Kind kind, size_t n, size_t k, size_t d) {
   for (size_t i = 0; i < n * d; ++i) c.rows.push_back(static_cast<T>(value_of<T>(kind, random)));
   for (size_t i = 0; i < k * d; ++i) c.centers.push_back(static_cast<T>(value_of<T>(kind, random)));
   if (kind == Kind::kTies) make_ties(c, random);
+  if (kind == Kind::kDuplicates) make_duplicates(c, random);
+  if (kind == Kind::kConstant) make_constant(c, random);
   return c;
 }
 template Case<float> make_case(Kind, size_t, size_t, size_t);

@@ -6,6 +6,7 @@
 #include <mutex>
 
 #include "check.hpp"
+#include "dispatch.hpp"
 
 namespace macqueen::test {
 
@@ -30,12 +31,13 @@ int main(int count, char** names) {
   const struct {
     const char* name;
     void (*run)();
-  } groups[] = {{"labels", test_labels}, {"sums", test_sums}, {"threads", test_threads}};
+  } groups[] = {{"labels", test_labels}, {"sums", test_sums}, {"threads", test_threads}, {"paths", test_paths}};
   for (const auto& group : groups) {
     bool wanted = count == 1;
     for (int i = 1; i < count; ++i) wanted = wanted || strcmp(names[i], group.name) == 0;
     if (wanted) group.run();
   }
-  std::printf("%ld passed, %ld failed\n", passed.load(), failed.load());
+  for (const macqueen::Kernels* kernels : macqueen::available_kernels()) std::printf("%s ", kernels->name);
+  std::printf("| %ld passed, %ld failed\n", passed.load(), failed.load());
   return failed == 0 && passed > 0 ? 0 : 1;
 }

@@ -208,8 +208,10 @@ class Planner:
         return best
 
     def _sketchable(self, sample: FloatArray) -> bool:
-        """Tell whether rows are finite, and squares of their differences, too."""
+        """Tell whether rows are finite, and squares of their differences, too, and do not vanish."""
         most = float(np.abs(sample).max())
+        if most == 0 and self.rows is not None:  # a sample of zeros does not tell
+            most = max(float(self.rows.max()), -float(self.rows.min()))
         return bool(np.isfinite(most)) and (most == 0 or sample.dtype == np.float32 or 1e-100 < most < 1e100)
 
     def _sample(self) -> FloatArray:
