@@ -181,6 +181,34 @@ void round(const int64_t* digits, int count, int first, double* high, double* lo
   }
 }
 
+namespace {
+
+// `round` for what is usual: a number that an int128 holds, far from the ends of float64's range.
+bool round_short(const int64_t* digits, int count, int first, double* high, double* low) {
+  if (count < 1 || count > 3 || first < -24 || first > 20) return false;
+  int128 value = digits[count - 1];
+  if (count == 3 && (value >= int64_t{1} << 44 || value <= -(int64_t{1} << 44))) return false;
+  for (int i = count - 2; i >= 0; --i) value = (value << kDigitBits) + digits[i];
+  constexpr int64_t kShort = int64_t{1} << 62;
+  double rest;
+  if (value < kShort && value > -kShort) {  // without the library's conversions
+    const auto number = static_cast<int64_t>(value);
+    *high = static_cast<double>(number);
+    rest = static_cast<double>(number - static_cast<int64_t>(*high));
+  } else {
+    *high = static_cast<double>(value);
+    rest = static_cast<double>(value - static_cast<int128>(*high));
+  }
+  const uint64_t bits = static_cast<uint64_t>(first * kDigitBits + 1023) << 52;
+  double scale;
+  memcpy(&scale, &bits, sizeof scale);
+  *high *= scale;
+  *low = rest * scale;
+  return true;
+}
+
+}  // namespace
+
 template <class T>
 int compare_distances(const T* x, const T* a, const T* b, size_t d) {
   int sign = 0;
@@ -316,7 +344,8 @@ void Sums::canonicalize() {
 
 void Sums::rounded(size_t cell, double* high, double* low) const {
   *high = *low = 0;
-  if (width_ != 0) round(digits_.data() + cell * width_, width_, first_, high, low);
+  const int64_t* digits = digits_.data() + cell * width_;
+  if (width_ != 0 && !round_short(digits, width_, first_, high, low)) round(digits, width_, first_, high, low);
 }
 
 void Sums::total(Sums* out) const {

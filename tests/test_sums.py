@@ -329,5 +329,4 @@ def test_squares_of_an_earlier_pass(dtype):
     assert first.cost() != expected.cost()
     native, totals = core.prepare(ISAS[0], later), _core.Totals(5, 9)
     assert native.accumulate(THREADS, rows, False, False, _core.Workspace(), totals) == -1
-    totals.take_squares_of(first.totals)
-    assert native.cost(totals, *totals.rounded(THREADS)) == expected.cost()
+    assert core.Step(native, totals, None, -1).cost(first.totals) == expected.cost()

@@ -1,0 +1,6 @@
+// The parts of Python's door that lie in files of their own.
+#pragma once
+
+#include <nanobind/nanobind.h>
+
+void bind_step(nanobind::module_& m);
