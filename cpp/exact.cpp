@@ -186,18 +186,19 @@ namespace {
 // `round` for what is usual: a number that an int128 holds, far from the ends of float64's range.
 bool round_short(const int64_t* digits, int count, int first, double* high, double* low) {
   if (count < 1 || count > 3 || first < -24 || first > 20) return false;
-  int128 value = digits[count - 1];
-  if (count == 3 && (value >= int64_t{1} << 44 || value <= -(int64_t{1} << 44))) return false;
-  for (int i = count - 2; i >= 0; --i) value = (value << kDigitBits) + digits[i];
-  constexpr int64_t kShort = int64_t{1} << 62;
+  const int64_t bottom = digits[0], middle = count > 1 ? digits[1] : 0, top = count > 2 ? digits[2] : 0;
+  const auto within = [](int64_t value, int bits) { return value < int64_t{1} << bits && value > -(int64_t{1} << bits); };
   double rest;
-  if (value < kShort && value > -kShort) {  // without the library's conversions
-    const auto number = static_cast<int64_t>(value);
-    *high = static_cast<double>(number);
-    rest = static_cast<double>(number - static_cast<int64_t>(*high));
-  } else {
+  if (top == 0 && within(middle, 21) && within(bottom, 61)) {  // without the library's conversions
+    const int64_t value = middle * (int64_t{1} << kDigitBits) + bottom;
+    *high = static_cast<double>(value);
+    rest = static_cast<double>(value - static_cast<int64_t>(*high));
+  } else if (within(top, 44)) {
+    const int128 value = (((static_cast<int128>(top) << kDigitBits) + middle) << kDigitBits) + bottom;
     *high = static_cast<double>(value);
     rest = static_cast<double>(value - static_cast<int128>(*high));
+  } else {
+    return false;
   }
   const uint64_t bits = static_cast<uint64_t>(first * kDigitBits + 1023) << 52;
   double scale;

@@ -74,13 +74,16 @@ class EventWriter:
         with self._lock, self._explained():
             if self._file is not None and self._process == os.getpid() and os.path.exists(self.path):
                 return
-            os.makedirs(self._directory, exist_ok=True)
             self._process = os.getpid()
             now = time.time()
             # TensorBoard takes what has ".tfevents." in its name. Whole seconds do not keep two writers apart.
             name = f"events.out.tfevents.{int(now):010}.{socket.gethostname()}.{self._process}.{next(_numbers)}"
             self.path = os.path.join(self._directory, name)
-            self._file = open(self.path, "xb")  # noqa: SIM115 -- stays open
+            try:
+                self._file = open(self.path, "xb")  # noqa: SIM115 -- stays open
+            except FileNotFoundError:
+                os.makedirs(self._directory, exist_ok=True)
+                self._file = open(self.path, "xb")  # noqa: SIM115
             self._record(event_pb2.Event(wall_time=now, file_version="brain.Event:2"))
 
     def scalars(self, step: int, now: float, values: Mapping[str, float]) -> None:
