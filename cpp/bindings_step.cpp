@@ -66,7 +66,6 @@ void bind_step(nb::module_& m) {
   bind_finish<float>(m);
   bind_finish<double>(m);
   m.def(
-      "crc32c",
-      [](const nb::bytes& data) { return crc32c(static_cast<const uint8_t*>(data.data()), data.size()); }, "data"_a,
-      "CRC-32C of bytes.");
+      "crc32c", [](const nb::bytes& data) { return crc32c(static_cast<const uint8_t*>(data.data()), data.size()); },
+      "data"_a, "CRC-32C of bytes.");
 }

@@ -185,9 +185,13 @@ namespace {
 
 // `round` for what is usual: a number that an int128 holds, far from the ends of float64's range.
 bool round_short(const int64_t* digits, int count, int first, double* high, double* low) {
+  while (count > 1 && digits[count - 1] == 0) --count;
+  for (; count > 1 && digits[0] == 0; ++digits, ++first) --count;
   if (count < 1 || count > 3 || first < -24 || first > 20) return false;
   const int64_t bottom = digits[0], middle = count > 1 ? digits[1] : 0, top = count > 2 ? digits[2] : 0;
-  const auto within = [](int64_t value, int bits) { return value < int64_t{1} << bits && value > -(int64_t{1} << bits); };
+  const auto within = [](int64_t value, int bits) {
+    return value < int64_t{1} << bits && value > -(int64_t{1} << bits);
+  };
   double rest;
   if (top == 0 && within(middle, 21) && within(bottom, 61)) {  // without the library's conversions
     const int64_t value = middle * (int64_t{1} << kDigitBits) + bottom;

@@ -86,7 +86,7 @@ struct Threads::Pool {
   std::mutex mutex;
   std::condition_variable wake;
   std::condition_variable done;
-  std::vector<Job*> jobs;           // with slots left
+  std::vector<Job*> jobs;          // with slots left
   std::atomic<size_t> waiting{0};  // how many they are, for helpers that look without the mutex
   std::vector<std::thread> helpers;
   bool closing = false;

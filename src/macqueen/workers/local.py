@@ -105,7 +105,7 @@ class _Rows:
         size = block_rows(batch.shape[1], len(state.centers), self.dtype.itemsize)
         for first in range(0, len(batch), size):
             step.add(batch[first : first + size], naming(f"{number}, ", first))
-        stats = step.finish(position)
+        stats: StepStats = step.finish(position)
         if self.engine.wants_relocation(stats):
             stats = self.engine.relocate(stats, prepared, [batch], batch.__getitem__, naming(f"{number}, ", 0))
         return stats
@@ -231,7 +231,7 @@ class PassRows(DataSetRows):
                 "give the same rows each time it is read. The model is that of its last checkpoint."
             )
         self._squares, self._rows = step.totals, step.rows
-        stats = step.finish()
+        stats: StepStats = step.finish()
         if self.engine.wants_relocation(stats):
             blocks = self._raw_blocks(len(state.centers))
             stats = self.engine.relocate(stats, prepared, blocks, self.take, naming("", 0))
