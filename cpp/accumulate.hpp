@@ -85,35 +85,44 @@ void add(const T* rows, const int32_t* labels, size_t n, size_t d, SumBuffer& s)
   }
 }
 
-// A square of float32 is exact in float64; that of a float64 is product + error, both added, unless the error
-// would underflow.
+// Adds the squares of `count` values to the cells from `cell` on; every square < s.limit. A square of float32 is exact
+// in float64; that of a float64 is product + error, both added. False, and nothing is done, where that could underflow.
 template <class T>
-void add_squares(const T* rows, const int32_t* labels, size_t n, size_t d, SumBuffer& s) {
+inline bool add_square_row(const T* x, size_t count, size_t cell, SumBuffer& s) {
   constexpr size_t kPart = 64;
   constexpr double kSafe = 0x1p-480;
   double squares[kPart];
-  double errors[kPart];
+  if constexpr (sizeof(T) == 4) {
+    for (size_t j = 0; j < count; ++j) squares[j] = static_cast<double>(x[j]) * static_cast<double>(x[j]);
+    add_row(squares, count, cell, s);
+  } else {
+    double errors[kPart];
+    bool safe = true;
+    for (size_t j = 0; j < count; ++j) {
+      const double v = x[j];
+      squares[j] = v * v;
+      errors[j] = __builtin_fma(v, v, -squares[j]);
+      safe &= (v == 0) | (v >= kSafe) | (v <= -kSafe);
+    }
+    if (!safe) return false;
+    add_row(squares, count, cell, s);
+    add_row(errors, count, cell, s);
+  }
+  return true;
+}
+
+template <class T>
+void add_squares(const T* rows, const int32_t* labels, size_t n, size_t d, SumBuffer& s) {
+  constexpr size_t kPart = 64;
+  const auto fit = [&s](double largest) { return largest * largest < s.limit; };
+  const bool all_fit = fit(static_cast<double>(largest_value(rows, n * d)));
   for (size_t i = 0; i < n; ++i) {
     if (labels[i] < 0) continue;
     for (size_t j0 = 0; j0 < d; j0 += kPart) {
       const size_t count = d - j0 < kPart ? d - j0 : kPart;
       const T* x = rows + i * d + j0;
-      bool fits = true;
-      for (size_t j = 0; j < count; ++j) {
-        const double v = static_cast<double>(x[j]);
-        squares[j] = v * v;
-        fits &= squares[j] < s.limit;
-        if constexpr (sizeof(T) == 8) {
-          errors[j] = __builtin_fma(v, v, -squares[j]);
-          fits &= (v == 0) | (v >= kSafe) | (v <= -kSafe);
-        }
-      }
-      if (fits) {
-        add_row(squares, count, j0, s);
-        if constexpr (sizeof(T) == 8) add_row(errors, count, j0, s);
-      } else {
-        for (size_t j = 0; j < count; ++j) exact::add_squared_value(s.exact, j0 + j, static_cast<double>(x[j]));
-      }
+      if ((all_fit || fit(static_cast<double>(largest_value(x, count)))) && add_square_row(x, count, j0, s)) continue;
+      for (size_t j = 0; j < count; ++j) exact::add_squared_value(s.exact, j0 + j, static_cast<double>(x[j]));
     }
   }
 }

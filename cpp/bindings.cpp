@@ -86,13 +86,6 @@ void bind_totals(nb::module_& m) {
       .def("sums_digits", [](Totals& t) { return get_digits(t.sums); })
       .def("squares_digits", [](Totals& t) { return get_digits(t.squares); })
       .def(
-          "take_squares_of",
-          [](Totals& t, const Totals& other) {
-            expect(t.d == other.d, "totals of the same number of columns");
-            t.squares.assign(other.squares.first(), other.squares.width(), other.squares.digits().data());
-          },
-          "other"_a, "Uses the squares of another pass over the same rows.")
-      .def(
           "move_row",
           [](Totals& t, Vector<const double> row, size_t from, size_t to) {
             expect(row.shape(0) == t.d && from < t.k && to < t.k, "row (d,) and clusters below k");
@@ -166,16 +159,7 @@ void bind_rows(nb::module_& m, const char* name, const char* boxes_name, const c
             nb::gil_scoped_release release;
             return distances<T>(threads, c, rows.data(), rows.shape(0), factor, zero_rows_are_one, out.data());
           },
-          "threads"_a, "rows"_a, "factor"_a, "zero_rows_are_one"_a, "out"_a)
-      .def(
-          "cost",
-          [](const C& c, const Totals& totals, Matrix<const double> high, Matrix<const double> low) {
-            expect(high.size() == c.k() * c.d() && low.size() == high.size() && totals.k == c.k() && totals.d == c.d(),
-                   "sums must be (k, d)");
-            nb::gil_scoped_release release;
-            return cost<T>(c.kernels(), totals, totals.squares, high.data(), low.data(), c.values());
-          },
-          "totals"_a, "high"_a, "low"_a);
+          "threads"_a, "rows"_a, "factor"_a, "zero_rows_are_one"_a, "out"_a);
 
   using B = BoxIndex<T>;
   nb::class_<B>(m, boxes_name, "Rows of few dimensions in boxes, with the labels of the last step.")
@@ -346,6 +330,7 @@ NB_MODULE(_core, m) {
   bind_rows<double>(m, "Centers64", "Boxes64", "Bounded64");
   bind_pairs(m);
   bind_sorted(m);
+  bind_step(m);
   m.def("available_isas", [] {
     std::vector<std::string> names;
     for (const Kernels* kernels : available_kernels()) names.emplace_back(kernels->name);

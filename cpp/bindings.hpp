@@ -5,3 +5,4 @@
 
 void bind_pairs(nanobind::module_& m);
 void bind_sorted(nanobind::module_& m);
+void bind_step(nanobind::module_& m);

@@ -181,6 +181,39 @@ void round(const int64_t* digits, int count, int first, double* high, double* lo
   }
 }
 
+namespace {
+
+// `round` for what is usual: a number that an int128 holds, far from the ends of float64's range.
+bool round_short(const int64_t* digits, int count, int first, double* high, double* low) {
+  while (count > 1 && digits[count - 1] == 0) --count;
+  for (; count > 1 && digits[0] == 0; ++digits, ++first) --count;
+  if (count < 1 || count > 3 || first < -24 || first > 20) return false;
+  const int64_t bottom = digits[0], middle = count > 1 ? digits[1] : 0, top = count > 2 ? digits[2] : 0;
+  const auto within = [](int64_t value, int bits) {
+    return value < int64_t{1} << bits && value > -(int64_t{1} << bits);
+  };
+  double rest;
+  if (top == 0 && within(middle, 21) && within(bottom, 61)) {  // without the library's conversions
+    const int64_t value = middle * (int64_t{1} << kDigitBits) + bottom;
+    *high = static_cast<double>(value);
+    rest = static_cast<double>(value - static_cast<int64_t>(*high));
+  } else if (within(top, 44)) {
+    const int128 value = (((static_cast<int128>(top) << kDigitBits) + middle) << kDigitBits) + bottom;
+    *high = static_cast<double>(value);
+    rest = static_cast<double>(value - static_cast<int128>(*high));
+  } else {
+    return false;
+  }
+  const uint64_t bits = static_cast<uint64_t>(first * kDigitBits + 1023) << 52;
+  double scale;
+  memcpy(&scale, &bits, sizeof scale);
+  *high *= scale;
+  *low = rest * scale;
+  return true;
+}
+
+}  // namespace
+
 template <class T>
 int compare_distances(const T* x, const T* a, const T* b, size_t d) {
   int sign = 0;
@@ -336,7 +369,8 @@ void Sums::canonicalize() {
 
 void Sums::rounded(size_t cell, double* high, double* low) const {
   *high = *low = 0;
-  if (width_ != 0) round(digits_.data() + cell * width_, width_, first_, high, low);
+  const int64_t* digits = digits_.data() + cell * width_;
+  if (width_ != 0 && !round_short(digits, width_, first_, high, low)) round(digits, width_, first_, high, low);
 }
 
 void Sums::total(Sums* out) const {

@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <chrono>
 #include <condition_variable>
 #include <exception>
 #include <mutex>
@@ -35,17 +36,37 @@ PinFloatingPoint::~PinFloatingPoint() {
 
 namespace {
 
-// One call of `run`, on the stack of its caller.
+// One call of `run`, on the stack of its caller: a helper that has left it must not touch it again.
 struct Job {
   const std::function<void(int, size_t)>* task;
   size_t tasks;
   int slots;                    // most threads
   std::atomic<size_t> next{0};  // next task to take
+  std::atomic<int> active{0};   // helpers inside; written under the pool's mutex
   // Guarded by the pool's mutex:
-  int taken = 0;   // slots given out
-  int active = 0;  // helpers inside
+  int taken = 1;  // slots given out, one to the caller
   std::exception_ptr error;
 };
+
+// Waits a little for what is about to happen: to sleep and be woken takes longer than most steps on few rows. Tells
+// whether it did.
+template <class Condition>
+bool happens_soon(const Condition& happened) {
+  constexpr auto kPatience = std::chrono::microseconds(20);
+  constexpr int kLooks = 16;  // between two looks at the clock
+  const auto end = std::chrono::steady_clock::now() + kPatience;
+  do {
+    for (int i = 0; i < kLooks; ++i) {
+      if (happened()) return true;
+#if defined(__SSE2__)
+      _mm_pause();
+#elif defined(__aarch64__)
+      asm volatile("yield");
+#endif
+    }
+  } while (std::chrono::steady_clock::now() < end);
+  return false;
+}
 
 void work(Job& job, int slot, std::mutex& mutex) {
   const PinFloatingPoint pin;
@@ -65,7 +86,8 @@ struct Threads::Pool {
   std::mutex mutex;
   std::condition_variable wake;
   std::condition_variable done;
-  std::vector<Job*> jobs;  // with slots left
+  std::vector<Job*> jobs;          // with slots left
+  std::atomic<size_t> waiting{0};  // how many they are, for helpers that look without the mutex
   std::vector<std::thread> helpers;
   bool closing = false;
 
@@ -80,13 +102,27 @@ struct Threads::Pool {
       if (closing) return;
       Job& job = *jobs.front();
       const int slot = job.taken++;
-      if (job.taken == job.slots) jobs.erase(jobs.begin());
+      if (job.taken == job.slots) leave(&job);
       ++job.active;
       lock.unlock();
       work(job, slot, mutex);
       lock.lock();
       if (--job.active == 0) done.notify_all();
+      if (!jobs.empty()) continue;
+      lock.unlock();
+      happens_soon([this] { return waiting.load(std::memory_order_relaxed) != 0; });
+      lock.lock();
     }
+  }
+
+  // Adds a job, takes one out of those with slots left; both under the mutex.
+  void enter(Job* job) {
+    jobs.push_back(job);
+    waiting = jobs.size();
+  }
+  void leave(Job* job) {
+    jobs.erase(std::remove(jobs.begin(), jobs.end(), job), jobs.end());
+    waiting = jobs.size();
   }
 };
 
@@ -114,7 +150,7 @@ Threads::~Threads() {
 }
 
 void Threads::run(size_t tasks, const std::function<void(int, size_t)>& task) {
-  Job job{&task, tasks, static_cast<int>(std::min<size_t>(tasks, static_cast<size_t>(count_))), {}, 1, 0, nullptr};
+  Job job{&task, tasks, static_cast<int>(std::min<size_t>(tasks, static_cast<size_t>(count_))), {}, {}, 1, nullptr};
   std::mutex alone;
   if (job.slots <= 1) {
     work(job, 0, alone);
@@ -123,13 +159,18 @@ void Threads::run(size_t tasks, const std::function<void(int, size_t)>& task) {
     {
       const std::lock_guard<std::mutex> lock(shared.mutex);
       shared.start(job.slots - 1);
-      shared.jobs.push_back(&job);
+      shared.enter(&job);
     }
     for (int i = 1; i < job.slots; ++i) shared.wake.notify_one();
     work(job, 0, shared.mutex);
     std::unique_lock<std::mutex> lock(shared.mutex);
-    shared.jobs.erase(std::remove(shared.jobs.begin(), shared.jobs.end(), &job), shared.jobs.end());
-    shared.done.wait(lock, [&job] { return job.active == 0; });
+    shared.leave(&job);  // no helper comes from now on
+    if (job.active != 0) {
+      lock.unlock();
+      const bool left = happens_soon([&job] { return job.active.load(std::memory_order_acquire) == 0; });
+      lock.lock();
+      if (!left) shared.done.wait(lock, [&job] { return job.active == 0; });
+    }
   }
   if (job.error) std::rethrow_exception(job.error);
 }

@@ -62,9 +62,10 @@ size_t rows_per_task(size_t n, size_t block, int threads) {
   return block * std::clamp<size_t>(share, 1, 64);
 }
 
-// Whether this many multiplications, some 20 microseconds a thread, are worth waking another thread for.
+// Whether this many multiplications are worth waking another thread for: some 50 microseconds on one, while a thread
+// takes 10 and more to wake.
 bool worth_sharing(int threads, size_t n, size_t k, size_t d) {
-  constexpr double kWorth = 400000;
+  constexpr double kWorth = 1000000;
   return threads > 1 && static_cast<double>(n) * static_cast<double>(k + 4) * static_cast<double>(d + 4) >= kWorth;
 }
 

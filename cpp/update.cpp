@@ -46,26 +46,48 @@ template void move_running_means<double>(const double*, const int64_t*, const in
 
 namespace {
 
-struct Block {
-  uint32_t word[4];
+// Philox 4x32-10 (Salmon et al., 2011) of kLanes counters side by side: a draw is a chain of 20 multiplications, so
+// that one after the other they would wait for each other.
+template <size_t kLanes>
+struct Blocks {
+  uint32_t word[4][kLanes];
 };
 
-Block philox(Block counter, uint32_t key0, uint32_t key1) {
+template <size_t kLanes>
+void philox(Blocks<kLanes>& counter, uint32_t key0, uint32_t key1) {
+  auto& word = counter.word;
   for (int round = 0; round < 10; ++round) {
-    const uint64_t p0 = uint64_t{0xD2511F53} * counter.word[0];
-    const uint64_t p1 = uint64_t{0xCD9E8D57} * counter.word[2];
-    counter = {{static_cast<uint32_t>(p1 >> 32) ^ counter.word[1] ^ key0, static_cast<uint32_t>(p1),
-                static_cast<uint32_t>(p0 >> 32) ^ counter.word[3] ^ key1, static_cast<uint32_t>(p0)}};
+    for (size_t l = 0; l < kLanes; ++l) {
+      const uint64_t p0 = uint64_t{0xD2511F53} * word[0][l];
+      const uint64_t p1 = uint64_t{0xCD9E8D57} * word[2][l];
+      word[0][l] = static_cast<uint32_t>(p1 >> 32) ^ word[1][l] ^ key0;
+      word[1][l] = static_cast<uint32_t>(p1);
+      word[2][l] = static_cast<uint32_t>(p0 >> 32) ^ word[3][l] ^ key1;
+      word[3][l] = static_cast<uint32_t>(p0);
+    }
     key0 += 0x9E3779B9;
     key1 += 0xBB67AE85;
   }
-  return counter;
+}
+
+// values (kLanes,) in: indices, out: their draws
+template <size_t kLanes>
+void draw(uint64_t seed, uint32_t purpose, uint32_t round, uint64_t (&values)[kLanes]) {
+  Blocks<kLanes> blocks;
+  for (size_t l = 0; l < kLanes; ++l) {
+    blocks.word[0][l] = static_cast<uint32_t>(values[l]);
+    blocks.word[1][l] = static_cast<uint32_t>(values[l] >> 32);
+    blocks.word[2][l] = purpose;
+    blocks.word[3][l] = round;
+  }
+  philox(blocks, static_cast<uint32_t>(seed), static_cast<uint32_t>(seed >> 32));
+  for (size_t l = 0; l < kLanes; ++l) values[l] = blocks.word[0][l] | (uint64_t{blocks.word[1][l]} << 32);
 }
 
 uint64_t draw(uint64_t seed, uint32_t purpose, uint32_t round, uint64_t index) {
-  const Block block = philox({{static_cast<uint32_t>(index), static_cast<uint32_t>(index >> 32), purpose, round}},
-                             static_cast<uint32_t>(seed), static_cast<uint32_t>(seed >> 32));
-  return block.word[0] | (uint64_t{block.word[1]} << 32);
+  uint64_t value[1] = {index};
+  draw(seed, purpose, round, value);
+  return value[0];
 }
 
 // The integer that stands for a weight: its bits above 2^(top - 62), the rest dropped.
@@ -76,20 +98,48 @@ uint64_t grid_weight(double weight, int top) {
   return shift <= -64 ? 0 : static_cast<uint64_t>(s.mantissa) >> -shift;
 }
 
-// The place of `index` < n.
-uint64_t feistel(uint64_t seed, uint32_t purpose, uint64_t n, uint64_t index) {
-  const int half = (64 - __builtin_clzll(n - 1) + 1) / 2;
+// A Feistel network over the integers of 2 * half bits, applied to kLanes of them.
+template <size_t kLanes>
+void mix(uint64_t seed, uint32_t purpose, int half, uint64_t (&values)[kLanes]) {
   const uint64_t mask = (uint64_t{1} << half) - 1;
-  do {
-    uint64_t left = index >> half, right = index & mask;
-    for (uint32_t round = 1; round <= 6; ++round) {
-      const uint64_t next = left ^ (draw(seed, purpose, round, right) & mask);
-      left = right;
-      right = next;
+  uint64_t left[kLanes], right[kLanes], drawn[kLanes];
+  for (size_t l = 0; l < kLanes; ++l) left[l] = values[l] >> half;
+  for (size_t l = 0; l < kLanes; ++l) right[l] = values[l] & mask;
+  for (uint32_t round = 1; round <= 6; ++round) {
+    for (size_t l = 0; l < kLanes; ++l) drawn[l] = right[l];
+    draw(seed, purpose, round, drawn);
+    for (size_t l = 0; l < kLanes; ++l) {
+      const uint64_t next = left[l] ^ (drawn[l] & mask);
+      left[l] = right[l];
+      right[l] = next;
     }
-    index = left << half | right;
-  } while (index >= n);
-  return index;
+  }
+  for (size_t l = 0; l < kLanes; ++l) values[l] = left[l] << half | right[l];
+}
+
+// places (end - begin,) of the indices begin..end-1 < n: mixed until they are below n.
+void mixed(uint64_t seed, uint32_t purpose, uint64_t n, uint64_t begin, uint64_t end, int64_t* places) {
+  constexpr size_t kLanes = 8;
+  const int half = (64 - __builtin_clzll(n - 1) + 1) / 2;
+  uint64_t values[kLanes] = {};
+  uint64_t owners[kLanes];  // index that a lane works on
+  uint64_t next = begin, left = end - begin;
+  size_t lanes = 0;
+  while (left > 0) {
+    for (; lanes < kLanes && next < end; ++lanes, ++next) values[lanes] = owners[lanes] = next;
+    mix(seed, purpose, half, values);
+    size_t kept = 0;
+    for (size_t l = 0; l < lanes; ++l) {
+      if (values[l] < n) {
+        places[owners[l] - begin] = static_cast<int64_t>(values[l]);
+        --left;
+      } else {
+        values[kept] = values[l];
+        owners[kept++] = owners[l];
+      }
+    }
+    lanes = kept;
+  }
 }
 
 }  // namespace
@@ -106,8 +156,8 @@ std::vector<int64_t> permuted(uint64_t seed, uint32_t purpose, uint64_t n, uint6
     for (uint64_t i = begin; i < end; ++i) places.push_back(keys[i].second);
     return places;
   }
-  places.reserve(end - begin);
-  for (uint64_t i = begin; i < end; ++i) places.push_back(static_cast<int64_t>(feistel(seed, purpose, n, i)));
+  places.resize(end - begin);
+  mixed(seed, purpose, n, begin, end, places.data());
   return places;
 }
 

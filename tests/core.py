@@ -32,9 +32,9 @@ class Step:
         """Return the sums (k, d), rounded."""
         return self.totals.rounded(THREADS)[0]
 
-    def cost(self):
-        """Return the sum of squared distances."""
-        return self.centers.cost(self.totals, *self.totals.rounded(THREADS))
+    def cost(self, earlier=None):
+        """Return the sum of squared distances; `earlier`: totals of the same rows, whose squares are taken."""
+        return _core.finish(THREADS, self.centers, self.totals, earlier)[3]
 
 
 def accumulate(isa, rows, centers, threads=THREADS, skip_zero_rows=False, totals=None, workspace=None):

@@ -22,6 +22,14 @@ def test_relocate_gives_the_farthest_rows_to_the_emptied_clusters_in_order():
     assert one_step(rows_of([0], [1], [9], [3]), FAR_CENTERS) == [0.5, 9, 3]
 
 
+def test_a_step_says_how_many_clusters_were_emptied_and_how_many_got_a_row():
+    seen = []
+    for rows in (rows_of([0], [1], [9], [3]), rows_of([0], [0], [0], [3])):
+        model = in_memory(3, FAR_CENTERS, use_mini_batch=False)
+        model.train(rows, steps=1, hooks=[lambda state, stats, now: seen.append((stats.emptied, stats.relocated))])
+    assert seen == [(2, 2), (2, 1)]
+
+
 def test_relocate_prefers_the_lowest_row_among_equally_far_ones():
     assert one_step(rows_of([0], [-4], [4], [4]), rows_of([0], [1000])) == [np.float32(8 / 3), -4]
 

@@ -16,7 +16,7 @@ from tensorboard.backend.event_processing.event_file_loader import EventFileLoad
 from tensorboard.plugins.projector.projector_config_pb2 import ProjectorConfig
 from tensorboard.util.tensor_util import make_ndarray
 
-from macqueen import KMeans, RunConfig, summaries
+from macqueen import KMeans, RunConfig, _core, summaries
 from macqueen.errors import ArgumentError, CheckpointError, SummaryError
 from tests.models import small_integers
 
@@ -193,6 +193,17 @@ def test_another_process_writes_a_file_of_its_own(tmp_path):
     writer.flush()
     assert len(event_files(tmp_path)) == 2
     assert sorted(curves(tmp_path, "loss")) == [(1, 1.0), (2, 2.0), (3, 3.0)]
+
+
+def test_checksum_of_records():
+    """The check value of CRC-32C, and that of 32 zeros (RFC 3720)."""
+    assert [_core.crc32c(data) for data in (b"", b"123456789", bytes(32))] == [0, 0xE3069283, 0x8A9136AA]
+
+
+def test_event_files_are_not_forced_to_disk(tmp_path, monkeypatch):
+    monkeypatch.setattr(os, "fsync", lambda _: pytest.fail("that takes longer than training on few rows"))
+    trained(tmp_path, steps=2, save_checkpoints_steps=None)
+    assert curves(tmp_path, "loss")
 
 
 def test_few_files_are_open_at_once(tmp_path):

@@ -184,6 +184,37 @@ def test_digits_are_the_exact_sums(kind, dtype):
         assert abs(total - Fraction(near) - Fraction(rest)) <= abs(total) / 2**105 + Fraction(1, 2**1074)
 
 
+@pytest.mark.parametrize("exponent", [-1074, -1000, -961, -920, -120, -80, -41, -40, -1, 0, 1, 39, 40, 80, 400, 440])
+def test_sums_are_rounded_to_the_nearest(exponent):
+    """Sums of few digits and of many, at the ends of float64's range and far from them."""
+    rng = np.random.default_rng(21)
+    rows = np.ldexp(rng.integers(-(2**53), 2**53, (120, 5)).astype(np.float64), exponent)
+    rows[::3] *= 2.0**-35
+    rows[:, 4] = 0
+    rows[0, 4] = -(2.0**exponent)
+    totals = core.accumulate(ISAS[0], rows, np.zeros((1, 5))).totals
+    high, low = totals.rounded(THREADS)
+    for j, (near, rest) in enumerate(zip(high[0].tolist(), low[0].tolist(), strict=True)):
+        total = sum((Fraction(x) for x in rows[:, j].tolist()), Fraction(0))
+        assert near == oracle.rounded(total)
+        assert abs(total - Fraction(near) - Fraction(rest)) <= abs(total) / 2**105 + Fraction(1, 2**1074)
+
+
+def test_the_end_of_a_pass():
+    """Sums, counts and cost leave together; counts say how many clusters no row was nearest to."""
+    rows, centers = np.array([[0.0], [1], [5]]), np.array([[0.0], [100], [4], [-100]])
+    step = core.accumulate(ISAS[0], rows, centers)
+    sums, counts, emptied, cost = _core.finish(THREADS, step.centers, step.totals)
+    assert (sums.tolist(), counts.tolist(), emptied, cost) == ([[1], [0], [5], [0]], [2, 0, 1, 0], 2, 2.0)
+
+
+@pytest.mark.parametrize("shape", [(2, 3), (3, 2)])
+def test_the_end_of_another_pass_is_refused(shape):
+    centers = core.prepare(ISAS[0], np.zeros((2, 2)))
+    with pytest.raises(ValueError, match="of the same pass"):
+        _core.finish(THREADS, centers, _core.Totals(*shape))
+
+
 @pytest.mark.parametrize("value", [-1.0, 1.0, -(2.0**40), 2.0**40, -(2.0**-40), 2.0**79, -(2.0**80) + 2.0**30, 0.0])
 def test_one_form(value):
     """However a sum came about, its digits are the same."""
@@ -329,5 +360,4 @@ def test_squares_of_an_earlier_pass(dtype):
     assert first.cost() != expected.cost()
     native, totals = core.prepare(ISAS[0], later), _core.Totals(5, 9)
     assert native.accumulate(THREADS, rows, False, False, _core.Workspace(), totals) == -1
-    totals.take_squares_of(first.totals)
-    assert native.cost(totals, *totals.rounded(THREADS)) == expected.cost()
+    assert core.Step(native, totals, None, -1).cost(first.totals) == expected.cost()

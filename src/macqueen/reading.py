@@ -53,7 +53,7 @@ def evaluate(source: Any, state: State, engine: Engine, steps: int | None, watch
         step = engine.begin(prepared)
         for piece, name in batch:
             step.add(piece, name)
-        costs.append(step.finish()[1])
+        costs.append(step.finish().cost)
         whole.totals.merge(step.totals)
         rows += step.rows
         loss = math.fsum(costs) / len(costs)
@@ -62,7 +62,7 @@ def evaluate(source: Any, state: State, engine: Engine, steps: int | None, watch
             break
     if rows == 0:
         raise EmptyInputError("evaluate: the input has no rows; pass at least one")
-    total = whole.finish()[1]
+    total = whole.finish().cost
     return {
         "loss": np.float64(loss),
         "score": np.float64(loss),

@@ -47,4 +47,5 @@ class StepStats(BatchStats):
     totals: _core.Totals  # exact sums (k, d) and counts of the rows of each cluster
     sums: NDArray[np.float64]  # (k, d) the same sums, correctly rounded
     position: dict[str, Any] | None  # of the input after this step
-    relocated: int = 0  # emptied clusters that were given a far row
+    emptied: int = 0  # clusters that no row was nearest to
+    relocated: int = 0  # those of them that were given a far row

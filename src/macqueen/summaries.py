@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import itertools
 import os
+import socket
 import threading
+import time
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -14,12 +16,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from macqueen._core import crc32c
 from macqueen.errors import ArgumentError, SummaryError
 from macqueen.state import FloatArray, State, StepStats
 
 OPEN_WRITERS = 8  # files kept open; the one not used for longest is closed
 FLUSH_SECONDS = 10  # a running TensorBoard sees what is older
 BUCKETS = 30  # of a histogram
+_BORDERS = np.arange(BUCKETS + 1, dtype=np.float64)
 
 _lock = threading.Lock()
 _writers: OrderedDict[str, EventWriter] = OrderedDict()  # by directory, the last used last
@@ -65,18 +69,22 @@ class EventWriter:
 
     def open(self) -> None:
         """Have a file to write into."""
-        from tensorboardX.event_file_writer import EventsWriter  # noqa: PLC0415 -- takes 0.1 s
+        from tensorboardX.proto import event_pb2  # noqa: PLC0415 -- takes 0.1 s
 
         with self._lock, self._explained():
             if self._file is not None and self._process == os.getpid() and os.path.exists(self.path):
                 return
-            os.makedirs(self._directory, exist_ok=True)
             self._process = os.getpid()
-            # The name has whole seconds and a file is begun anew: only the suffix keeps two writers apart.
-            suffix = f".{self._process}.{next(_numbers)}"
-            self._file = EventsWriter(os.path.join(self._directory, "events"), suffix)
-            self._file.flush()
-            self.path = self._file._file_name
+            now = time.time()
+            # TensorBoard takes what has ".tfevents." in its name. Whole seconds do not keep two writers apart.
+            name = f"events.out.tfevents.{int(now):010}.{socket.gethostname()}.{self._process}.{next(_numbers)}"
+            self.path = os.path.join(self._directory, name)
+            try:
+                self._file = open(self.path, "xb")  # noqa: SIM115 -- stays open
+            except FileNotFoundError:
+                os.makedirs(self._directory, exist_ok=True)
+                self._file = open(self.path, "xb")  # noqa: SIM115
+            self._record(event_pb2.Event(wall_time=now, file_version="brain.Event:2"))
 
     def scalars(self, step: int, now: float, values: Mapping[str, float]) -> None:
         """Write numbers by tag."""
@@ -108,7 +116,7 @@ class EventWriter:
         self._write(step, now, session_log={"status": "CHECKPOINT", "checkpoint_path": path})
 
     def flush(self) -> None:
-        """Have everything on disk."""
+        """Hand everything to the system, so that whoever reads the file sees it."""
         with self._lock, self._explained():
             if self._file is not None and self._process == os.getpid():
                 self._file.flush()
@@ -126,10 +134,16 @@ class EventWriter:
         event = event_pb2.Event(wall_time=now, step=step, **content)
         with self._lock, self._explained():
             self.open()
-            self._file.write_event(event)
+            self._record(event)
             if now - self._flushed >= FLUSH_SECONDS:
                 self._flushed = now
                 self._file.flush()
+
+    def _record(self, event: Any) -> None:
+        """Append an event in a frame of TFRecord: length, its checksum, event, its checksum."""
+        data = event.SerializeToString()
+        length = len(data).to_bytes(8, "little")
+        self._file.write(b"".join((length, _masked_checksum(length), data, _masked_checksum(data))))
 
     @contextmanager
     def _explained(self) -> Iterator[None]:
@@ -145,24 +159,40 @@ class EventWriter:
             ) from error
 
 
+def _masked_checksum(data: bytes) -> bytes:
+    checksum = crc32c(data)
+    return ((((checksum >> 15) | (checksum << 17)) + 0xA282EAD8) & 0xFFFFFFFF).to_bytes(4, "little")
+
+
 def _summary(values: Mapping[str, float], spread: Mapping[str, NDArray[Any]] | None = None) -> Any:
     from tensorboardX.proto import summary_pb2  # noqa: PLC0415
 
     entries = [summary_pb2.Summary.Value(tag=tag, simple_value=float(value)) for tag, value in values.items()]
     for tag, numbers in (spread or {}).items():
         exact = np.asarray(numbers, np.float64)
-        counts, edges = np.histogram(exact, BUCKETS)
+        least, most = float(exact.min()), float(exact.max())
+        limits, counts = _buckets(exact, least, most)
         histogram = summary_pb2.HistogramProto(
-            min=exact.min(),
-            max=exact.max(),
+            min=least,
+            max=most,
             num=exact.size,
-            sum=exact.sum(),
-            sum_squares=exact @ exact,
-            bucket_limit=edges[1:].tolist(),
+            sum=float(exact.sum()),
+            sum_squares=float(exact @ exact),
+            bucket_limit=limits.tolist(),
             bucket=counts.tolist(),
         )
         entries.append(summary_pb2.Summary.Value(tag=tag, histo=histogram))
     return summary_pb2.Summary(value=entries)
+
+
+def _buckets(values: NDArray[np.float64], least: float, most: float) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """Return upper limits and counts (BUCKETS,) of even buckets from the least to the most of `values` (m,)."""
+    low, high = (least, most) if least < most else (least - 0.5, most + 0.5)
+    limits = low + (high - low) / BUCKETS * _BORDERS[1:]
+    limits[-1] = high
+    # Not np.histogram: it takes ten times as long for a few clusters. The last bucket has its upper limit as well.
+    places = np.minimum(limits.searchsorted(values, side="right"), BUCKETS - 1)
+    return limits, np.bincount(places, minlength=BUCKETS)
 
 
 class TrainSummaries:
@@ -211,7 +241,7 @@ class TrainSummaries:
             "loss": stats.cost,
             "average_loss": stats.cost / stats.rows,
             "rows/sec": self._rows / max(now - self._since, 1e-9),
-            "emptied_clusters": int((stats.counts == 0).sum()) + stats.relocated,
+            "emptied_clusters": stats.emptied,
         }
         self._writer.both(state.step, now, values, {"cluster_counts": stats.counts})
         self._rows, self._since = 0, now

@@ -125,7 +125,7 @@ AddRows<T> bounds(Path path, Threads& threads, const Kernels& kernels, const Cas
     rows->begin_step(threads, centers);
     rows->step_blocks(threads, centers, 0, rows->blocks() / 2);
     rows->step_blocks(threads, centers, rows->blocks() / 2, rows->blocks());
-    rows->end_step(totals);
+    rows->end_step(threads, totals);
     labels = rows->labels();
   };
 }

@@ -159,7 +159,7 @@ def latest(model_dir: str | os.PathLike[str]) -> str | None:
             if reason and os.path.exists(path):
                 _LOG.warning("skipped a checkpoint: %s", reason)
         # A process that saves may have retired all of them since they were listed: then there are newer ones.
-        before, candidates = candidates, _candidates(folder)
+        before, candidates = candidates, _candidates(folder) if candidates else []
         if candidates == before:
             return None
 

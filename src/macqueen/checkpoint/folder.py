@@ -180,6 +180,9 @@ def commit(path: str, write: Callable[[IO[bytes]], object]) -> None:
 
 def probe(model_dir: str) -> None:
     """Raise OSError unless files can be written into a folder, which is left as it was, or as missing as it was."""
+    if os.path.isdir(model_dir):
+        with tempfile.TemporaryFile(dir=model_dir, buffering=0):
+            return
     missing = []
     path = os.path.abspath(model_dir)
     while not os.path.exists(path):

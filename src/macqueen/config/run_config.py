@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import inspect
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -102,6 +102,7 @@ RULES = {
     "num_threads": _Rule(_at_least_one),
     "memory_limit": _Rule(_at_least_one),
 }
+IDLE = [name for name, rule in RULES.items() if not rule.works]
 
 
 @dataclass(frozen=True, repr=False)
@@ -169,7 +170,7 @@ class RunConfig:
     _role: Role = field(init=False)
 
     def __post_init__(self) -> None:
-        self._settle()
+        self._settle([name for name in RULES if self._differs(name)])
         role = role_of_environment()
         if role.model_dir and self.model_dir and role.model_dir != self.model_dir:
             raise ArgumentError(
@@ -179,8 +180,8 @@ class RunConfig:
         object.__setattr__(self, "model_dir", self.model_dir or role.model_dir)
         self._warn(RULES)
 
-    def _settle(self) -> None:
-        """Check all fields, and let giving one of steps and seconds between checkpoints clear the other."""
+    def _settle(self, names: Iterable[str]) -> None:
+        """Check fields by name, and let giving one of steps and seconds between checkpoints clear the other."""
         steps, secs = self.save_checkpoints_steps, self.save_checkpoints_secs
         if steps is _UNSET:
             secs = 600 if secs is _UNSET else secs
@@ -194,28 +195,29 @@ class RunConfig:
             )
         object.__setattr__(self, "save_checkpoints_steps", steps)
         object.__setattr__(self, "save_checkpoints_secs", secs)
-        for name, rule in RULES.items():
+        for name in names:
             value = getattr(self, name)
             if value is not None:
-                object.__setattr__(self, name, rule.check(name, value))
+                object.__setattr__(self, name, RULES[name].check(name, value))
 
-    def _warn(self, names: Any) -> None:
-        """Name the fields that are set and have no meaning here, in one warning."""
-        idle = [name for name in self._set_by_user() if name in names and not RULES[name].works]
+    def _warn(self, names: Collection[str]) -> None:
+        """Name those of the fields that are set and have no meaning here, in one warning."""
+        idle = [name for name in IDLE if name in names and self._differs(name)]
         if idle:
             _LOG.warning("RunConfig: without effect outside TensorFlow: %s", ", ".join(idle))
 
     def _set_by_user(self) -> dict[str, Any]:
         """Return the fields that differ from their defaults."""
-        found = {name: getattr(self, name) for name in RULES}
-        defaults = {item.name: item.default for item in dataclasses.fields(self)}
-        changed = {name: value for name, value in found.items() if value is not defaults[name]}
-        changed = {name: value for name, value in changed.items() if value != defaults[name]}
+        changed = {name: getattr(self, name) for name in RULES if self._differs(name)}
         if (self.save_checkpoints_steps, self.save_checkpoints_secs) == (None, 600):
             del changed["save_checkpoints_steps"], changed["save_checkpoints_secs"]
         else:
             changed.pop("save_checkpoints_steps" if self.save_checkpoints_secs is not None else "save_checkpoints_secs")
         return changed
+
+    def _differs(self, name: str) -> bool:
+        value, default = getattr(self, name), _DEFAULTS[name]
+        return value is not default and bool(value != default)
 
     def __repr__(self) -> str:
         return f"RunConfig({', '.join(f'{name}={value!r}' for name, value in self._set_by_user().items())})"
@@ -252,7 +254,7 @@ class RunConfig:
         made = object.__new__(RunConfig)
         for name, value in {**values, **changes, "_role": self._role}.items():
             object.__setattr__(made, name, value)
-        made._settle()
+        made._settle(changes)
         made._warn([name for name in changes if changes[name] != values[name]])
         return made
 
@@ -328,3 +330,6 @@ class RunConfig:
                 "train here; many machines belong to the distributed engine, which is given its workers and does not "
                 "read TF_CONFIG"
             )
+
+
+_DEFAULTS = {item.name: item.default for item in dataclasses.fields(RunConfig)}

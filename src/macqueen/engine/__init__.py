@@ -73,7 +73,7 @@ class Engine:
     def wants_relocation(self, stats: StepStats) -> bool:
         """Tell whether this step needs another look at its rows, for emptied clusters."""
         params = self.params
-        return not params.use_mini_batch and params.empty_clusters == "relocate" and bool((stats.counts == 0).any())
+        return stats.emptied > 0 and not params.use_mini_batch and params.empty_clusters == "relocate"
 
     def relocate(
         self,
@@ -95,8 +95,7 @@ class Engine:
                 yield first, labels, distances
                 first += len(block)
 
-        emptied = int((stats.counts == 0).sum())
-        far = empty.farthest(parts(), emptied + len(stats.counts))
+        far = empty.farthest(parts(), stats.emptied + len(stats.counts))
         moves = list(empty.relocations(stats.counts, far))
         if not moves:
             return stats

@@ -12,7 +12,7 @@ from macqueen import _core
 from macqueen.engine.kernels import Kernels, check_rows
 from macqueen.engine.metric import Metric
 from macqueen.errors import DataError
-from macqueen.state import FloatArray
+from macqueen.state import FloatArray, StepStats
 
 RowName = Callable[[int], str]
 
@@ -58,10 +58,6 @@ class Prepared:
         check_rows(bad, ready, name)
         return out
 
-    def cost(self, totals: _core.Totals, sums: NDArray[np.float64], rest: NDArray[np.float64]) -> float:
-        """Return the sum of the distances behind `totals`: exact, rounded once (cosine: once more)."""
-        return self.metric.cost(self.native.cost(totals, sums, rest), totals.zero_rows)
-
     def add(
         self, rows: FloatArray, name: RowName, totals: _core.Totals, workspace: _core.Workspace, squares: bool
     ) -> None:
@@ -92,9 +88,9 @@ class Pass:
         self.rows += index.rows
         return bool(index.add_to(self.totals, self.prepared))
 
-    def finish(self) -> tuple[NDArray[np.float64], float]:
-        """Return the rounded sums (k, d) and the cost."""
-        if self._squares is not None:
-            self.totals.take_squares_of(self._squares)
-        sums, rest = self.totals.rounded(self.prepared.kernels.threads)
-        return sums, self.prepared.cost(self.totals, sums, rest)
+    def finish(self, position: dict[str, Any] | None = None) -> StepStats:
+        """Return what was added up; `position` goes with it. The cost is exact, rounded once (cosine: once more)."""
+        prepared, totals = self.prepared, self.totals
+        sums, counts, emptied, cost = _core.finish(prepared.kernels.threads, prepared.native, totals, self._squares)
+        cost = prepared.metric.cost(cost, totals.zero_rows)
+        return StepStats(self.rows, counts, cost, totals, sums, position, emptied)

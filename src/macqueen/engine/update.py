@@ -16,22 +16,28 @@ from macqueen.state import FloatArray, State, StepStats
 
 def full_batch(state: State, stats: StepStats, metric: Metric, kernels: Kernels, empty_clusters: str) -> State:
     """Every center becomes the mean of its rows; `empty_clusters` says what becomes of those without rows."""
-    empty = stats.counts == 0
-    if empty_clusters == "error" and empty.any():
-        clusters = ", ".join(map(str, np.flatnonzero(empty)[:10]))
-        raise EmptyClusterError(
-            f"empty_clusters='error' and step {state.step + 1} left no rows to cluster {clusters}; train with fewer "
-            f"clusters or with empty_clusters='relocate'. The model is that of its last checkpoint."
-        )
     centers = _means(state.centers, stats.sums, stats.counts)
-    if empty_clusters == "origin":
-        centers[empty] = 0
-    return dataclasses.replace(
-        _with_loss(state, stats.cost),
+    if stats.emptied > stats.relocated:
+        _treat_empty(centers, np.flatnonzero(stats.counts == 0), state.step + 1, empty_clusters)
+    return State(
         centers=metric.centers(centers, kernels),
         step=state.step + 1,
+        seed=state.seed,
+        loss=stats.cost,
+        stalled=_stalled(state, stats.cost),
         position=stats.position,
     )
+
+
+def _treat_empty(centers: FloatArray, empty: NDArray[np.int64], step: int, empty_clusters: str) -> None:
+    """Do what `empty_clusters` says with the centers (in/out) that are left without rows."""
+    if empty_clusters == "error":
+        raise EmptyClusterError(
+            f"empty_clusters='error' and step {step} left no rows to cluster {', '.join(map(str, empty[:10]))}; train "
+            f"with fewer clusters or with empty_clusters='relocate'. The model is that of its last checkpoint."
+        )
+    if empty_clusters == "origin":
+        centers[empty] = 0
 
 
 def mini_batch(state: State, stats: StepStats, metric: Metric, kernels: Kernels, steps_per_iteration: int) -> State:
@@ -41,33 +47,35 @@ def mini_batch(state: State, stats: StepStats, metric: Metric, kernels: Kernels,
     iteration ends; its counts start at 0 each time.
     """
     assert state.counts is not None
+    step, loss = state.step + 1, state.pending_loss + stats.cost
     moving = state.centers if state.pending is None else state.pending
     moved = _running_means(moving, stats.sums, stats.counts, state.counts)
     counts = state.counts + stats.counts
-    state = dataclasses.replace(state, step=state.step + 1, position=stats.position)
-    if state.pending is None:
-        return dataclasses.replace(_with_loss(state, stats.cost), centers=moved, counts=counts)
-    if state.steps_since_sync + 1 < steps_per_iteration:
+    if state.pending is not None and state.steps_since_sync + 1 < steps_per_iteration:
         return dataclasses.replace(
             state,
-            pending=moved,
+            step=step,
             counts=counts,
+            pending=moved,
             steps_since_sync=state.steps_since_sync + 1,
-            pending_loss=state.pending_loss + stats.cost,
+            pending_loss=loss,
+            position=stats.position,
         )
-    return dataclasses.replace(
-        _with_loss(state, state.pending_loss + stats.cost),
-        centers=metric.centers(moved, kernels),
-        pending=moved,
-        counts=np.zeros_like(counts),
-        steps_since_sync=0,
-        pending_loss=0.0,
+    synced = state.pending is not None
+    return State(
+        centers=metric.centers(moved, kernels) if synced else moved,
+        step=step,
+        seed=state.seed,
+        counts=np.zeros_like(counts) if synced else counts,
+        pending=moved if synced else None,
+        loss=loss,
+        stalled=_stalled(state, loss),
+        position=stats.position,
     )
 
 
-def _with_loss(state: State, loss: float) -> State:
-    fell = state.loss is None or loss < state.loss
-    return dataclasses.replace(state, loss=loss, stalled=0 if fell else state.stalled + 1)
+def _stalled(state: State, loss: float) -> int:
+    return 0 if state.loss is None or loss < state.loss else state.stalled + 1
 
 
 def _means(centers: FloatArray, sums: NDArray[np.float64], counts: NDArray[np.int64]) -> FloatArray:

@@ -367,7 +367,7 @@ class KMeans:
         return as_source(
             input_fn,
             mode=mode,
-            config=self.config,
+            config=self._config,
             params=self.params,
             batch_size=self._params.batch_size,
             encoder=self._model.encoder(seed),

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import numpy as np
+
 from macqueen.errors import DataError
 from macqueen.inputs.encoded import EncodedTable, Encoder, MappingColumns
 from macqueen.inputs.frames import Frame, FrameTable, is_frame, is_lazy
@@ -15,6 +17,8 @@ def as_table(data: object, what: str, encoder: Encoder | None = None) -> Table:
 
     An encoder makes rows of named columns; what has no names does without.
     """
+    if type(data) is np.ndarray:  # the questions below take longer than a step on few rows
+        return plain_table(data, what)
     if isinstance(data, tuple) and len(data) == 2:
         return as_table(data[0], what, encoder)
     refuse_unreadable(data, what)

@@ -149,6 +149,8 @@ def as_source(
 
 def _pick(data: object, size: int, encoder: Encoder | None) -> DataSet | Stream:
     """Return the source for the kind of thing `data` is; the order of the questions is the rule."""
+    if type(data) is np.ndarray:
+        return RowSet(as_table(data, "the input"), size)
     if isinstance(data, Dataset):
         return _declared(data, size, encoder)
     if isinstance(data, Stream):
@@ -204,7 +206,7 @@ def _declared(declared: Dataset, size: int, encoder: Encoder | None) -> DataSet:
 def _is_thing(data: object) -> bool:
     """Tell whether `data` is an input itself, even if it can be called."""
     kind = type(data)
-    return (
+    return kind is np.ndarray or (
         isinstance(data, Dataset | Stream | RowSet | BatchSet)
         or is_array(data)
         or is_frame(data)

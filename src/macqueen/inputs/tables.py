@@ -60,7 +60,9 @@ class Table(ABC):
 
     def _join(self, pieces: list[NDArray[Any]], dtype: np.dtype[Any]) -> NDArray[Any]:
         if len(pieces) == 1:
-            return np.require(pieces[0], dtype, ["C", "A"])
+            piece = pieces[0]
+            as_it_is = piece.dtype == dtype and piece.flags.c_contiguous and piece.flags.aligned
+            return piece if as_it_is and type(piece) is np.ndarray else np.require(piece, dtype, ["C", "A"])
         joined = np.empty((pieces[0].shape[0], self.kind.dims), dtype)
         begin = 0
         for piece in pieces:

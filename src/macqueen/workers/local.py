@@ -51,12 +51,6 @@ class Batch:
         yield self._ready(self.array)
 
 
-def _stats(step: Any, position: dict[str, Any] | None) -> StepStats:
-    """Return what a batch or pass added up to."""
-    sums, cost = step.finish()
-    return StepStats(step.rows, step.totals.counts(), cost, totals=step.totals, sums=sums, position=position)
-
-
 class Local:
     """Rows of this process."""
 
@@ -111,7 +105,7 @@ class _Rows:
         size = block_rows(batch.shape[1], len(state.centers), self.dtype.itemsize)
         for first in range(0, len(batch), size):
             step.add(batch[first : first + size], naming(f"{number}, ", first))
-        stats = _stats(step, position)
+        stats: StepStats = step.finish(position)
         if self.engine.wants_relocation(stats):
             stats = self.engine.relocate(stats, prepared, [batch], batch.__getitem__, naming(f"{number}, ", 0))
         return stats
@@ -237,7 +231,7 @@ class PassRows(DataSetRows):
                 "give the same rows each time it is read. The model is that of its last checkpoint."
             )
         self._squares, self._rows = step.totals, step.rows
-        stats = _stats(step, None)
+        stats: StepStats = step.finish()
         if self.engine.wants_relocation(stats):
             blocks = self._raw_blocks(len(state.centers))
             stats = self.engine.relocate(stats, prepared, blocks, self.take, naming("", 0))
