@@ -68,14 +68,6 @@ uint64_t draw(uint64_t seed, uint32_t purpose, uint32_t round, uint64_t index) {
   return block.word[0] | (uint64_t{block.word[1]} << 32);
 }
 
-// The integer that stands for a weight: its bits above 2^(top - 62), the rest dropped.
-uint64_t grid_weight(double weight, int top) {
-  const exact::Scaled s = exact::split(weight);
-  const int shift = s.exponent - (top - 62);
-  if (shift >= 0) return static_cast<uint64_t>(s.mantissa) << shift;
-  return shift <= -64 ? 0 : static_cast<uint64_t>(s.mantissa) >> -shift;
-}
-
 // The place of `index` < n.
 uint64_t feistel(uint64_t seed, uint32_t purpose, uint64_t n, uint64_t index) {
   const int half = (64 - __builtin_clzll(n - 1) + 1) / 2;

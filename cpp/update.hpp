@@ -3,6 +3,7 @@
 
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #include <vector>
 
@@ -32,6 +33,17 @@ uint64_t random_bits(uint64_t seed, uint32_t purpose, uint64_t index);
 std::vector<int64_t> permuted(uint64_t seed, uint32_t purpose, uint64_t n, uint64_t begin, uint64_t end);
 
 // Weights (n,) float64 >= 0 as integers on the grid of 2^(top - 62): exact sums, whatever the order.
+// The integer that stands for a weight below 2^top: its bits above the grid, the rest dropped.
+inline uint64_t grid_weight(double weight, int top) {
+  uint64_t bits;
+  memcpy(&bits, &weight, sizeof bits);
+  const int biased = static_cast<int>(bits >> 52);
+  const uint64_t fraction = bits & ((uint64_t{1} << 52) - 1);
+  const uint64_t mantissa = biased == 0 ? fraction : fraction | uint64_t{1} << 52;
+  const int shift = (biased == 0 ? 1 : biased) - 1075 - (top - 62);
+  if (shift >= 0) return mantissa << shift;
+  return shift <= -64 ? 0 : mantissa >> -shift;
+}
 // Sum of all weights.
 exact::uint128 total_weight(Threads& threads, const double* weights, size_t n, int top);
 // The first index whose cumulated weight passes `target` < total_weight.

@@ -6,6 +6,7 @@
 #include "../boxes.hpp"
 #include "../cost_terms.hpp"
 #include "../distances.hpp"
+#include "../near.hpp"
 #include "../products.hpp"
 #include "../sketch.hpp"
 
@@ -17,7 +18,7 @@ template <class T>
 constexpr RowKernels<T> row_kernels_here() {
   return {pack<T>,         assign<T>,         add<T>,        add_squares<T>, largest<T>,       box_labels<T>,
           sketch<T>,       sketch_centers<T>, own_bounds<T>, decide<T>,      own_distances<T>, distances<T>,
-          distances_to<T>, normalize<T>,      cost_terms<T>};
+          distances_to<T>, near_code<T>,      near_pairs<T>, normalize<T>,   cost_terms<T>};
 }
 
 constexpr Kernels kernels_here(const char* name, const char* description, unsigned features) {

@@ -15,9 +15,10 @@ from macqueen.engine import empty, seeding, update
 from macqueen.engine.indexes import Bounds, Boxes
 from macqueen.engine.kernels import Kernels
 from macqueen.engine.metric import METRICS
-from macqueen.engine.plan import Plan, Planner
+from macqueen.engine.plan import Plan, Planner, forced_path
 from macqueen.engine.prepared import Pass, Prepared
-from macqueen.engine.seeding import Batch, PlusPlus, Rows
+from macqueen.engine.plus_plus import PlusPlus
+from macqueen.engine.rows import Batch, Rows
 from macqueen.state import FloatArray, State, StepStats
 
 __all__ = ["Engine", "Kernels", "Pass", "Plan", "Prepared"]
@@ -154,9 +155,8 @@ class Engine:
 
     def _choose(self, rows: Rows, count: int, seed: int) -> FloatArray:
         if self.params.initial_clusters == "kmeans_plus_plus":
-            return PlusPlus(rows, self.metric, self.kernels, seed).choose(
-                count, self.params.kmeans_plus_plus_num_retries
-            )
+            chooser = PlusPlus(rows, self.metric, self.kernels, seed, self.memory_limit)
+            return chooser.choose(count, self.params.kmeans_plus_plus_num_retries, plain=forced_path() == "plain")
         return seeding.random_rows(rows, count, seed, self.kernels)
 
     def given_centers(self, dtype: DTypeLike | None) -> FloatArray | None:
