@@ -1,8 +1,11 @@
 // The weights of k-means++, and the rows near to its candidates.
 #include <nanobind/nanobind.h>
 #include <nanobind/ndarray.h>
+#include <nanobind/stl/optional.h>
 #include <nanobind/stl/string.h>
+#include <nanobind/stl/vector.h>
 
+#include <optional>
 #include <string>
 
 #include "bindings.hpp"
@@ -47,17 +50,20 @@ void bind_near_rows(nb::module_& m, const char* near_name) {
       .def(
           "__init__",
           [](N* self, const std::string& isa, Threads& threads, Matrix<const T> rows, Vector<const double> origin,
-             Vector<double> nearest) {
+             Vector<double> nearest, std::optional<Vector<const double>> counts) {
             const size_t n = rows.shape(0), d = rows.shape(1);
             expect(n > 0 && d > 0 && d <= kMostNearDims && origin.shape(0) == d && nearest.shape(0) == n,
                    "rows (n, d), 0 < d <= 2^15, origin (d,), nearest (n,)");
+            expect(!counts || counts->shape(0) == n, "counts (n,)");
             const Kernels& kernels = find_kernels(isa);
             nb::gil_scoped_release release;
             expect(first_refused_row<T>(threads, kernels, rows.data(), n, d) == kAllFinite,
                    "rows must be finite and within 1e150");
-            new (self) N(threads, kernels, rows.data(), n, d, origin.data(), nearest.data());
+            new (self) N(threads, kernels, rows.data(), n, d, origin.data(), counts ? counts->data() : nullptr,
+                         nearest.data());
           },
-          "isa"_a, "threads"_a, "rows"_a, "origin"_a, "nearest"_a, nb::keep_alive<1, 4>(), nb::keep_alive<1, 6>())
+          "isa"_a, "threads"_a, "rows"_a, "origin"_a, "nearest"_a, "counts"_a = nb::none(), nb::keep_alive<1, 4>(),
+          nb::keep_alive<1, 6>(), nb::keep_alive<1, 7>())
       .def_prop_ro("blocks", &N::blocks, "How many blocks of rows there are.")
       .def(
           "prepare",
@@ -141,6 +147,21 @@ void bind_lowering(nb::module_& m) {
       },
       "isa"_a, "threads"_a, "rows"_a, "center"_a, "nearest"_a, "top"_a,
       "Total weight that `lower_to` would leave, without doing it.");
+  m.def(
+      "merge_nearest",
+      [](Threads& threads, Matrix<const T> rows, Matrix<const T> candidates, size_t first,
+         Vector<const int32_t> fresh_labels, Vector<const double> fresh_nearest, Vector<int32_t> labels,
+         Vector<double> nearest) {
+        const size_t n = rows.shape(0);
+        expect(candidates.shape(1) == rows.shape(1) && fresh_labels.shape(0) == n && fresh_nearest.shape(0) == n &&
+                   labels.shape(0) == n && nearest.shape(0) == n && first <= candidates.shape(0),
+               "rows (n, d), candidates (m, d), labels and squared distances (n,)");
+        nb::gil_scoped_release release;
+        merge_nearest<T>(threads, rows.data(), n, rows.shape(1), candidates.data(), first, fresh_labels.data(),
+                         fresh_nearest.data(), labels.data(), nearest.data());
+      },
+      "threads"_a, "rows"_a, "candidates"_a, "first"_a, "fresh_labels"_a, "fresh_nearest"_a, "labels"_a, "nearest"_a,
+      "labels, nearest (n,) in/out: of the candidates below `first` before, of all after.");
 }
 
 }  // namespace
@@ -169,6 +190,14 @@ void bind_seeding(nb::module_& m) {
         return pick_by_weight(weights.data(), weights.shape(0), top, wanted);
       },
       "weights"_a, "top"_a, "target"_a);
+  m.def(
+      "sampled_by_weight",
+      [](Threads& threads, Vector<const double> weights, int top, double factor, uint64_t seed, uint32_t purpose) {
+        nb::gil_scoped_release release;
+        return sampled_by_weight(threads, weights.data(), weights.shape(0), top, factor, seed, purpose);
+      },
+      "threads"_a, "weights"_a, "top"_a, "factor"_a, "seed"_a, "purpose"_a,
+      "The indices drawn, each by itself with probability `factor` times its weight on the grid.");
 }
 
 }  // namespace macqueen

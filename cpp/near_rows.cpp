@@ -44,8 +44,8 @@ NearRows<T>::~NearRows() = default;
 
 template <class T>
 NearRows<T>::NearRows(Threads& threads, const Kernels& kernels, const T* rows, size_t n, size_t d, const double* origin,
-                      double* nearest)
-    : kernels_(kernels), rows_(rows), n_(n), nearest_(nearest), origin_(origin, origin + d), form_{} {
+                      const double* counts, double* nearest)
+    : kernels_(kernels), rows_(rows), n_(n), counts_(counts), nearest_(nearest), origin_(origin, origin + d), form_{} {
   form_.d = d;
   form_.origin = origin_.data();
   slots_.push_back(std::make_unique<Slot>(d));
@@ -121,7 +121,7 @@ void NearRows<T>::prepare_block(size_t block, Slot& slot) {
     }
     set_reach(row);
   }
-  largest_[block] = *std::max_element(nearest_ + first, nearest_ + end);
+  largest_[block] = largest_weight(block);
   weigh_block(block);
 }
 
@@ -142,8 +142,22 @@ template <class T>
 void NearRows<T>::weigh_block(size_t block) {
   const size_t first = block * kNearRows, end = first + count_of(block);
   exact::uint128 sum = 0;
-  for (size_t row = first; row < end; ++row) sum += grid_weight(nearest_[row], top_);
+  for (size_t row = first; row < end; ++row) sum += grid_weight(weight(row, nearest_[row]), top_);
   weights_[block] = sum;
+}
+
+template <class T>
+double NearRows<T>::largest_weight(size_t block) const {
+  const size_t first = block * kNearRows, end = first + count_of(block);
+  double most = 0;
+  for (size_t row = first; row < end; ++row) most = std::max(most, weight(row, nearest_[row]));
+  return most;
+}
+
+// What a row takes off the total when it comes that near.
+template <class T>
+uint64_t NearRows<T>::saved_weight(size_t row, double squared) const {
+  return grid_weight(weight(row, nearest_[row]), top_) - grid_weight(weight(row, squared), top_);
 }
 
 template <class T>
@@ -164,8 +178,13 @@ size_t NearRows<T>::pick(exact::uint128 target) const {
   size_t block = 0;
   for (; block < blocks() && weights_[block] <= target; ++block) target -= weights_[block];
   if (block == blocks()) return n_;
-  const size_t first = block * kNearRows;
-  return first + pick_by_weight(nearest_ + first, count_of(block), top_, target);
+  const size_t end = block * kNearRows + count_of(block);
+  for (size_t row = block * kNearRows; row < end; ++row) {
+    const uint64_t own = grid_weight(weight(row, nearest_[row]), top_);
+    if (own > target) return row;
+    target -= own;
+  }
+  return n_;
 }
 
 template <class T>
@@ -227,8 +246,7 @@ void NearRows<T>::look_at_block(size_t block, Slot& slot) {
     for (size_t p = 0; p < found; ++p) {
       const NearPair& pair = slot.pairs[p];
       near[pair.row] = static_cast<uint16_t>(near[pair.row] | 1u << pair.candidate);
-      slot.saved[g * kMostNear + pair.candidate] +=
-          grid_weight(nearest_[first + pair.row], top_) - grid_weight(pair.distance, top_);
+      slot.saved[g * kMostNear + pair.candidate] += saved_weight(first + pair.row, pair.distance);
     }
   }
 }
@@ -263,12 +281,12 @@ void NearRows<T>::lower_block(size_t block, size_t candidate) {
     if ((near[row] & bit) == 0) continue;
     double distance;
     row_kernels<T>(kernels_).distances_to(rows_ + row * d, &candidates_[candidate * d], 1, d, &distance);
-    largest |= nearest_[row] == largest_[block];
-    weights_[block] -= grid_weight(nearest_[row], top_) - grid_weight(distance, top_);
+    largest |= weight(row, nearest_[row]) == largest_[block];
+    weights_[block] -= saved_weight(row, distance);
     nearest_[row] = distance;
     set_reach(row);
   }
-  if (largest) largest_[block] = *std::max_element(nearest_ + first, nearest_ + end);
+  if (largest) largest_[block] = largest_weight(block);
 }
 
 template class NearRows<float>;

@@ -20,9 +20,10 @@ template <class T>
 class NearRows {
  public:
   // Rows (n, d), d <= kMostNearDims, and nearest (n,), squared distances to the centers so far, all finite, stay the
-  // caller's and must outlive this object; `nearest` is written to. `origin` (d,) is a point among the rows.
+  // caller's and must outlive this object; `nearest` is written to. `origin` (d,) is a point among the rows. A row may
+  // stand for several: counts (n,), or null.
   NearRows(Threads& threads, const Kernels& kernels, const T* rows, size_t n, size_t d, const double* origin,
-           double* nearest);
+           const double* counts, double* nearest);
   ~NearRows();
   NearRows(const NearRows&) = delete;
 
@@ -55,6 +56,9 @@ class NearRows {
   void look_at_block(size_t block, Slot& slot);
   void lower_block(size_t block, size_t candidate);
   void weigh_block(size_t block);
+  double weight(size_t row, double squared) const { return counts_ == nullptr ? squared : counts_[row] * squared; }
+  double largest_weight(size_t block) const;
+  uint64_t saved_weight(size_t row, double squared) const;
   size_t count_of(size_t block) const { return block + 1 < blocks() ? kNearRows : n_ - block * kNearRows; }
   uint8_t* panel_of(size_t row) { return &panels_[row / kNearLanes * form_.panel()]; }
   template <class Use>
@@ -63,6 +67,7 @@ class NearRows {
   const Kernels& kernels_;
   const T* rows_;
   size_t n_;
+  const double* counts_;
   double* nearest_;
   std::vector<double> origin_;
   NearForm form_;
@@ -72,7 +77,7 @@ class NearRows {
 
   int top_ = 0;                          // the grid of weights
   std::vector<exact::uint128> weights_;  // (blocks,) sums
-  std::vector<double> largest_;          // (blocks,) of `nearest`
+  std::vector<double> largest_;          // (blocks,)
 
   std::vector<T> candidates_;  // (count, d)
   std::vector<int8_t> codes_;

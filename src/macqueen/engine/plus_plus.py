@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import math
 from collections.abc import Iterator
@@ -17,7 +18,7 @@ from macqueen.engine.rows import Rows
 from macqueen.state import FloatArray
 
 _LOG = logging.getLogger("macqueen")
-_PLUS_PLUS = 2  # purpose of random numbers
+PURPOSE = 2  # of random numbers
 
 NEAR_WORK = 1 << 24  # rows x dims x centers from which on looking at all rows at once pays
 PART_WORK = 1e10  # multiplications in one native call: Ctrl-C is noticed between calls
@@ -29,7 +30,7 @@ class Nearest(Protocol):
     """How far rows are from the centers so far: squared distances are weights, integers on one grid."""
 
     def total(self) -> int:
-        """Return the sum of all weights, on the grid of the largest."""
+        """Return the sum of all weights, on the grid of the largest; before the first center, all weigh the same."""
 
     def pick(self, target: int) -> int:
         """Return the first row whose cumulated weight passes `target`, after `total`."""
@@ -39,24 +40,31 @@ class Nearest(Protocol):
 
 
 class PlainNearest:
-    """Rows in blocks, wherever they come from: a pass for each candidate."""
+    """Rows in blocks, wherever they come from: a pass for each candidate.
 
-    def __init__(self, rows: Rows, metric: Metric, kernels: Kernels) -> None:
+    `squared` (n,) are the squared distances to centers that are there already.
+    """
+
+    def __init__(
+        self, rows: Rows, metric: Metric, kernels: Kernels, squared: NDArray[np.float64] | None = None
+    ) -> None:
         self.rows = rows
         self.metric = metric
         self.kernels = kernels
-        self.squared = np.full(rows.rows, np.inf)  # (n,) squared distance to the nearest center so far
+        self.squared = np.full(rows.rows, np.inf) if squared is None else squared
+        self._any = squared is not None
         self._top = 0
-        self._any = False
 
     def total(self) -> int:
         """Return the sum of all weights, on the grid of the largest."""
+        if not self._any:
+            return self.rows.rows
         self._top = grid_top(self.squared)
         return _core.total_weight(self.kernels.threads, self.squared, self._top)
 
     def pick(self, target: int) -> int:
         """Return the first row whose cumulated weight passes `target`, after `total`."""
-        return _core.pick_by_weight(self.squared, self._top, target)
+        return _core.pick_by_weight(self.squared, self._top, target) if self._any else target
 
     def choose(self, candidates: list[int]) -> int:
         """Make the candidate a center that lowers the sum most, the first among equals; return its place."""
@@ -95,13 +103,22 @@ class PlainNearest:
 
 
 class ScreenedNearest:
-    """Rows as one array in memory: all candidates of a step at once, and few distances that change nothing."""
+    """Rows as one array in memory: all candidates of a step at once, and few distances that change nothing.
 
-    def __init__(self, rows: FloatArray, squared: NDArray[np.float64], kernels: Kernels) -> None:
+    `squared` (n,) are those to the centers so far, and are written to; a row may stand for several, `counts` (n,).
+    """
+
+    def __init__(
+        self,
+        rows: FloatArray,
+        squared: NDArray[np.float64],
+        kernels: Kernels,
+        counts: NDArray[np.float64] | None = None,
+    ) -> None:
         make = _core.Near32 if rows.dtype == np.float32 else _core.Near64
         sample = rows[:: max(1, len(rows) // 1024)].astype(np.float64)
         self._threads = kernels.threads
-        self._native: Any = make(kernels.isa, kernels.threads, rows, sample.mean(axis=0), squared)
+        self._native: Any = make(kernels.isa, kernels.threads, rows, sample.mean(axis=0), squared, counts)
         self._dims = rows.shape[1]
         for begin, end in self._parts(1):
             self._native.prepare(self._threads, begin, end)
@@ -135,75 +152,91 @@ class ScreenedNearest:
         return rows * ((dims + 3) // 4 * 4 + 20 + 2 * -(-candidates // 16))
 
 
+class Draws:
+    """Random integers, one after another."""
+
+    def __init__(self, seed: int, purpose: int) -> None:
+        self.seed = seed
+        self.purpose = purpose
+        self.drawn = 0
+
+    def below(self, limit: int) -> int:
+        """Draw an integer in [0, limit): the upper half of a 128-bit product, biased by less than 2^-60."""
+        bits = 0
+        for _ in range(2):
+            bits = bits << 64 | _core.random_bits(self.seed, self.purpose, self.drawn)
+            self.drawn += 1
+        return bits * limit >> 128
+
+
+def grow(nearest: Nearest, chosen: list[int], count: int, candidates: int, draws: Draws) -> None:
+    """Add rows to `chosen`, each the best of so many candidates, until there are `count` or no weight is left."""
+    while len(chosen) < count and (total := nearest.total()) > 0:
+        drawn = [nearest.pick(draws.below(total)) for _ in range(candidates)]
+        chosen.append(drawn[nearest.choose(drawn)])
+
+
 class PlusPlus:
     """k-means++ with retries (Arthur & Vassilvitskii, 2007; greedy as in their section 5).
 
     Each new center is drawn with a probability proportional to a row's squared distance to the nearest center so
     far; of 1 + retries candidates the one that lowers the sum most is taken, the first among equals. Squared
     distances are integers on one grid, so that their sums have no order.
+
+    A negative `retries` stands for 2 + floor(log(count)). `plain`: distances are never left out.
     """
 
     def __init__(
-        self, rows: Rows, metric: Metric, kernels: Kernels, seed: int, memory_limit: int | None = None
+        self,
+        rows: Rows,
+        metric: Metric,
+        kernels: Kernels,
+        draws: Draws,
+        count: int,
+        retries: int,
+        memory_limit: int | None = None,
+        plain: bool = False,
     ) -> None:
         self.rows = rows
         self.metric = metric
         self.kernels = kernels
-        self.seed = seed
+        self.draws = draws
+        self.count = count
+        self.candidates = 1 + (2 + int(math.log(count)) if retries < 0 else retries)
         self.memory_limit = math.inf if memory_limit is None else memory_limit
-        self.drawn = 0
-        self.chosen: list[int] = []
-        self.warned = False
+        self.plain = plain
 
-    def choose(self, count: int, retries: int, plain: bool = False) -> FloatArray:
-        """Return `count` centers; a negative `retries` stands for 2 + floor(log(count)); `plain`: without a screen."""
-        if retries < 0:
-            retries = 2 + int(math.log(count))
-        first = PlainNearest(self.rows, self.metric, self.kernels)
-        nearest: Nearest = first
-        for _ in range(count):
-            candidates = self._candidates(nearest, 1 + retries)
-            self.chosen.append(candidates[nearest.choose(candidates)])
-            if len(self.chosen) == 1 and not plain:
-                nearest = self._screened(first, count, 1 + retries)
-        return self.rows.take(np.asarray(self.chosen, dtype=np.int64))
+    def choose(self) -> list[int]:
+        """Return the rows that become centers."""
+        chosen: list[int] = []
+        nearest = PlainNearest(self.rows, self.metric, self.kernels)
+        grow(nearest, chosen, 1, self.candidates, self.draws)
+        return self.fill_up(chosen, nearest)
 
-    def _screened(self, first: PlainNearest, count: int, candidates: int) -> Nearest:
-        """Return what goes on after the first center."""
-        rows, dims = self.rows.rows, self.rows.dims
-        if dims > MOST_DIMS or rows * dims * count * candidates < NEAR_WORK:
-            return first
-        copied = rows * dims * 8 if self.metric.normalized else 0
-        if ScreenedNearest.memory(rows, dims, candidates) + copied > self.memory_limit:
-            return first
-        array = self.rows.whole()
-        return first if array is None else ScreenedNearest(array, first.squared, self.kernels)
-
-    def _candidates(self, nearest: Nearest, count: int) -> list[int]:
-        if not self.chosen:
-            return [self._random(self.rows.rows) for _ in range(count)]
-        total = nearest.total()
-        if total == 0:
-            return [self._lowest_unused()]
-        return [nearest.pick(self._random(total)) for _ in range(count)]
-
-    def _random(self, below: int) -> int:
-        """Draw an integer in [0, below): the upper half of a 128-bit product, biased by less than 2^-60."""
-        bits = 0
-        for _ in range(2):
-            bits = bits << 64 | _core.random_bits(self.seed, _PLUS_PLUS, self.drawn)
-            self.drawn += 1
-        return bits * below >> 128
-
-    def _lowest_unused(self) -> int:
-        if not self.warned:
-            self.warned = True
+    def fill_up(self, chosen: list[int], nearest: PlainNearest) -> list[int]:
+        """Add rows to `chosen`, the centers that `nearest` knows, until there are enough."""
+        if len(chosen) < self.count:
+            grow(self._screened(nearest), chosen, self.count, self.candidates, self.draws)
+        if len(chosen) < self.count:
             _LOG.warning(
                 "k-means++: the rows have only %d distinct values; the lowest unused rows fill up the centers",
-                len(self.chosen),
+                len(chosen),
             )
-        used = set(self.chosen)
-        return next(i for i in range(self.rows.rows) if i not in used)
+            used = set(chosen)
+            unused = (i for i in range(self.rows.rows) if i not in used)
+            chosen += itertools.islice(unused, self.count - len(chosen))
+        return chosen
+
+    def _screened(self, nearest: PlainNearest) -> Nearest:
+        """Return what goes on after the first center."""
+        rows, dims = self.rows.rows, self.rows.dims
+        if self.plain or dims > MOST_DIMS or rows * dims * self.count * self.candidates < NEAR_WORK:
+            return nearest
+        copied = rows * dims * 8 if self.metric.normalized else 0
+        if ScreenedNearest.memory(rows, dims, self.candidates) + copied > self.memory_limit:
+            return nearest
+        array = self.rows.whole()
+        return nearest if array is None else ScreenedNearest(array, nearest.squared, self.kernels)
 
 
 def grid_top(weights: NDArray[np.float64]) -> int:
