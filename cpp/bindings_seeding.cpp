@@ -107,6 +107,7 @@ void bind_near_rows(nb::module_& m, const char* near_name) {
             rows.look(threads, begin, end);
           },
           "threads"_a, "begin"_a, "end"_a)
+      .def_prop_ro("computed", &N::computed, "Distances that `look` did not leave out, of all steps.")
       .def("best", &N::best, "The candidate that takes most off the total, the first among equals.")
       .def(
           "lower",

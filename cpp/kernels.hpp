@@ -155,7 +155,7 @@ struct RowKernels {
   // cpp/near.hpp
   void (*near_code)(const T* row, const NearForm& form, double* v, int8_t* codes, NearCode* code);
   size_t (*near_pairs)(const T* rows, size_t n, const double* nearest, const NearForm& form, const uint8_t* panels,
-                       const NearCandidates& near, const T* candidates, NearPair* pairs);
+                       const NearCandidates& near, const T* candidates, NearPair* pairs, size_t* computed);
   // rows (n, d) over their Euclidean length; zero rows stay zero; out (n, d), may be `rows`
   void (*normalize)(const T* rows, size_t n, size_t d, T* out);
   // sum over (k, d) of 2 S c - n c^2 as a double-double, S = high + low; `magnitude` bounds the sum of |terms|

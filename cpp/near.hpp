@@ -159,10 +159,10 @@ inline void all_near_masks(const uint8_t* panel, const NearForm& f, const NearCa
 }
 
 // Rows (n, d) of a block and their panels; nearest (n,): squared distances so far; candidates (count, d);
-// pairs (kNearRows * kMostNear,) out. Returns how many.
+// pairs (kNearRows * kMostNear,) out. Returns how many; computed: in/out, distances so far.
 template <class T>
 size_t near_pairs(const T* rows, size_t n, const double* nearest, const NearForm& f, const uint8_t* panels,
-                  const NearCandidates& c, const T* candidates, NearPair* pairs) {
+                  const NearCandidates& c, const T* candidates, NearPair* pairs, size_t* computed) {
   uint16_t open[kNearRows * kMostNear];
   size_t opened = 0, found = 0;
   const size_t bytes = f.d * sizeof(T);
@@ -186,6 +186,7 @@ size_t near_pairs(const T* rows, size_t n, const double* nearest, const NearForm
     const double distance = squared_distance(rows + row * f.d, candidates + i * f.d, f.d);
     if (distance < nearest[row]) pairs[found++] = {static_cast<uint32_t>(row), static_cast<uint32_t>(i), distance};
   }
+  *computed += opened;
   return found;
 }
 

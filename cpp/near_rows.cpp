@@ -35,6 +35,7 @@ struct NearRows<T>::Slot {
   std::vector<int8_t> codes;
   std::vector<NearPair> pairs;
   std::vector<exact::uint128> saved;  // (count,) what each candidate takes off the total
+  size_t computed = 0;                // distances
 
   explicit Slot(size_t d) : v(d + 8), codes(d + 8), pairs(kNearRows * kMostNear) {}
 };
@@ -240,9 +241,9 @@ void NearRows<T>::look_at_block(size_t block, Slot& slot) {
   for (size_t g = 0; g < groups_.size(); ++g) {
     uint16_t* near = &near_[g * n_ + first];
     std::fill(near, near + count, uint16_t{0});
-    const size_t found =
-        row_kernels<T>(kernels_).near_pairs(rows_ + first * d, count, nearest_ + first, form_, panel_of(first),
-                                            groups_[g], &candidates_[g * kMostNear * d], slot.pairs.data());
+    const size_t found = row_kernels<T>(kernels_).near_pairs(
+        rows_ + first * d, count, nearest_ + first, form_, panel_of(first), groups_[g], &candidates_[g * kMostNear * d],
+        slot.pairs.data(), &slot.computed);
     for (size_t p = 0; p < found; ++p) {
       const NearPair& pair = slot.pairs[p];
       near[pair.row] = static_cast<uint16_t>(near[pair.row] | 1u << pair.candidate);
@@ -264,6 +265,13 @@ size_t NearRows<T>::best() const {
     }
   }
   return best;
+}
+
+template <class T>
+size_t NearRows<T>::computed() const {
+  size_t sum = 0;
+  for (const auto& slot : slots_) sum += slot->computed;
+  return sum;
 }
 
 template <class T>

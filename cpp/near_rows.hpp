@@ -44,6 +44,7 @@ class NearRows {
   void look(Threads& threads, size_t begin, size_t end);
   // The candidate that takes most off the total, the first among equals.
   size_t best() const;
+  size_t computed() const;  // distances that all `look`s together did not leave out
   // Makes a candidate a center for the blocks [begin, end).
   void lower(Threads& threads, size_t candidate, size_t begin, size_t end);
 

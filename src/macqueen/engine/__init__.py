@@ -16,8 +16,8 @@ from macqueen.engine.indexes import Bounds, Boxes
 from macqueen.engine.kernels import Kernels
 from macqueen.engine.metric import METRICS
 from macqueen.engine.plan import Plan, Planner, forced_path
-from macqueen.engine.prepared import Pass, Prepared
 from macqueen.engine.plus_plus import PlusPlus
+from macqueen.engine.prepared import Pass, Prepared
 from macqueen.engine.rows import Batch, Rows
 from macqueen.state import FloatArray, State, StepStats
 
@@ -127,7 +127,7 @@ class Engine:
         return self._choose(rows, count, seed)
 
     def seed_from_batches(self, look: Callable[[], Batch | None], seed: int) -> FloatArray:
-        """Choose centers among successive batches, as many as it takes (k-means++ and k-means||: from the first alone)."""
+        """Choose centers among successive batches, as many as it takes (only "random" and callables: more than one)."""
         count = self.params.num_clusters
         found: list[FloatArray] = []
         missing = count

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from macqueen import _core
 from macqueen.engine.kernels import Kernels, check_rows
