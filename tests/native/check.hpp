@@ -37,5 +37,6 @@ std::vector<Shape> shapes(size_t block);
 void test_labels();
 void test_sums();
 void test_threads();
+void test_seeding();
 
 }  // namespace macqueen::test
