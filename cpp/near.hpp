@@ -121,41 +121,45 @@ inline Floats to_floats(Ints v) { return vcvtq_f32_s32(v); }
 inline Floats to_floats(Ints v) { return static_cast<float>(v); }
 #endif
 
-// masks (kCount,) out: the rows of a panel that may be nearer to candidates first..
-template <size_t kCount>
-inline void near_masks(const uint8_t* panel, const NearForm& f, const NearCandidates& c, size_t first,
+template <size_t... kI>
+struct Places {};
+
+// masks out: the rows of a panel that may be nearer to candidates first + 0, 1, ... Sums have constant indices, not
+// loops: g++ 12 keeps an array that a loop goes through in memory.
+template <size_t... kI>
+inline void near_masks(Places<kI...>, const uint8_t* panel, const NearForm& f, const NearCandidates& c, size_t first,
                        uint32_t* masks) {
   const float* numbers = reinterpret_cast<const float*>(panel);
   const uint8_t* codes = panel + 3 * kNearLanes * sizeof(float);
   const size_t padded = f.padded();
-  for (size_t i = 0; i < kCount; ++i) masks[i] = 0;
+  const int8_t* near_codes = c.codes + first * padded;
+  const int32_t* near_pairs = c.pairs + first * padded / 2;
+  ((masks[kI] = 0), ...);
   for (size_t v = 0; v < kNearLanes; v += kWidth) {
-    Ints sum[kCount];
-    for (size_t i = 0; i < kCount; ++i) sum[i] = broadcast_int(c.offset[first + i]);
+    Ints sum[sizeof...(kI)];
+    ((sum[kI] = broadcast_int(c.offset[first + kI])), ...);
     for (size_t j = 0; j < padded; j += 4) {
       const NearBytes bytes = near_bytes(codes + j * kNearLanes + v * 4);
-      for (size_t i = 0; i < kCount; ++i) {
-        const size_t at = (first + i) * padded + j;
-        near_products(sum[i], bytes, c.codes + at, c.pairs + at / 2);
-      }
+      (near_products(sum[kI], bytes, near_codes + kI * padded + j, near_pairs + (kI * padded + j) / 2), ...);
     }
     const Floats step = load(numbers + v), base = load(numbers + kNearLanes + v);
     const Floats reach = load(numbers + 2 * kNearLanes + v);
-    for (size_t i = 0; i < kCount; ++i) {
-      const Floats product = multiply_add(to_floats(sum[i]) * step, broadcast(c.factor[first + i]), base);
-      const Floats left = multiply_add(reach, broadcast(c.reach[first + i]), product);
-      masks[i] |= at_most_mask(left, broadcast(c.limit[first + i])) << v;
-    }
+    const auto mask_of = [&](Ints products, size_t i) {
+      const Floats product = multiply_add(to_floats(products) * step, broadcast(c.factor[i]), base);
+      return at_most_mask(multiply_add(reach, broadcast(c.reach[i]), product), broadcast(c.limit[i]));
+    };
+    ((masks[kI] |= mask_of(sum[kI], first + kI) << v), ...);
   }
 }
 
 // masks (count,) out, of all candidates.
 inline void all_near_masks(const uint8_t* panel, const NearForm& f, const NearCandidates& c, uint32_t* masks) {
   size_t first = 0;
-  for (; first + 8 <= c.count; first += 8) near_masks<8>(panel, f, c, first, masks + first);
-  for (; first + 4 <= c.count; first += 4) near_masks<4>(panel, f, c, first, masks + first);
-  for (; first + 2 <= c.count; first += 2) near_masks<2>(panel, f, c, first, masks + first);
-  for (; first < c.count; ++first) near_masks<1>(panel, f, c, first, masks + first);
+  for (; first + 8 <= c.count; first += 8)
+    near_masks(Places<0, 1, 2, 3, 4, 5, 6, 7>(), panel, f, c, first, masks + first);
+  for (; first + 4 <= c.count; first += 4) near_masks(Places<0, 1, 2, 3>(), panel, f, c, first, masks + first);
+  for (; first + 2 <= c.count; first += 2) near_masks(Places<0, 1>(), panel, f, c, first, masks + first);
+  for (; first < c.count; ++first) near_masks(Places<0>(), panel, f, c, first, masks + first);
 }
 
 // Rows (n, d) of a block and their panels; nearest (n,): squared distances so far; candidates (count, d);

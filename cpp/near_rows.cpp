@@ -284,9 +284,16 @@ void NearRows<T>::lower_block(size_t block, size_t candidate) {
   const size_t first = block * kNearRows, end = first + count_of(block), d = form_.d;
   const uint16_t* near = &near_[candidate / kMostNear * n_];
   const auto bit = static_cast<uint16_t>(1u << candidate % kMostNear);
-  bool largest = false;
+  size_t rows[kNearRows], count = 0;
   for (size_t row = first; row < end; ++row) {
     if ((near[row] & bit) == 0) continue;
+    rows[count++] = row;
+    const char* bytes = reinterpret_cast<const char*>(rows_ + row * d);
+    for (size_t b = 0; b < d * sizeof(T); b += kCacheLine) __builtin_prefetch(bytes + b);
+  }
+  bool largest = false;
+  for (size_t i = 0; i < count; ++i) {
+    const size_t row = rows[i];
     double distance;
     row_kernels<T>(kernels_).distances_to(rows_ + row * d, &candidates_[candidate * d], 1, d, &distance);
     largest |= weight(row, nearest_[row]) == largest_[block];
