@@ -123,7 +123,6 @@ void NearRows<T>::prepare_block(size_t block, Slot& slot) {
     set_reach(row);
   }
   largest_[block] = largest_weight(block);
-  weigh_block(block);
 }
 
 // Base and reach of a row, after its nearest distance has changed.

@@ -7,6 +7,7 @@
 #include <stdint.h>
 
 #include <cstdlib>
+#include <limits>
 #include <memory>
 #include <vector>
 
@@ -76,9 +77,9 @@ class NearRows {
   std::unique_ptr<uint8_t[], decltype(&std::free)> panels_{nullptr, &std::free};  // at whole cache lines
   std::vector<float> squares_, errors_;  // (n,) of the rows on their grids; NearCode, rounded down and up
 
-  int top_ = 0;                          // the grid of weights
-  std::vector<exact::uint128> weights_;  // (blocks,) sums
-  std::vector<double> largest_;          // (blocks,)
+  int top_ = std::numeric_limits<int>::min();  // the grid of weights, none before the first `total`
+  std::vector<exact::uint128> weights_;        // (blocks,) sums
+  std::vector<double> largest_;                // (blocks,)
 
   std::vector<T> candidates_;  // (count, d)
   std::vector<int8_t> codes_;
