@@ -49,18 +49,6 @@ ndarray<nb::numpy, T> new_array(std::vector<T>&& values, std::initializer_list<s
   return ndarray<nb::numpy, T>(held->data(), shape, owner);
 }
 
-nb::int_ big_integer(exact::uint128 value) {
-  const nb::object high = nb::int_(static_cast<uint64_t>(value >> 64));
-  return nb::int_(nb::object((high << nb::int_(64)) | nb::int_(static_cast<uint64_t>(value))));
-}
-
-exact::uint128 from_big_integer(const nb::int_& value) {
-  const nb::object mask = nb::int_(~uint64_t{0});
-  const auto low = nb::cast<uint64_t>(nb::object(value & mask));
-  const auto high = nb::cast<uint64_t>(nb::object(value >> nb::int_(64)));
-  return static_cast<exact::uint128>(high) << 64 | low;
-}
-
 // Exact sums leave and enter as (lowest digit index, digits (cells, width)) in canonical form.
 using Digits = nb::typed<nb::tuple, nb::int_, ndarray<nb::numpy, int64_t, nb::ndim<2>>>;
 using Rounded = nb::typed<nb::tuple, ndarray<nb::numpy, double, nb::ndim<2>>, ndarray<nb::numpy, double, nb::ndim<2>>>;
@@ -274,33 +262,6 @@ void bind_rows(nb::module_& m, const char* name, const char* boxes_name, const c
                               centers.data());
       },
       "sums"_a, "counts"_a, "counts_before"_a, "centers"_a);
-  m.def(
-      "lower_to",
-      [](const std::string& isa, Threads& threads, Matrix<const T> rows, Vector<const T> center,
-         Vector<double> nearest) {
-        expect(center.shape(0) == rows.shape(1) && nearest.shape(0) == rows.shape(0), "center (d,), nearest (n,)");
-        const Kernels& kernels = find_kernels(isa);
-        nb::gil_scoped_release release;
-        lower_to<T>(threads, kernels, rows.data(), center.data(), rows.shape(0), rows.shape(1), nearest.data());
-      },
-      "isa"_a, "threads"_a, "rows"_a, "center"_a, "nearest"_a,
-      "nearest (n,) in/out: the smaller of itself and the squared distance to the center.");
-  m.def(
-      "weight_lowered_to",
-      [](const std::string& isa, Threads& threads, Matrix<const T> rows, Vector<const T> center,
-         Vector<const double> nearest, int top) {
-        expect(center.shape(0) == rows.shape(1) && nearest.shape(0) == rows.shape(0), "center (d,), nearest (n,)");
-        const Kernels& kernels = find_kernels(isa);
-        exact::uint128 total;
-        {
-          nb::gil_scoped_release release;
-          total = weight_lowered_to<T>(threads, kernels, rows.data(), center.data(), rows.shape(0), rows.shape(1),
-                                       nearest.data(), top);
-        }
-        return big_integer(total);
-      },
-      "isa"_a, "threads"_a, "rows"_a, "center"_a, "nearest"_a, "top"_a,
-      "Total weight that `lower_to` would leave, without doing it.");
 }
 
 }  // namespace
@@ -367,23 +328,5 @@ NB_MODULE(_core, m) {
         return new_array(std::move(result), {count});
       },
       "seed"_a, "purpose"_a, "n"_a, "begin"_a, "end"_a, "Places begin..end-1 of a random permutation of 0..n-1.");
-  m.def(
-      "total_weight",
-      [](Threads& threads, Vector<const double> weights, int top) {
-        exact::uint128 total;
-        {
-          nb::gil_scoped_release release;
-          total = total_weight(threads, weights.data(), weights.shape(0), top);
-        }
-        return big_integer(total);
-      },
-      "threads"_a, "weights"_a, "top"_a);
-  m.def(
-      "pick_by_weight",
-      [](Vector<const double> weights, int top, const nb::int_& target) {
-        const exact::uint128 wanted = from_big_integer(target);
-        nb::gil_scoped_release release;
-        return pick_by_weight(weights.data(), weights.shape(0), top, wanted);
-      },
-      "weights"_a, "top"_a, "target"_a);
+  bind_seeding(m);
 }

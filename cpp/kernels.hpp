@@ -6,6 +6,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "near_form.hpp"
+
 namespace macqueen {
 
 // Processor features an entry needs; `dispatch.cpp` asks the processor for them.
@@ -168,6 +170,10 @@ struct RowKernels {
   void (*distances)(const T* rows, const T* centers, size_t n, size_t k, size_t d, double factor, T* out);
   // squared distances (float64) of rows (n, d) to one center (d,); out (n,)
   void (*distances_to)(const T* rows, const T* center, size_t n, size_t d, double* out);
+  // cpp/near.hpp
+  void (*near_code)(const T* row, const NearForm& form, double* v, int8_t* codes, NearCode* code);
+  size_t (*near_pairs)(const T* rows, size_t n, const double* nearest, const NearForm& form, const uint8_t* panels,
+                       const NearCandidates& near, const T* candidates, NearPair* pairs, size_t* computed);
   // rows (n, d) over their Euclidean length; zero rows stay zero; out (n, d), may be `rows`
   void (*normalize)(const T* rows, size_t n, size_t d, T* out);
   // sum over (k, d) of 2 S c - n c^2 as a double-double, S = high + low; `magnitude` bounds the sum of |terms|

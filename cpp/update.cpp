@@ -182,6 +182,24 @@ size_t pick_by_weight(const double* weights, size_t n, int top, exact::uint128 t
   return n;
 }
 
+std::vector<size_t> sampled_by_weight(Threads& threads, const double* weights, size_t n, int top, double factor,
+                                      uint64_t seed, uint32_t purpose) {
+  constexpr size_t kPerTask = 1 << 16;
+  std::vector<std::vector<size_t>> parts((n + kPerTask - 1) / kPerTask);
+  threads.run(parts.size(), [&](int, size_t part) {
+    for (size_t i = part * kPerTask; i < std::min(n, (part + 1) * kPerTask); ++i) {
+      const uint64_t weight = grid_weight(weights[i], top);
+      if (weight == 0) continue;
+      const double chance = factor * static_cast<double>(weight);
+      const double drawn = static_cast<double>(random_bits(seed, purpose, i) >> 11) * 0x1p-53;
+      if (drawn < chance) parts[part].push_back(i);
+    }
+  });
+  std::vector<size_t> sampled;
+  for (const auto& part : parts) sampled.insert(sampled.end(), part.begin(), part.end());
+  return sampled;
+}
+
 namespace {
 
 // Calls use(task, begin, count, distances) for the squared distances of rows begin.. to the center.
@@ -231,5 +249,30 @@ template exact::uint128 weight_lowered_to<float>(Threads&, const Kernels&, const
                                                  const double*, int);
 template exact::uint128 weight_lowered_to<double>(Threads&, const Kernels&, const double*, const double*, size_t,
                                                   size_t, const double*, int);
+
+template <class T>
+void merge_nearest(Threads& threads, const T* rows, size_t n, size_t d, const T* candidates, size_t first,
+                   const int32_t* fresh_labels, const double* fresh_nearest, int32_t* labels, double* nearest) {
+  constexpr size_t kPerTask = 1 << 14;
+  const double relative = 4 * static_cast<double>(d + 8) * 0x1p-53, absolute = static_cast<double>(d) * 0x1p-1070;
+  threads.run((n + kPerTask - 1) / kPerTask, [&](int, size_t task) {
+    for (size_t i = task * kPerTask; i < std::min(n, (task + 1) * kPerTask); ++i) {
+      const double before = nearest[i], after = fresh_nearest[i];
+      if (after > before + (before * relative + absolute)) continue;
+      const size_t label = first + static_cast<size_t>(fresh_labels[i]);
+      const bool certain = before > after + (after * relative + absolute);
+      if (!certain && exact::compare_distances(rows + i * d, candidates + label * d,
+                                               candidates + static_cast<size_t>(labels[i]) * d, d) >= 0) {
+        continue;
+      }
+      labels[i] = static_cast<int32_t>(label);
+      nearest[i] = after;
+    }
+  });
+}
+template void merge_nearest<float>(Threads&, const float*, size_t, size_t, const float*, size_t, const int32_t*,
+                                   const double*, int32_t*, double*);
+template void merge_nearest<double>(Threads&, const double*, size_t, size_t, const double*, size_t, const int32_t*,
+                                    const double*, int32_t*, double*);
 
 }  // namespace macqueen

@@ -14,7 +14,7 @@ import pytest
 from macqueen import KMeans
 
 ROWS, DIMS = 3_000_000, 33  # 396 MB of float32
-MODES = ["full random", "full kmeans_plus_plus", "mini random", "stream random"]
+MODES = ["full random", "full kmeans_plus_plus", "full kmeans_parallel", "mini random", "stream random"]
 
 
 @pytest.fixture(scope="module")

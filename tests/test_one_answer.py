@@ -52,6 +52,8 @@ CASES = [
     "clouds squared_euclidean full kmeans_plus_plus",
     "clouds cosine full kmeans_plus_plus",
     "clouds cosine full random",
+    "clouds cosine full kmeans_parallel",
+    "far squared_euclidean mini1 kmeans_parallel",
     "clouds squared_euclidean mini1 random",
     "clouds cosine mini3 kmeans_plus_plus",
     "far squared_euclidean full random",

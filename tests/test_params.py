@@ -100,7 +100,7 @@ def test_unknown_initialization_lists_the_known():
 
 @pytest.mark.parametrize("value", [None, b"random", 3])
 def test_initialization_of_another_type_lists_the_known(value):
-    with pytest.raises(ArgumentTypeError, match="'kmeans_plus_plus', an array"):
+    with pytest.raises(ArgumentTypeError, match="'kmeans_plus_plus', 'kmeans_parallel', an array"):
         make(initial_clusters=value)
 
 

@@ -6,6 +6,7 @@
 #include "../boxes.hpp"
 #include "../cost_terms.hpp"
 #include "../distances.hpp"
+#include "../near.hpp"
 #include "../pairs.hpp"
 #include "../products.hpp"
 #include "../sketch.hpp"
@@ -16,36 +17,56 @@ namespace {
 
 template <class T>
 constexpr RowKernels<T> row_kernels_here() {
-  return {pack<T>,          assign<T>,         add<T>,          add_squares<T>, largest<T>,      box_labels<T>,
-          sketch<T>,        sketch_centers<T>, own_bounds<T>,   decide<T>,      pair_squares<T>, all_squares<T>,
-          own_distances<T>, distances<T>,      distances_to<T>, normalize<T>,   cost_terms<T>};
+  return {
+      .pack = pack<T>,
+      .assign = assign<T>,
+      .add = add<T>,
+      .add_squares = add_squares<T>,
+      .largest = largest<T>,
+      .box_labels = box_labels<T>,
+      .sketch = sketch<T>,
+      .sketch_centers = sketch_centers<T>,
+      .own_bounds = own_bounds<T>,
+      .decide = decide<T>,
+      .pair_squares = pair_squares<T>,
+      .all_squares = all_squares<T>,
+      .own_distances = own_distances<T>,
+      .distances = distances<T>,
+      .distances_to = distances_to<T>,
+      .near_code = near_code<T>,
+      .near_pairs = near_pairs<T>,
+      .normalize = normalize<T>,
+      .cost_terms = cost_terms<T>,
+  };
 }
 
 constexpr Kernels kernels_here(const char* name, const char* description, unsigned features) {
-  return {name,
-          description,
-          features,
-          kLanes,
-          kWidth,
-          kTileRows,
-          kBlockRows,
-          row_kernels_here<float>(),
-          row_kernels_here<double>(),
-          kInt8Products,
-          sketch_group,
-          open_groups,
-          narrow_groups,
-          store_groups,
-          longest_found,
-          take_off_paths,
-          nearest_two,
-          pair_bounds,
-          pair_uppers,
-          upper_bytes,
-          pair_needs,
-          multiply,
-          multiply_transposed,
-          box_candidates};
+  return {
+      .name = name,
+      .description = description,
+      .requires_features = features,
+      .lanes = kLanes,
+      .width = kWidth,
+      .tile = kTileRows,
+      .block = kBlockRows,
+      .f32 = row_kernels_here<float>(),
+      .f64 = row_kernels_here<double>(),
+      .sketch_tails = kInt8Products,
+      .sketch_group = sketch_group,
+      .open_groups = open_groups,
+      .narrow_groups = narrow_groups,
+      .store_groups = store_groups,
+      .longest_found = longest_found,
+      .take_off_paths = take_off_paths,
+      .nearest_two = nearest_two,
+      .pair_bounds = pair_bounds,
+      .pair_uppers = pair_uppers,
+      .upper_bytes = upper_bytes,
+      .pair_needs = pair_needs,
+      .multiply = multiply,
+      .multiply_transposed = multiply_transposed,
+      .box_candidates = box_candidates,
+  };
 }
 
 }  // namespace

@@ -40,5 +40,6 @@ void test_labels();
 void test_paths();
 void test_sums();
 void test_threads();
+void test_seeding();
 
 }  // namespace macqueen::test

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from macqueen.config.checks import integer, one_of, real, shown
 from macqueen.errors import ArgumentError, ArgumentTypeError
 
-INITIALIZATIONS = ("random", "kmeans_plus_plus")
+INITIALIZATIONS = ("random", "kmeans_plus_plus", "kmeans_parallel")
 DISTANCE_METRICS = ("squared_euclidean", "cosine")
 EMPTY_CLUSTERS = ("relocate", "keep", "error", "origin")
 MOST_FLOAT64 = 1e150  # squares and their sums stay finite
@@ -27,7 +27,7 @@ class KMeansParams:
     ----------
     num_clusters : int
         Clusters, at least 1. Not looked at when `initial_clusters` is an array: k is then its number of rows.
-    initial_clusters : {'random', 'kmeans_plus_plus'}, array (k, d) or callable
+    initial_clusters : {'random', 'kmeans_plus_plus', 'kmeans_parallel'}, array (k, d) or callable
         Where the first centers come from. An array is copied: float32 stays float32, float16 and integers of
         8 or 16 bits become float32, any other number float64.
     distance_metric : {'squared_euclidean', 'cosine'}

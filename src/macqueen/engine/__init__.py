@@ -11,13 +11,14 @@ from numpy.typing import DTypeLike, NDArray
 
 from macqueen import _core
 from macqueen.config import KMeansParams
-from macqueen.engine import empty, seeding, update
+from macqueen.engine import empty, parallel, plus_plus, seeding, update
 from macqueen.engine.indexes import Index
 from macqueen.engine.kernels import Kernels
 from macqueen.engine.metric import METRICS
-from macqueen.engine.plan import Plan, Planner
+from macqueen.engine.plan import Plan, Planner, forced_path
+from macqueen.engine.plus_plus import PlusPlus
 from macqueen.engine.prepared import Pass, Prepared
-from macqueen.engine.seeding import Batch, PlusPlus, Rows
+from macqueen.engine.rows import Batch, Rows
 from macqueen.state import FloatArray, State, StepStats
 
 __all__ = ["Engine", "Kernels", "Pass", "Plan", "Prepared"]
@@ -125,7 +126,7 @@ class Engine:
         return self._choose(rows, count, seed)
 
     def seed_from_batches(self, look: Callable[[], Batch | None], seed: int) -> FloatArray:
-        """Choose centers among successive batches, as many as it takes (k-means++: from the first alone)."""
+        """Choose centers among successive batches, as many as it takes (only "random" and callables: more than one)."""
         count = self.params.num_clusters
         found: list[FloatArray] = []
         missing = count
@@ -143,7 +144,7 @@ class Engine:
         init = self.params.initial_clusters
         if callable(init):
             return seeding.chosen_by(init, batch.array, missing)
-        if init == "kmeans_plus_plus":
+        if init in ("kmeans_plus_plus", "kmeans_parallel"):
             if batch.rows < missing:
                 raise seeding.too_few_rows(missing, batch.rows, "the first batch")
             return self._choose(batch, missing, seed)
@@ -152,11 +153,18 @@ class Engine:
         return seeding.random_rows(batch, missing, seed, self.kernels, draw)
 
     def _choose(self, rows: Rows, count: int, seed: int) -> FloatArray:
-        if self.params.initial_clusters == "kmeans_plus_plus":
-            return PlusPlus(rows, self.metric, self.kernels, seed).choose(
-                count, self.params.kmeans_plus_plus_num_retries
-            )
+        method = self.params.initial_clusters
+        if method == "kmeans_plus_plus":
+            return rows.take(np.array(self._plus_plus(rows, count, seed, plus_plus.PURPOSE).choose(), dtype=np.int64))
+        if method == "kmeans_parallel":
+            among = self._plus_plus(rows, count, seed, parallel.PURPOSE)
+            return rows.take(np.array(parallel.Parallel(among).choose(), dtype=np.int64))
         return seeding.random_rows(rows, count, seed, self.kernels)
+
+    def _plus_plus(self, rows: Rows, count: int, seed: int, purpose: int) -> PlusPlus:
+        retries, plain = self.params.kmeans_plus_plus_num_retries, forced_path() == "plain"
+        draws = plus_plus.Draws(seed, purpose)
+        return PlusPlus(rows, self.metric, self.kernels, draws, count, retries, self.memory_limit, plain)
 
     def given_centers(self, dtype: DTypeLike | None) -> FloatArray | None:
         """Return the centers that were given as an array, rounded to `dtype`."""

@@ -46,8 +46,9 @@ class KMeans:
     model_dir
         Directory of the model: training continues from it and saves to it. None makes a temporary one.
     initial_clusters
-        `RANDOM_INIT`: distinct random rows; `KMEANS_PLUS_PLUS_INIT`; an array (k, d); or a callable
-        ``f(inputs, k)`` that picks 0 to k rows from a batch (n, d), called until k are found.
+        `RANDOM_INIT`: distinct random rows; `KMEANS_PLUS_PLUS_INIT`; `KMEANS_PARALLEL_INIT`: k-means||, which reads
+        the rows six times whatever k is; an array (k, d); or a callable ``f(inputs, k)`` that picks 0 to k rows from
+        a batch (n, d), called until k are found.
     distance_metric
         `SQUARED_EUCLIDEAN_DISTANCE` or `COSINE_DISTANCE`.
     seed
@@ -57,7 +58,7 @@ class KMeans:
     mini_batch_steps_per_iteration
         Mini-batch steps after which the centers are updated.
     kmeans_plus_plus_num_retries
-        Further candidates per center of k-means++; negative stands for 2 + floor(log(k)).
+        Further candidates per center of k-means++ and k-means||; negative stands for 2 + floor(log(k)).
     relative_tolerance
         Stop when the loss of an iteration changes by less, relative to 1 + the loss before.
     config
@@ -80,6 +81,7 @@ class KMeans:
     COSINE_DISTANCE: ClassVar[str] = "cosine"
     RANDOM_INIT: ClassVar[str] = "random"
     KMEANS_PLUS_PLUS_INIT: ClassVar[str] = "kmeans_plus_plus"
+    KMEANS_PARALLEL_INIT: ClassVar[str] = "kmeans_parallel"
     SCORE: ClassVar[str] = "score"
     CLUSTER_INDEX: ClassVar[str] = "cluster_index"
     ALL_DISTANCES: ClassVar[str] = "all_distances"

@@ -39,7 +39,7 @@ class Batch:
 
     def __init__(self, array: FloatArray, ready: Callable[[FloatArray], FloatArray]) -> None:
         self.array = array
-        self.rows = len(array)
+        self.rows, self.dims = array.shape
         self._ready = ready  # makes of it what the kernels take
 
     def take(self, indices: NDArray[np.int64]) -> FloatArray:
@@ -49,6 +49,10 @@ class Batch:
     def blocks(self) -> Iterator[FloatArray]:
         """Yield the batch."""
         yield self._ready(self.array)
+
+    def whole(self) -> FloatArray:
+        """Return the batch as the kernels take it."""
+        return self._ready(self.array)
 
 
 class Local:
@@ -156,6 +160,24 @@ class DataSetRows(_Rows):
     def rows(self) -> int:
         """How many rows there are."""
         return int(self.source.rows)
+
+    @property
+    def dims(self) -> int:
+        """How many columns."""
+        return int(self.source.dims)
+
+    def whole(self) -> FloatArray | None:
+        """Return all rows in one array, as the kernels take them, or None where they are not in memory."""
+        if not getattr(self.source, "in_memory", False) or self.source.dtype != self.dtype:
+            return None
+        if not self.engine.metric.normalized:
+            return next(self.source.blocks(self.rows))  # type: ignore[no-any-return]
+        whole = np.empty((self.rows, self.dims), dtype=self.dtype)
+        first = 0
+        for block in self.blocks():
+            whole[first : first + len(block)] = block
+            first += len(block)
+        return whole
 
     def take(self, indices: NDArray[np.int64]) -> FloatArray:
         """Return rows by index."""
