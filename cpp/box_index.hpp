@@ -1,5 +1,5 @@
 // Rows of few dimensions, sorted along a space-filling curve and cut into boxes: a step looks at the centers that can
-// be nearest to a box, not at all of them, and adds up only what has changed since the step before.
+// be nearest to a box, not at all of them, then at the rows whose label may have changed, and adds up what has.
 #pragma once
 
 #include <memory>
@@ -28,20 +28,37 @@ class BoxIndex {
  private:
   struct Slot;
 
+  // The centers that the rows of a box were compared with; their bounds hold for these (cpp/boxes.hpp).
+  struct Compared {
+    static constexpr size_t kMost = 16;
+    int32_t count = 0;  // 0: none yet, or too many to remember
+    int32_t names[kMost];
+    bool all_of(const int32_t* wanted, size_t count) const;
+  };
+
   void sort(Threads& threads, const T* rows);
-  void add_squares(const Kernels& kernels, const T* rows);
-  void step(const Kernels& kernels, const Centers<T>& centers, size_t group, Slot& slot);
+  void add_squares(Threads& threads, const Kernels& kernels, const T* rows);
+  void begin_step(const Centers<T>& centers);
+  void step(const Centers<T>& centers, size_t group, Slot& slot);
+  void step_box(const Centers<T>& centers, size_t box, size_t candidates, Slot& slot);
+  bool update_box(const Centers<T>& centers, size_t box, Slot& slot);
   void note_changes(size_t first, size_t count, const int32_t* labels, Slot& slot);
+  void note_change(size_t row, int32_t label, Slot& slot);
   void add_changes(const Kernels& kernels, Slot& slot);
 
+  size_t boxes() const { return (n_ + kBoxRows - 1) / kBoxRows; }
+
   size_t n_, d_;
-  std::vector<T> columns_;                      // (boxes, d, kBoxRows): the rows of each box, transposed
-  std::vector<double> low_, high_;              // (boxes, d)
-  std::vector<double> group_low_, group_high_;  // (groups, d)
-  std::vector<int32_t> labels_;                 // (n,) in sorted order; -1 before the first step
-  std::unique_ptr<Totals> totals_;              // of the labels
+  std::unique_ptr<T[]> columns_;             // (boxes, d, kBoxRows): the rows of each box, transposed
+  std::vector<T> low_, high_;                // (boxes, d)
+  std::vector<T> group_low_, group_high_;    // (groups, d)
+  std::unique_ptr<int32_t[]> labels_;        // (boxes, kBoxRows) in sorted order; -1 before the first step
+  std::unique_ptr<T[]> upper_, lower_;       // (boxes, kBoxRows): bounds of distances
+  std::vector<Compared> compared_;           // (boxes,)
+  std::unique_ptr<Totals> totals_;           // of the labels
   exact::Sums squares_;
-  std::vector<double> center_columns_;  // (d, stride) of the step under way
+  std::vector<T> before_, paths_;            // (k, d) centers of the step before; (k,) how far each has moved since
+  std::vector<T> center_columns_;            // (d, stride) of the step under way
   size_t stride_ = 0;
   std::vector<std::unique_ptr<Slot>> slots_;
 };

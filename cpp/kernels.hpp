@@ -115,6 +115,7 @@ struct SketchBlock {
 };
 
 constexpr size_t kMostBoxDims = 8;  // rows of more dimensions do not go into boxes (cpp/boxes.hpp)
+constexpr size_t kBoxRows = 64;     // of a box: whole vectors
 
 // One function per job and row type T. Roles: in unless said otherwise.
 template <class T>
@@ -130,10 +131,18 @@ struct RowKernels {
   void (*add_squares)(const T* rows, const int32_t* labels, size_t n, size_t d, SumBuffer& sums);
   // bits of the largest |value| among `count` values, as an unsigned integer (NaN and infinity sort above all)
   uint64_t (*largest)(const T* values, size_t count);
-  // rows in columns (d, stride), d <= kMostBoxDims; candidates (d, candidate_stride) float64 are the centers `names`
-  // (count,), ascending, of centers (k, d); labels (n,) out: index of the nearest candidate, ties to the lowest
-  void (*box_labels)(const T* columns, size_t stride, size_t n, size_t d, const double* candidates,
-                     size_t candidate_stride, const int32_t* names, size_t count, const T* centers, int32_t* labels);
+  // low, high (d,): a box, d <= kMostBoxDims; columns (d, stride): centers, their last one repeated to whole vectors;
+  // kept (k,) out: the centers that can be nearest to a row of the box, ascending. Returns how many.
+  size_t (*box_candidates)(const T* low, const T* high, const T* columns, size_t stride, size_t k, size_t d,
+                           int32_t* kept);
+  // rows in columns (d, stride), of which whole vectors are read; names (count,), ascending, of centers (k, d); out
+  // (n,): label, the nearest of them, ties to the lowest; bounds of the distances to it and to all others of them
+  void (*box_labels)(const T* columns, size_t stride, size_t n, size_t d, const int32_t* names, size_t count,
+                     const T* centers, int32_t* labels, T* upper, T* lower);
+  // bounds (n,) in/out, n a multiple of kBoxRows, after centers have moved by paths (k,); of those that were compared
+  // `fastest` moved most, the others at most by `next`; open (n,) out: rows whose label is in doubt. Returns how many.
+  size_t (*move_bounds)(const int32_t* labels, size_t n, const T* paths, int32_t fastest, T next, T* upper, T* lower,
+                        uint8_t* open);
   // rows (n, d), n <= kSketchRows -> records (out); scratch (kSketchRows + tile, d + coordinates)
   void (*sketch)(const T* rows, size_t n, const SketchForm& form, float* scratch, uint8_t* records);
   // centers (k, d), places (k,): where each goes among groups * kGroup places -> panels (out); scratch as above
@@ -191,10 +200,6 @@ struct Kernels {
   // cpp/products.hpp
   void (*multiply)(const double* a, const double* b, size_t m, size_t d, size_t p, double* out);
   void (*multiply_transposed)(const double* a, const double* b, size_t m, size_t d, size_t p, double* out);
-  // low, high (d,): a box; columns (d, stride) float64: centers, padded; near (stride,) scratch; kept (k + 1,) out: the
-  // centers that can be nearest to a row of the box, ascending. Returns how many.
-  size_t (*box_candidates)(const double* low, const double* high, const double* columns, size_t stride, size_t k,
-                           size_t d, double* near, int32_t* kept);
 };
 
 template <class T>

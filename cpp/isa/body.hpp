@@ -15,7 +15,7 @@ namespace {
 
 template <class T>
 constexpr RowKernels<T> row_kernels_here() {
-  return {pack<T>,         assign<T>,         add<T>,        add_squares<T>, largest<T>,       box_labels<T>,
+  return {pack<T>,         assign<T>,         add<T>,        add_squares<T>, largest<T>,       box_candidates<T>, box_labels<T>, move_bounds<T>,
           sketch<T>,       sketch_centers<T>, own_bounds<T>, decide<T>,      own_distances<T>, distances<T>,
           distances_to<T>, normalize<T>,      cost_terms<T>};
 }
@@ -38,8 +38,7 @@ constexpr Kernels kernels_here(const char* name, const char* description, unsign
           longest_found,
           take_off_paths,
           multiply,
-          multiply_transposed,
-          box_candidates};
+          multiply_transposed};
 }
 
 }  // namespace
