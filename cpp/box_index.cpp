@@ -1,10 +1,10 @@
 #include "box_index.hpp"
 
-#include <string.h>
-
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <numeric>
+#include <utility>
 
 #include "curve_order.hpp"
 #include "exponents.hpp"
@@ -14,49 +14,54 @@ namespace macqueen {
 
 namespace {
 
-constexpr size_t kGroupBoxes = 16;
-constexpr size_t kGroupRows = kBoxRows * kGroupBoxes;
+constexpr size_t kNodes = 4;                        // that a larger box holds
+constexpr size_t kTaskBoxes = 16, kMostBoxes = 64;  // of the largest boxes, for few rows and for many
+constexpr size_t kManyRows = size_t{1} << 16;
+constexpr size_t kChanges = 2048;  // rows that are added up at once
 constexpr size_t kMostLanes = 16;
 static_assert(kBoxRows % kMostLanes == 0);
 
 size_t padded(size_t count) { return (count + kMostLanes - 1) / kMostLanes * kMostLanes; }
 
-// Columns (d, stride) of centers -> those named in which (count,), the last one repeated to whole vectors.
+// Some of the centers, ascending.
 template <class T>
-void gather_columns(const T* from, size_t stride, size_t d, const int32_t* which, size_t count, std::vector<T>& to) {
-  const size_t width = padded(count);
-  to.resize(d * width);
-  for (size_t j = 0; j < d; ++j) {
-    for (size_t c = 0; c < count; ++c) to[j * width + c] = from[j * stride + static_cast<size_t>(which[c])];
-    std::fill(to.begin() + static_cast<std::ptrdiff_t>(j * width + count),
-              to.begin() + static_cast<std::ptrdiff_t>((j + 1) * width), to[j * width + count - 1]);
+struct List {
+  size_t count = 0;
+  std::vector<int32_t> names;  // (k,)
+  std::vector<T> columns;      // (d, stride), the last one repeated to whole vectors
+  size_t stride() const { return padded(count); }
+
+  void gather(const T* centers, size_t d) {
+    columns.resize(d * stride());
+    for (size_t c = 0; c < stride(); ++c) {
+      const T* center = centers + static_cast<size_t>(names[std::min(c, count - 1)]) * d;
+      for (size_t j = 0; j < d; ++j) columns[j * stride() + c] = center[j];
+    }
   }
-}
+};
 
 }  // namespace
 
 // What one thread holds during a step.
 template <class T>
 struct BoxIndex<T>::Slot {
-  std::vector<T> group_columns;
-  std::vector<int32_t> group_kept, names;  // (k,)
+  std::vector<List<T>> lists;  // of the node of each level that is under way
   int32_t labels[kBoxRows];
-  uint8_t open[kBoxRows];
-  T upper[kBoxRows], lower[kBoxRows];
-  std::vector<T> columns;               // (d, kBoxRows) of the rows that are looked at again
-  std::vector<T> changed;               // (m, d) rows to add; the negative of those to take off
-  std::vector<int32_t> changed_labels;  // (m,)
-  size_t changes = 0;                   // m
-  std::vector<int64_t> counts;          // (k,) differences
+  std::vector<T> changed;               // (kChanges, d) rows to add; the negative of those to take off
+  std::vector<int32_t> changed_labels;  // (kChanges,)
+  size_t changes = 0;
+  std::vector<int64_t> counts;  // (k,) differences
   GridBuffer sums;
-  double looked_at = 0;
+  size_t looked_at = 0;
 
-  void resize(size_t k, size_t d) {
-    group_kept.resize(k);
-    names.resize(k);
-    columns.resize(d * kBoxRows);
-    changed.resize(2 * kGroupRows * d);
-    changed_labels.resize(2 * kGroupRows);
+  void begin(size_t levels, const T* centers, size_t k, size_t d) {
+    lists.resize(levels + 1);  // the last one: all centers
+    for (List<T>& list : lists) list.names.resize(k);
+    std::iota(lists.back().names.begin(), lists.back().names.end(), 0);
+    lists.back().count = k;
+    lists.back().gather(centers, d);
+    changed.resize(kChanges * d);
+    changed_labels.resize(kChanges);
     counts.resize(k, 0);
     sums.resize(k * d);
     looked_at = 0;
@@ -81,44 +86,58 @@ template <class T>
 BoxIndex<T>::BoxIndex(Threads& threads, const Kernels& kernels, const T* rows, size_t n, size_t d)
     : n_(n), d_(d), squares_(d) {
   const PinFloatingPoint pin;
-  sort(threads, rows);
+  sort(threads, kernels, rows);
   add_squares(threads, kernels, rows);
 }
 
 template <class T>
-void BoxIndex<T>::sort(Threads& threads, const T* rows) {
-  const size_t groups = (boxes() + kGroupBoxes - 1) / kGroupBoxes;
-  columns_ = std::make_unique_for_overwrite<T[]>(boxes() * d_ * kBoxRows);
+void BoxIndex<T>::sort(Threads& threads, const Kernels& kernels, const T* rows) {
+  // What is filled later lends its memory to the sorting: faults of fresh pages would take as long as that itself.
+  constexpr size_t kScratch = kBoxRows * sizeof(uint64_t) / sizeof(T);
+  columns_ = std::make_unique_for_overwrite<T[]>(boxes() * std::max(d_ * kBoxRows, kScratch));
+  bounds_ = std::make_unique_for_overwrite<T[]>(boxes() * std::max(2 * kBoxRows, kScratch));
   labels_ = std::make_unique_for_overwrite<int32_t[]>(boxes() * kBoxRows);
-  upper_ = std::make_unique_for_overwrite<T[]>(boxes() * kBoxRows);
-  lower_ = std::make_unique_for_overwrite<T[]>(boxes() * kBoxRows);
-  low_.resize(boxes() * d_);
-  high_.resize(boxes() * d_);
+  auto* order = reinterpret_cast<uint32_t*>(labels_.get());
+  curve_order(threads, kernels, rows, n_, d_, reinterpret_cast<uint64_t*>(columns_.get()),
+              reinterpret_cast<uint64_t*>(bounds_.get()), order);
   compared_.resize(boxes());
-  group_low_.assign(groups * d_, std::numeric_limits<T>::infinity());
-  group_high_.assign(groups * d_, -std::numeric_limits<T>::infinity());
-  const std::unique_ptr<uint32_t[]> order = curve_order(threads, rows, n_, d_);
-  threads.run(groups, [&](int, size_t group) {
-    for (size_t box = group * kGroupBoxes; box < std::min(boxes(), (group + 1) * kGroupBoxes); ++box) {
+  levels_.resize(1);
+  levels_[0].low.resize(boxes() * d_);
+  levels_[0].high.resize(boxes() * d_);
+  threads.run((boxes() + kTaskBoxes - 1) / kTaskBoxes, [&](int, size_t task) {
+    for (size_t box = task * kTaskBoxes; box < std::min(boxes(), (task + 1) * kTaskBoxes); ++box) {
       const size_t first = box * kBoxRows, count = std::min(kBoxRows, n_ - first);
-      T* columns = &columns_[first * d_];
-      for (size_t i = 0; i < kBoxRows; ++i) {  // beyond the rows: the last one again
-        const T* row = rows + order[first + std::min(i, count - 1)] * d_;
-        for (size_t j = 0; j < d_; ++j) columns[j * kBoxRows + i] = row[j];
-      }
-      for (size_t j = 0; j < d_; ++j) {
-        const auto [low, high] = std::minmax_element(columns + j * kBoxRows, columns + (j + 1) * kBoxRows);
-        low_[box * d_ + j] = *low;
-        high_[box * d_ + j] = *high;
-        group_low_[group * d_ + j] = std::min(group_low_[group * d_ + j], *low);
-        group_high_[group * d_ + j] = std::max(group_high_[group * d_ + j], *high);
-      }
-      std::fill_n(&labels_[first], count, -1);
-      std::fill_n(&labels_[first + count], kBoxRows - count, 0);  // any center
-      std::fill_n(&upper_[first], kBoxRows, T{0});
-      std::fill_n(&lower_[first], kBoxRows, T{0});
+      row_kernels<T>(kernels).fill_box(rows, order + first, count, d_, &columns_[first * d_], &levels_[0].low[box * d_],
+                                       &levels_[0].high[box * d_]);
+      std::fill_n(&labels_[first], kBoxRows, -1);
     }
   });
+  add_levels();
+}
+
+template <class T>
+void BoxIndex<T>::add_levels() {
+  const size_t most = n_ < kManyRows ? kTaskBoxes : kMostBoxes;
+  while (levels_.back().boxes < most) {
+    const Level& below = levels_.back();
+    const size_t nodes = below.low.size() / d_;
+    Level level;
+    level.boxes = below.boxes * kNodes;
+    for (size_t node = 0; node < nodes; ++node) {
+      const T *low = &below.low[node * d_], *high = &below.high[node * d_];
+      if (node % kNodes == 0) {
+        level.low.insert(level.low.end(), low, low + d_);
+        level.high.insert(level.high.end(), high, high + d_);
+        continue;
+      }
+      T *least = &level.low[level.low.size() - d_], *most_here = &level.high[level.high.size() - d_];
+      for (size_t j = 0; j < d_; ++j) {
+        least[j] = std::min(least[j], low[j]);
+        most_here[j] = std::max(most_here[j], high[j]);
+      }
+    }
+    levels_.push_back(std::move(level));
+  }
 }
 
 // A row alone leaves vectors half empty: many are taken as one long row, whose cells are added up in the end.
@@ -168,12 +187,7 @@ void BoxIndex<T>::begin_step(const Centers<T>& centers) {
   if (!totals_) {
     totals_ = std::make_unique<Totals>(k, d_);
     before_.assign(values, values + k * d_);
-    stride_ = padded(k);
-    center_columns_.resize(d_ * stride_);
     paths_.resize(k);
-  }
-  for (size_t j = 0; j < d_; ++j) {
-    for (size_t c = 0; c < stride_; ++c) center_columns_[j * stride_ + c] = values[std::min(c, k - 1) * d_ + j];
   }
   for (size_t c = 0; c < k; ++c) {
     double squares = 0;
@@ -196,12 +210,15 @@ double BoxIndex<T>::accumulate(Threads& threads, const Centers<T>& centers, Tota
   const size_t k = centers.k();
   begin_step(centers);
   while (static_cast<int>(slots_.size()) < threads.count()) slots_.push_back(std::make_unique<Slot>());
-  for (auto& slot : slots_) slot->resize(k, d_);
-  threads.run((boxes() + kGroupBoxes - 1) / kGroupBoxes,
-              [&](int index, size_t group) { step(centers, group, *slots_[static_cast<size_t>(index)]); });
+  for (auto& slot : slots_) slot->begin(levels_.size(), centers.values(), k, d_);
+  threads.run(levels_.back().low.size() / d_, [&](int index, size_t node) {
+    Slot& slot = *slots_[static_cast<size_t>(index)];
+    step_node(centers, levels_.size() - 1, node, slot);
+    add_changes(centers.kernels(), slot);
+  });
   double looked_at = 0;
   for (auto& slot : slots_) {
-    looked_at += slot->looked_at;
+    looked_at += static_cast<double>(slot->looked_at);
     for (size_t c = 0; c < k; ++c) {
       totals_->counts[c] += slot->counts[c];
       slot->counts[c] = 0;
@@ -218,101 +235,109 @@ double BoxIndex<T>::accumulate(Threads& threads, const Centers<T>& centers, Tota
 }
 
 template <class T>
-void BoxIndex<T>::step(const Centers<T>& centers, size_t group, Slot& slot) {
-  const Kernels& kernels = centers.kernels();
-  const size_t kept =
-      row_kernels<T>(kernels).box_candidates(&group_low_[group * d_], &group_high_[group * d_], center_columns_.data(),
-                                             stride_, centers.k(), d_, slot.group_kept.data());
-  gather_columns(center_columns_.data(), stride_, d_, slot.group_kept.data(), kept, slot.group_columns);
-  for (size_t box = group * kGroupBoxes; box < std::min(boxes(), (group + 1) * kGroupBoxes); ++box) {
-    step_box(centers, box, kept, slot);
+void BoxIndex<T>::step_node(const Centers<T>& centers, size_t level, size_t node, Slot& slot) {
+  const auto& functions = row_kernels<T>(centers.kernels());
+  const List<T>& above = slot.lists[level + 1];
+  List<T>& list = slot.lists[level];
+  const T *low = &levels_[level].low[node * d_], *high = &levels_[level].high[node * d_];
+  const size_t middle = functions.middle_center(low, high, above.columns.data(), above.stride(), above.count, d_);
+  list.count = functions.box_candidates(low, high, centers.values() + static_cast<size_t>(above.names[middle]) * d_,
+                                        above.columns.data(), above.stride(), above.count, d_, list.names.data());
+  for (size_t c = 0; c < list.count; ++c) list.names[c] = above.names[static_cast<size_t>(list.names[c])];
+  list.gather(centers.values(), d_);
+  const size_t below = levels_[level - 1].low.size() / d_;
+  for (size_t child = node * kNodes; child < std::min(below, (node + 1) * kNodes); ++child) {
+    if (level == 1) {
+      step_box(centers, child, slot);
+    } else {
+      step_node(centers, level - 1, child, slot);
+    }
   }
-  add_changes(kernels, slot);
 }
 
 template <class T>
-void BoxIndex<T>::step_box(const Centers<T>& centers, size_t box, size_t candidates, Slot& slot) {
+void BoxIndex<T>::step_box(const Centers<T>& centers, size_t box, Slot& slot) {
   const auto& functions = row_kernels<T>(centers.kernels());
-  const size_t first = box * kBoxRows, count = std::min(kBoxRows, n_ - first);
-  const size_t left =
-      functions.box_candidates(&low_[box * d_], &high_[box * d_], slot.group_columns.data(), padded(candidates),
-                               candidates, d_, slot.names.data());
-  for (size_t c = 0; c < left; ++c) slot.names[c] = slot.group_kept[static_cast<size_t>(slot.names[c])];
   Compared& compared = compared_[box];
+  const List<T>& above = slot.lists[1];
+  const T *low = &levels_[0].low[box * d_], *high = &levels_[0].high[box * d_];
+  const auto find_middle = [&] {
+    compared.middle =
+        above.names[functions.middle_center(low, high, above.columns.data(), above.stride(), above.count, d_)];
+  };
+  if (compared.middle < 0) find_middle();
+  int32_t* names = slot.lists[0].names.data();
+  const size_t left = functions.box_candidates(low, high, centers.values() + static_cast<size_t>(compared.middle) * d_,
+                                               above.columns.data(), above.stride(), above.count, d_, names);
+  for (size_t c = 0; c < left; ++c) names[c] = above.names[static_cast<size_t>(names[c])];
   // A list that has become far too long costs more than making it anew.
-  const bool covered = compared.all_of(slot.names.data(), left) && static_cast<size_t>(compared.count) <= 2 * left + 2;
+  const bool covered = compared.all_of(names, left) && static_cast<size_t>(compared.count) <= 2 * left + 2;
+  if (left == 1 && compared.count == 1 && covered) return;
+  int32_t* before = &labels_[box * kBoxRows];
+  BoxRows<T> rows{&columns_[box * kBoxRows * d_],
+                  compared.names,
+                  static_cast<size_t>(compared.count),
+                  names[0],
+                  0,
+                  before,
+                  slot.labels,
+                  upper(box),
+                  lower(box)};
+  uint64_t changed = 0;
   if (left == 1) {
-    if (compared.count == 1 && covered) return;
-    std::fill_n(slot.labels, count, slot.names[0]);
+    for (size_t i = 0; i < kBoxRows; ++i) {
+      slot.labels[i] = names[0];
+      changed |= uint64_t{before[i] != names[0]} << i;
+    }
   } else if (covered) {
-    update_box(centers, box, slot);
-    return;
+    find_fastest(rows);
+    if (paths_[static_cast<size_t>(rows.fastest)] == 0) return;
+    changed = functions.box_labels(rows, d_, centers.values(), paths_.data(), &slot.looked_at);
   } else {
-    functions.box_labels(&columns_[first * d_], kBoxRows, count, d_, slot.names.data(), left, centers.values(),
-                         slot.labels, &upper_[first], &lower_[first]);
-    slot.looked_at += static_cast<double>(left * count);
+    rows.names = names;
+    rows.count = left;
+    changed = functions.box_labels(rows, d_, centers.values(), nullptr, &slot.looked_at);
+    find_middle();
   }
-  note_changes(first, count, slot.labels, slot);
+  if (changed != 0) note_changes(centers.kernels(), box, changed, slot);
+  if (covered && left > 1) return;
   compared.count = left <= Compared::kMost ? static_cast<int32_t>(left) : 0;
-  std::copy_n(slot.names.data(), compared.count, compared.names);
+  std::copy_n(names, compared.count, compared.names);
 }
 
-// Looks again at those rows of a box whose label is no longer certain.
+// Which of the centers of a box has moved most, and how far the others have, at most.
 template <class T>
-bool BoxIndex<T>::update_box(const Centers<T>& centers, size_t box, Slot& slot) {
-  const auto& functions = row_kernels<T>(centers.kernels());
-  const size_t first = box * kBoxRows, count = std::min(kBoxRows, n_ - first);
-  const Compared& compared = compared_[box];
-  int32_t fastest = compared.names[0];
-  T next = 0;
-  for (int32_t c = 1; c < compared.count; ++c) {
-    const int32_t name = compared.names[c];
-    const T path = paths_[static_cast<size_t>(name)], most = paths_[static_cast<size_t>(fastest)];
-    next = std::max(next, std::min(path, most));
-    if (path > most) fastest = name;
+void BoxIndex<T>::find_fastest(BoxRows<T>& box) const {
+  T most = -1;
+  box.next = 0;
+  for (size_t c = 0; c < box.count; ++c) {
+    const T path = paths_[static_cast<size_t>(box.names[c])];
+    box.next = std::max(box.next, std::min(path, most));
+    if (path > most) box.fastest = box.names[c];
+    most = std::max(most, path);
   }
-  if (paths_[static_cast<size_t>(fastest)] == 0) return false;
-  size_t open = functions.move_bounds(&labels_[first], kBoxRows, paths_.data(), fastest, next, &upper_[first],
-                                      &lower_[first], slot.open);
-  while (open > 0 && slot.open[open - 1] >= count) --open;
-  if (open == 0) return false;
-  for (size_t j = 0; j < d_; ++j) {
-    const T* column = &columns_[first * d_ + j * kBoxRows];
-    for (size_t i = 0; i < open; ++i) slot.columns[j * kBoxRows + i] = column[slot.open[i]];
-  }
-  functions.box_labels(slot.columns.data(), kBoxRows, open, d_, compared.names, static_cast<size_t>(compared.count),
-                       centers.values(), slot.labels, slot.upper, slot.lower);
-  slot.looked_at += static_cast<double>(static_cast<size_t>(compared.count) * open);
-  for (size_t i = 0; i < open; ++i) {
-    const size_t row = first + slot.open[i];
-    upper_[row] = slot.upper[i];
-    lower_[row] = slot.lower[i];
-    if (slot.labels[i] != labels_[row]) note_change(row, slot.labels[i], slot);
-  }
-  return true;
 }
 
 // Notes the rows of a box whose label is another than in the step before.
 template <class T>
-void BoxIndex<T>::note_changes(size_t first, size_t count, const int32_t* labels, Slot& slot) {
-  if (memcmp(&labels_[first], labels, count * sizeof(int32_t)) == 0) return;
-  for (size_t i = 0; i < count; ++i) {
-    if (labels[i] != labels_[first + i]) note_change(first + i, labels[i], slot);
-  }
-}
-
-template <class T>
-void BoxIndex<T>::note_change(size_t row, int32_t label, Slot& slot) {
-  const T* x = &columns_[row / kBoxRows * d_ * kBoxRows + row % kBoxRows];
-  const auto note = [&](int32_t cluster, T sign) {
+void BoxIndex<T>::note_changes(const Kernels& kernels, size_t box, uint64_t changed, Slot& slot) {
+  if (slot.changes + 2 * kBoxRows > kChanges) add_changes(kernels, slot);
+  const T* columns = &columns_[box * kBoxRows * d_];
+  int32_t* labels = &labels_[box * kBoxRows];
+  const auto note = [&](const T* x, int32_t cluster, T sign) {
     T* to = &slot.changed[slot.changes * d_];
     for (size_t j = 0; j < d_; ++j) to[j] = sign * x[j * kBoxRows];
     slot.changed_labels[slot.changes++] = cluster;
     slot.counts[static_cast<size_t>(cluster)] += sign > 0 ? 1 : -1;
   };
-  if (labels_[row] >= 0) note(labels_[row], T{-1});
-  note(label, T{1});
-  labels_[row] = label;
+  for (; changed != 0; changed &= changed - 1) {
+    const auto i = static_cast<size_t>(__builtin_ctzll(changed));
+    if (box * kBoxRows + i < n_) {
+      if (labels[i] >= 0) note(columns + i, labels[i], T{-1});
+      note(columns + i, slot.labels[i], T{1});
+    }
+    labels[i] = slot.labels[i];
+  }
 }
 
 template <class T>

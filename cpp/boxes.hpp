@@ -62,6 +62,7 @@ inline uint32_t at_most_mask(Wides a, Wides b) {
   return mask;
 }
 inline void store_indices(int32_t* p, Ints v) { memcpy(p, &v, sizeof v); }
+inline Wides choose_equal(WideInts a, WideInts b, Wides then, Wides otherwise) { return a == b ? then : otherwise; }
 
 // Vectors of T and what the comment above says of it.
 template <class T>
@@ -72,6 +73,11 @@ struct Side<float> {
   using Indices = Ints;
   static constexpr size_t kLanes = kWidth;
   static constexpr float kRounding = 0x1p-24f, kTiny = 0x1p-140f, kTinyRoot = 0x1p-70f, kLargest = 0x1.fffffep127f;
+  static Indices load_indices(const int32_t* p) {
+    Indices v;
+    memcpy(&v, p, sizeof v);
+    return v;
+  }
   static Values all(float value) { return broadcast(value); }
   static Indices indices(size_t i) { return broadcast_int(static_cast<int32_t>(i)); }
 };
@@ -82,13 +88,18 @@ struct Side<double> {
   static constexpr size_t kLanes = kWideLanes;
   static constexpr double kRounding = 0x1p-53, kTiny = 0x1p-1060, kTinyRoot = 0x1p-530,
                           kLargest = 0x1.fffffffffffffp1023;
+  static Indices load_indices(const int32_t* p) {
+    Indices v;
+    for (size_t l = 0; l < kLanes; ++l) v[l] = p[l];
+    return v;
+  }
   static Values all(double value) { return value - Wides{}; }
   static Indices indices(size_t i) { return static_cast<int64_t>(i) - WideInts{}; }
 };
 
-// The center nearest to the middle of a box, as far as T can tell; the arguments are those of box_candidates.
+// The center nearest to the middle of a box, as far as T can tell.
 template <class T, size_t D>
-inline size_t middle_center(const T* low, const T* high, const T* columns, size_t stride, size_t k) {
+size_t middle_center_of(const T* low, const T* high, const T* columns, size_t stride, size_t k) {
   using S = Side<T>;
   typename S::Values middle[D], lowest = S::all(S::kLargest);
   typename S::Indices index = S::indices(0);
@@ -114,13 +125,13 @@ inline size_t middle_center(const T* low, const T* high, const T* columns, size_
 }
 
 template <class T, size_t D>
-size_t box_candidates_of(const T* low, const T* high, const T* columns, size_t stride, size_t k, int32_t* kept) {
+size_t box_candidates_of(const T* low, const T* high, const T* middle, const T* columns, size_t stride, size_t k,
+                         int32_t* kept) {
   using S = Side<T>;
   using Values = typename S::Values;
-  const size_t s = middle_center<T, D>(low, high, columns, stride, k);
   Values center[D], lows[D], highs[D], from_lows[D], from_highs[D];
   for (size_t j = 0; j < D; ++j) {
-    const T at = columns[j * stride + s], below = low[j] - at, above = high[j] - at;
+    const T at = middle[j], below = low[j] - at, above = high[j] - at;
     center[j] = S::all(at);
     lows[j] = S::all(low[j]);
     highs[j] = S::all(high[j]);
@@ -144,132 +155,112 @@ size_t box_candidates_of(const T* low, const T* high, const T* columns, size_t s
   return count;
 }
 
-// Centers in columns (d, stride), stride a multiple of the lanes; beyond k they repeat the last one. Fills `kept`
-// (k,) with those that can be nearest to a row of the box, ascending; returns how many, at least one.
 template <class T>
-size_t box_candidates(const T* low, const T* high, const T* columns, size_t stride, size_t k, size_t d, int32_t* kept) {
-  using Function = size_t (*)(const T*, const T*, const T*, size_t, size_t, int32_t*);
-  static constexpr Function kFunctions[kMostBoxDims] = {box_candidates_of<T, 1>, box_candidates_of<T, 2>,
-                                                        box_candidates_of<T, 3>, box_candidates_of<T, 4>,
-                                                        box_candidates_of<T, 5>, box_candidates_of<T, 6>,
-                                                        box_candidates_of<T, 7>, box_candidates_of<T, 8>};
-  return kFunctions[d - 1](low, high, columns, stride, k, kept);
+size_t middle_center(const T* low, const T* high, const T* columns, size_t stride, size_t k, size_t d) {
+  using Function = size_t (*)(const T*, const T*, const T*, size_t, size_t);
+  static constexpr Function kFunctions[kMostBoxDims] = {
+      middle_center_of<T, 1>, middle_center_of<T, 2>, middle_center_of<T, 3>, middle_center_of<T, 4>,
+      middle_center_of<T, 5>, middle_center_of<T, 6>, middle_center_of<T, 7>, middle_center_of<T, 8>};
+  return kFunctions[d - 1](low, high, columns, stride, k);
 }
 
-// V vectors of rows side by side: bounds, places of the nearest among the candidates; returns a bit for each lane that
-// is still in doubt.
-template <class T, size_t D, size_t V>
-inline uint32_t nearest_of(const T* columns, size_t stride, const int32_t* names, size_t count, const T* centers,
-                           int32_t* places, T* upper, T* lower) {
+template <class T>
+size_t box_candidates(const T* low, const T* high, const T* middle, const T* columns, size_t stride, size_t k, size_t d,
+                      int32_t* kept) {
+  using Function = size_t (*)(const T*, const T*, const T*, const T*, size_t, size_t, int32_t*);
+  static constexpr Function kFunctions[kMostBoxDims] = {
+      box_candidates_of<T, 1>, box_candidates_of<T, 2>, box_candidates_of<T, 3>, box_candidates_of<T, 4>,
+      box_candidates_of<T, 5>, box_candidates_of<T, 6>, box_candidates_of<T, 7>, box_candidates_of<T, 8>};
+  return kFunctions[d - 1](low, high, middle, columns, stride, k, kept);
+}
+
+// A vector of rows of a box: its labels, and a bit for each lane whose label is another than before.
+template <class T, size_t D>
+inline uint32_t look_at(const BoxRows<T>& box, size_t i, const T* centers) {
   using S = Side<T>;
   using Values = typename S::Values;
-  Values x[V][D], lowest[V], second[V];
-  typename S::Indices index[V];
-  for (size_t v = 0; v < V; ++v) {
-    for (size_t j = 0; j < D; ++j) x[v][j] = load(columns + j * stride + v * S::kLanes);
-    lowest[v] = second[v] = S::all(static_cast<T>(__builtin_inff()));
-    index[v] = S::indices(0);
-  }
-  for (size_t c = 0; c < count; ++c) {
-    const T* center = centers + static_cast<size_t>(names[c]) * D;
-    const typename S::Indices here = S::indices(c);
-    for (size_t v = 0; v < V; ++v) {
-      Values sum = x[v][0] - S::all(center[0]);
-      sum = sum * sum;
-      for (size_t j = 1; j < D; ++j) {
-        const Values difference = x[v][j] - S::all(center[j]);
-        sum = multiply_add(difference, difference, sum);
-      }
-      second[v] = minimum(second[v], maximum(lowest[v], sum));
-      index[v] = select_below(sum, lowest[v], here, index[v]);
-      lowest[v] = minimum(sum, lowest[v]);
+  Values x[D], lowest = S::all(static_cast<T>(__builtin_inff())), second = lowest;
+  typename S::Indices index = S::indices(0);
+  for (size_t j = 0; j < D; ++j) x[j] = load(box.columns + j * kBoxRows + i);
+  for (size_t c = 0; c < box.count; ++c) {
+    const T* center = centers + static_cast<size_t>(box.names[c]) * D;
+    Values sum = x[0] - S::all(center[0]);
+    sum = sum * sum;
+    for (size_t j = 1; j < D; ++j) {
+      const Values difference = x[j] - S::all(center[j]);
+      sum = multiply_add(difference, difference, sum);
     }
+    second = minimum(second, maximum(lowest, sum));
+    index = select_below(sum, lowest, S::indices(static_cast<size_t>(box.names[c])), index);
+    lowest = minimum(sum, lowest);
   }
   constexpr T kPart = static_cast<T>(D + 8) * S::kRounding;
-  const Values tiny = S::all(S::kTinyRoot);
-  uint32_t doubtful = 0;
-  for (size_t v = 0; v < V; ++v) {
-    const Values next = minimum(second[v], S::all(S::kLargest));
-    const Values doubt = multiply_add(S::all(2 * kPart), next + lowest[v], S::all(S::kTiny));
-    const uint32_t decided = at_most_mask(doubt, next - lowest[v]);
-    doubtful |= (~decided & ((uint32_t{1} << S::kLanes) - 1)) << (v * S::kLanes);
-    const Values apart = square_root(next);
-    store(upper + v * S::kLanes, multiply_add(square_root(lowest[v]), S::all(1 + kPart), tiny));
-    store(lower + v * S::kLanes, maximum(apart * S::all(1 - kPart) - tiny, S::all(T{0})));
-    store_indices(places + v * S::kLanes, index[v]);
+  const Values next = minimum(second, S::all(S::kLargest)), tiny = S::all(S::kTinyRoot);
+  const Values doubt = multiply_add(S::all(2 * kPart), next + lowest, S::all(S::kTiny));
+  uint32_t doubtful = ~at_most_mask(doubt, next - lowest) & ((uint32_t{1} << S::kLanes) - 1);
+  T* upper = box.upper + i;
+  T* lower = box.lower + i;
+  store(upper, multiply_add(square_root(lowest), S::all(1 + kPart), tiny));
+  store(lower, maximum(square_root(next) * S::all(1 - kPart) - tiny, S::all(T{0})));
+  int32_t labels[S::kLanes];
+  store_indices(labels, index);
+  for (; doubtful != 0; doubtful &= doubtful - 1) {
+    const auto l = static_cast<size_t>(__builtin_ctz(doubtful));
+    T row[D];
+    for (size_t j = 0; j < D; ++j) row[j] = box.columns[j * kBoxRows + i + l];
+    labels[l] = decide(row, centers, D, box.names, box.count);
+    // upper = root (1 + kPart) + tiny, as seen from below.
+    const T root = upper[l] < S::kLargest ? upper[l] * (1 - 4 * kPart) - 4 * S::kTinyRoot : T{0};
+    lower[l] = root > 0 ? root : T{0};
   }
-  return doubtful;
+  uint32_t changed = 0;
+  for (size_t l = 0; l < S::kLanes; ++l) {
+    changed |= static_cast<uint32_t>(labels[l] != box.before[i + l]) << l;
+    box.labels[i + l] = labels[l];
+  }
+  return changed;
+}
+
+// The lanes of a vector of rows whose label is no longer certain after the centers have moved; moves the bounds.
+template <class T>
+inline uint32_t move_bounds(const BoxRows<T>& box, size_t i, const T* paths) {
+  using S = Side<T>;
+  using Values = typename S::Values;
+  constexpr size_t kFew = 8;  // so many comparisons of labels cost less than a gather
+  const Values most = S::all(paths[box.fastest]), next = S::all(box.next);
+  const auto before = S::load_indices(box.before + i);
+  const auto fastest = S::indices(static_cast<size_t>(box.fastest));
+  const Values others = choose_equal(before, fastest, next, most);
+  Values own = choose_equal(before, fastest, most, next);
+  for (size_t c = 0; c < box.count && box.count <= kFew; ++c) {
+    const auto name = static_cast<size_t>(box.names[c]);
+    own = choose_equal(before, S::indices(name), S::all(paths[name]), own);
+  }
+  const Values upper = (load(box.upper + i) + own) * S::all(1 + 4 * S::kRounding);
+  const Values lower = load(box.lower + i) * S::all(1 - 4 * S::kRounding) - others;
+  store(box.upper + i, upper);
+  store(box.lower + i, lower);
+  return at_most_mask(lower, upper);
 }
 
 template <class T, size_t D>
-void box_labels_of(const T* columns, size_t stride, size_t n, const int32_t* names, size_t count, const T* centers,
-                   int32_t* labels, T* upper, T* lower) {
-  constexpr size_t kLanesHere = Side<T>::kLanes, kVectors = 2;
-  constexpr T kPart = static_cast<T>(D + 8) * Side<T>::kRounding;
-  int32_t places[kVectors * kLanesHere];
-  T uppers[kVectors * kLanesHere], lowers[kVectors * kLanesHere];
-  for (size_t i = 0; i < n;) {
-    const size_t left = n - i, vectors = left > kLanesHere ? kVectors : 1;
-    const size_t rows = left < vectors * kLanesHere ? left : vectors * kLanesHere;
-    uint32_t doubtful;
-    if (vectors == 1) {
-      doubtful = nearest_of<T, D, 1>(columns + i, stride, names, count, centers, places, uppers, lowers);
-    } else {
-      doubtful = nearest_of<T, D, kVectors>(columns + i, stride, names, count, centers, places, uppers, lowers);
-    }
-    for (size_t l = 0; l < rows; ++l) labels[i + l] = names[places[l]];
-    if (rows < 32) doubtful &= (uint32_t{1} << rows) - 1;
-    for (; doubtful != 0; doubtful &= doubtful - 1) {
-      const auto l = static_cast<size_t>(__builtin_ctz(doubtful));
-      T row[D];
-      for (size_t j = 0; j < D; ++j) row[j] = columns[j * stride + i + l];
-      labels[i + l] = decide(row, centers, D, names, count);
-      // upper = root (1 + kPart) + tiny, as seen from below.
-      const T root = uppers[l] < Side<T>::kLargest ? uppers[l] * (1 - 4 * kPart) - 4 * Side<T>::kTinyRoot : T{0};
-      lowers[l] = root > 0 ? root : T{0};
-    }
-    memcpy(upper + i, uppers, rows * sizeof(T));
-    memcpy(lower + i, lowers, rows * sizeof(T));
-    i += rows;
+uint64_t box_labels_of(const BoxRows<T>& box, const T* centers, const T* paths, size_t* looked_at) {
+  uint64_t changed = 0;
+  for (size_t i = 0; i < kBoxRows; i += Side<T>::kLanes) {
+    if (paths != nullptr && move_bounds(box, i, paths) == 0) continue;
+    changed |= uint64_t{look_at<T, D>(box, i, centers)} << i;
+    *looked_at += Side<T>::kLanes * box.count;
   }
+  return changed;
 }
 
-// Labels and bounds of n rows in columns (d, stride) with d <= kMostBoxDims, among the centers `names` (count,),
-// ascending, of centers (k, d). Whole vectors are read.
 template <class T>
-void box_labels(const T* columns, size_t stride, size_t n, size_t d, const int32_t* names, size_t count,
-                const T* centers, int32_t* labels, T* upper, T* lower) {
-  using Function = void (*)(const T*, size_t, size_t, const int32_t*, size_t, const T*, int32_t*, T*, T*);
+uint64_t box_labels(const BoxRows<T>& box, size_t d, const T* centers, const T* paths, size_t* looked_at) {
+  using Function = uint64_t (*)(const BoxRows<T>&, const T*, const T*, size_t*);
   static constexpr Function kFunctions[kMostBoxDims] = {box_labels_of<T, 1>, box_labels_of<T, 2>, box_labels_of<T, 3>,
                                                         box_labels_of<T, 4>, box_labels_of<T, 5>, box_labels_of<T, 6>,
                                                         box_labels_of<T, 7>, box_labels_of<T, 8>};
-  kFunctions[d - 1](columns, stride, n, names, count, centers, labels, upper, lower);
-}
-
-// Bounds (n,) of rows after their centers have moved by paths (k,): of the candidates, `fastest` by most, the others
-// by no more than `next`. Lists in `open` the rows whose label is no longer certain; returns how many. n is a multiple
-// of the lanes.
-template <class T>
-size_t move_bounds(const int32_t* labels, size_t n, const T* paths, int32_t fastest, T next, T* upper, T* lower,
-                   uint8_t* open) {
-  using S = Side<T>;
-  const T most = paths[fastest];
-  size_t count = 0;
-  for (size_t i = 0; i < n; i += S::kLanes) {
-    T own[S::kLanes], others[S::kLanes];
-    for (size_t l = 0; l < S::kLanes; ++l) {
-      own[l] = paths[labels[i + l]];
-      others[l] = labels[i + l] == fastest ? next : most;
-    }
-    const typename S::Values up = (load(upper + i) + load(own)) * S::all(1 + 4 * S::kRounding);
-    const typename S::Values low = load(lower + i) * S::all(1 - 4 * S::kRounding) - load(others);
-    store(upper + i, up);
-    store(lower + i, low);
-    for (uint32_t mask = at_most_mask(low, up); mask != 0; mask &= mask - 1) {
-      open[count++] = static_cast<uint8_t>(i + static_cast<size_t>(__builtin_ctz(mask)));
-    }
-  }
-  return count;
+  return kFunctions[d - 1](box, centers, paths, looked_at);
 }
 
 }  // namespace

@@ -5,6 +5,7 @@
 #include "../assign.hpp"
 #include "../boxes.hpp"
 #include "../cost_terms.hpp"
+#include "../curve.hpp"
 #include "../distances.hpp"
 #include "../products.hpp"
 #include "../sketch.hpp"
@@ -15,9 +16,10 @@ namespace {
 
 template <class T>
 constexpr RowKernels<T> row_kernels_here() {
-  return {pack<T>,         assign<T>,         add<T>,        add_squares<T>, largest<T>,       box_candidates<T>, box_labels<T>, move_bounds<T>,
-          sketch<T>,       sketch_centers<T>, own_bounds<T>, decide<T>,      own_distances<T>, distances<T>,
-          distances_to<T>, normalize<T>,      cost_terms<T>};
+  return {pack<T>,           assign<T>,     add<T>,           add_squares<T>,    largest<T>,    extremes<T>,
+          curve_places<T>,   fill_box<T>,   middle_center<T>, box_candidates<T>, box_labels<T>, sketch<T>,
+          sketch_centers<T>, own_bounds<T>, decide<T>,        own_distances<T>,  distances<T>,  distances_to<T>,
+          normalize<T>,      cost_terms<T>};
 }
 
 constexpr Kernels kernels_here(const char* name, const char* description, unsigned features) {
