@@ -113,12 +113,21 @@ void fill_box_of(const T* rows, const uint32_t* order, size_t n, T* columns, T* 
   }
   for (size_t j = 0; j < D; ++j) {
     for (size_t i = n; i < kBoxRows; ++i) columns[j * kBoxRows + i] = columns[j * kBoxRows + n - 1];
-    low[j] = high[j] = columns[j * kBoxRows];
-    for (size_t i = 1; i < kBoxRows; ++i) {
-      const T x = columns[j * kBoxRows + i];
-      low[j] = x < low[j] ? x : low[j];
-      high[j] = x > high[j] ? x : high[j];
+    using S = Side<T>;
+    typename S::Values least = load(columns + j * kBoxRows), most = least;
+    for (size_t i = S::kLanes; i < kBoxRows; i += S::kLanes) {
+      least = minimum(load(columns + j * kBoxRows + i), least);
+      most = maximum(load(columns + j * kBoxRows + i), most);
     }
+    T lows[S::kLanes], highs[S::kLanes];
+    store(lows, least);
+    store(highs, most);
+    for (size_t l = 1; l < S::kLanes; ++l) {
+      lows[0] = lows[l] < lows[0] ? lows[l] : lows[0];
+      highs[0] = highs[l] > highs[0] ? highs[l] : highs[0];
+    }
+    low[j] = lows[0];
+    high[j] = highs[0];
   }
 }
 
