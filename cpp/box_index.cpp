@@ -3,7 +3,10 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <numeric>
+#include <utility>
 
+#include "curve_order.hpp"
 #include "exponents.hpp"
 #include "grid_buffer.hpp"
 
@@ -11,65 +14,33 @@ namespace macqueen {
 
 namespace {
 
-constexpr size_t kBoxRows = 64;
-constexpr size_t kGroupBoxes = 16;
-constexpr size_t kGroupRows = kBoxRows * kGroupBoxes;
-constexpr unsigned kRadixBits = 11;
-constexpr unsigned kKeyBits = 3 * kRadixBits;
-constexpr double kFarAway = 1e200;  // its square is infinite
-constexpr size_t kLanesOfDouble = 8;
+constexpr size_t kNodes = 4;                        // that a larger box holds
+constexpr size_t kTaskBoxes = 16, kMostBoxes = 64;  // of the largest boxes, for few rows and for many
+constexpr size_t kManyRows = size_t{1} << 16;
+constexpr size_t kChanges = 4096;  // rows that are added up at once
 constexpr int32_t kMostWeight = 1 << 16;
+constexpr size_t kMostParts = 16;  // of a weight
+constexpr size_t kMostLanes = 16;
+static_assert(kBoxRows % kMostLanes == 0);
 
-size_t padded(size_t count) { return (count + kLanesOfDouble - 1) / kLanesOfDouble * kLanesOfDouble; }
+size_t padded(size_t count) { return (count + kMostLanes - 1) / kMostLanes * kMostLanes; }
 
-// Places of rows (n, d) along a Z-order curve over an even grid between the extremes of each coordinate.
+// Some of the centers, ascending.
 template <class T>
-std::vector<uint64_t> curve_keys(const T* rows, size_t n, size_t d) {
-  const unsigned bits = kKeyBits / static_cast<unsigned>(d);
-  const double cells = std::ldexp(1.0, static_cast<int>(bits)) - 1;
-  std::vector<double> low(d, std::numeric_limits<double>::infinity()), high(d, -low[0]);
-  for (size_t i = 0; i < n; ++i) {
-    for (size_t j = 0; j < d; ++j) {
-      const double x = static_cast<double>(rows[i * d + j]);
-      low[j] = std::min(low[j], x);
-      high[j] = std::max(high[j], x);
-    }
-  }
-  std::vector<double> scale(d);
-  for (size_t j = 0; j < d; ++j) scale[j] = high[j] > low[j] ? cells / (high[j] - low[j]) : 0;
-  std::vector<uint64_t> keys(n);
-  for (size_t i = 0; i < n; ++i) {
-    uint64_t key = 0;
-    for (size_t j = 0; j < d; ++j) {
-      auto cell = static_cast<uint64_t>((static_cast<double>(rows[i * d + j]) - low[j]) * scale[j]);
-      for (unsigned b = 0; b < bits; ++b) key |= (cell >> b & 1) << (b * d + j);
-    }
-    keys[i] = key;
-  }
-  return keys;
-}
+struct List {
+  size_t count = 0;
+  std::vector<int32_t> names;  // (k,)
+  std::vector<T> columns;      // (d, stride), the last one repeated to whole vectors
+  size_t stride() const { return padded(count); }
 
-// Row numbers in the order of their keys; equal keys stay in row order.
-std::vector<uint32_t> sorted_order(std::vector<uint64_t> keys) {
-  constexpr size_t kBuckets = size_t{1} << kRadixBits;
-  const size_t n = keys.size();
-  std::vector<uint32_t> order(n), next_order(n);
-  std::vector<uint64_t> next_keys(n);
-  for (size_t i = 0; i < n; ++i) order[i] = static_cast<uint32_t>(i);
-  for (unsigned shift = 0; shift < kKeyBits; shift += kRadixBits) {
-    std::vector<size_t> starts(kBuckets + 1);
-    for (const uint64_t key : keys) ++starts[(key >> shift & (kBuckets - 1)) + 1];
-    for (size_t b = 0; b < kBuckets; ++b) starts[b + 1] += starts[b];
-    for (size_t i = 0; i < n; ++i) {
-      const size_t to = starts[keys[i] >> shift & (kBuckets - 1)]++;
-      next_keys[to] = keys[i];
-      next_order[to] = order[i];
+  void gather(const T* centers, size_t d) {
+    columns.resize(d * stride());
+    for (size_t c = 0; c < stride(); ++c) {
+      const T* center = centers + static_cast<size_t>(names[std::min(c, count - 1)]) * d;
+      for (size_t j = 0; j < d; ++j) columns[j * stride() + c] = center[j];
     }
-    keys.swap(next_keys);
-    order.swap(next_order);
   }
-  return order;
-}
+};
 
 template <class T>
 bool equal_rows(const T* a, const T* b, size_t d) {
@@ -80,21 +51,22 @@ bool equal_rows(const T* a, const T* b, size_t d) {
   return true;
 }
 
-// Equal rows lie side by side in this order, or nearly so: keeps one of each and returns how many it stands for.
-// Where a sample shows few repeats, changes nothing and returns nothing.
+// Equal rows lie side by side in this order (n,), or nearly so: keeps one of each and returns how many it stands for;
+// n in/out. Where a sample shows few repeats, changes nothing and returns nothing.
 template <class T>
-std::vector<int32_t> fold_repeats(const T* rows, size_t d, std::vector<uint32_t>& order) {
+std::vector<int32_t> fold_repeats(const T* rows, size_t d, uint32_t* order, size_t& n) {
   constexpr size_t kStretch = 256, kStretches = 16;
   size_t seen = 0, found = 0;
-  for (size_t first = 1; first < order.size(); first += std::max(kStretch, order.size() / kStretches)) {
-    for (size_t i = first; i < std::min(order.size(), first + kStretch); ++i, ++seen) {
+  for (size_t first = 1; first < n; first += std::max(kStretch, n / kStretches)) {
+    for (size_t i = first; i < std::min(n, first + kStretch); ++i, ++seen) {
       found += equal_rows(rows + order[i - 1] * d, rows + order[i] * d, d);
     }
   }
-  if (4 * found < seen) return {};
+  if (4 * found < seen || seen == 0) return {};
   std::vector<int32_t> weights;
   size_t kept = 0;
-  for (const uint32_t row : order) {
+  for (size_t i = 0; i < n; ++i) {
+    const uint32_t row = order[i];
     if (kept > 0 && weights.back() + 1 < kMostWeight && equal_rows(rows + order[kept - 1] * d, rows + row * d, d)) {
       ++weights.back();
       continue;
@@ -102,7 +74,7 @@ std::vector<int32_t> fold_repeats(const T* rows, size_t d, std::vector<uint32_t>
     order[kept++] = row;
     weights.push_back(1);
   }
-  order.resize(kept);
+  n = kept;
   return weights;
 }
 
@@ -111,14 +83,39 @@ std::vector<int32_t> fold_repeats(const T* rows, size_t d, std::vector<uint32_t>
 // What one thread holds during a step.
 template <class T>
 struct BoxIndex<T>::Slot {
-  std::vector<double> near, group_columns, box_columns;
-  std::vector<int32_t> group_kept, box_kept, names, labels;
-  std::vector<T> changed;               // (m, d) rows to add; the negative of those to take off
-  std::vector<int32_t> changed_labels;  // (m,)
-  std::vector<int64_t> counts;          // (k,) differences
+  std::vector<List<T>> lists;  // of the node of each level that is under way
+  int32_t labels[kBoxRows];
+  std::vector<T> changed;               // (kChanges, d) rows to add; the negative of those to take off
+  std::vector<int32_t> changed_labels;  // (kChanges,)
+  size_t changes = 0;
+  std::vector<int64_t> counts;  // (k,) differences
   GridBuffer sums;
-  double looked_at = 0;
+  size_t looked_at = 0;
+
+  void begin(size_t levels, const T* centers, size_t k, size_t d) {
+    lists.resize(levels + 1);  // the last one: all centers
+    for (List<T>& list : lists) list.names.resize(k);
+    std::iota(lists.back().names.begin(), lists.back().names.end(), 0);
+    lists.back().count = k;
+    lists.back().gather(centers, d);
+    changed.resize(kChanges * d);
+    changed_labels.resize(kChanges);
+    counts.resize(k, 0);
+    sums.resize(k * d);
+    looked_at = 0;
+  }
 };
+
+template <class T>
+bool BoxIndex<T>::Compared::all_of(const int32_t* wanted, size_t number) const {
+  const int32_t* name = names;
+  const int32_t* const end = names + count;
+  for (size_t i = 0; i < number; ++i) {
+    while (name != end && *name < wanted[i]) ++name;
+    if (name == end || *name != wanted[i]) return false;
+  }
+  return true;
+}
 
 template <class T>
 BoxIndex<T>::~BoxIndex() = default;
@@ -127,81 +124,140 @@ template <class T>
 BoxIndex<T>::BoxIndex(Threads& threads, const Kernels& kernels, const T* rows, size_t n, size_t d)
     : n_(n), d_(d), squares_(d) {
   const PinFloatingPoint pin;
-  add_squares(kernels, rows);
-  sort(threads, rows);
+  add_squares(threads, kernels, rows);
+  sort(threads, kernels, rows);
 }
 
 template <class T>
-void BoxIndex<T>::sort(Threads& threads, const T* rows) {
-  std::vector<uint32_t> order = sorted_order(curve_keys(rows, n_, d_));
-  weights_ = fold_repeats(rows, d_, order);
-  n_ = order.size();
-  labels_.assign(n_, -1);
-  const size_t boxes = (n_ + kBoxRows - 1) / kBoxRows, groups = (boxes + kGroupBoxes - 1) / kGroupBoxes;
-  columns_.resize(boxes * d_ * kBoxRows);
-  low_.assign(boxes * d_, std::numeric_limits<double>::infinity());
-  high_.assign(boxes * d_, -std::numeric_limits<double>::infinity());
-  group_low_.assign(groups * d_, std::numeric_limits<double>::infinity());
-  group_high_.assign(groups * d_, -std::numeric_limits<double>::infinity());
-  threads.run(groups, [&](int, size_t group) {
-    for (size_t i = group * kGroupRows; i < std::min(n_, (group + 1) * kGroupRows); ++i) {
-      const size_t box = i / kBoxRows;
-      for (size_t j = 0; j < d_; ++j) {
-        const T x = rows[order[i] * d_ + j];
-        columns_[(box * d_ + j) * kBoxRows + i % kBoxRows] = x;
-        const double wide = static_cast<double>(x);
-        for (auto [low, high] : {std::pair{&low_[box * d_ + j], &high_[box * d_ + j]},
-                                 std::pair{&group_low_[group * d_ + j], &group_high_[group * d_ + j]}}) {
-          *low = std::min(*low, wide);
-          *high = std::max(*high, wide);
-        }
-      }
+void BoxIndex<T>::sort(Threads& threads, const Kernels& kernels, const T* rows) {
+  // What is filled later lends its memory to the sorting: faults of fresh pages would take as long as that itself.
+  constexpr size_t kScratch = kBoxRows * sizeof(uint64_t) / sizeof(T);
+  columns_ = std::make_unique_for_overwrite<T[]>(boxes() * std::max(d_ * kBoxRows, kScratch));
+  bounds_ = std::make_unique_for_overwrite<T[]>(boxes() * std::max(2 * kBoxRows, kScratch));
+  labels_ = std::make_unique_for_overwrite<int32_t[]>(boxes() * kBoxRows);
+  auto* order = reinterpret_cast<uint32_t*>(labels_.get());
+  curve_order(threads, kernels, rows, n_, d_, reinterpret_cast<uint64_t*>(columns_.get()),
+              reinterpret_cast<uint64_t*>(bounds_.get()), order);
+  weights_ = fold_repeats(rows, d_, order, n_);
+  compared_.resize(boxes());
+  levels_.resize(1);
+  levels_[0].low.resize(boxes() * d_);
+  levels_[0].high.resize(boxes() * d_);
+  threads.run((boxes() + kTaskBoxes - 1) / kTaskBoxes, [&](int, size_t task) {
+    for (size_t box = task * kTaskBoxes; box < std::min(boxes(), (task + 1) * kTaskBoxes); ++box) {
+      const size_t first = box * kBoxRows, count = std::min(kBoxRows, n_ - first);
+      row_kernels<T>(kernels).fill_box(rows, order + first, count, d_, &columns_[first * d_], &levels_[0].low[box * d_],
+                                       &levels_[0].high[box * d_]);
+      std::fill_n(&labels_[first], kBoxRows, -1);
     }
   });
+  add_levels();
 }
 
 template <class T>
-void BoxIndex<T>::add_squares(const Kernels& kernels, const T* rows) {
-  const auto& functions = row_kernels<T>(kernels);
-  GridBuffer rows_grid, buffer;
-  rows_grid.resize(d_);
-  buffer.resize(d_);
-  const std::vector<int32_t> labels(kernels.block, 0);
-  for (size_t i = 0; i < n_; i += kernels.block) {
-    const size_t count = std::min(kernels.block, n_ - i);
-    // The grid of squares follows that of rows, as in a pass.
-    const uint64_t largest = functions.largest(rows + i * d_, count * d_);
-    rows_grid.prepare(next_exponent(functions, rows + i * d_, count, d_, largest, rows_grid), count, squares_);
-    buffer.prepare(std::max(2 * rows_grid.top(), kLowestTop), 2 * count, squares_);
-    functions.add_squares(rows + i * d_, labels.data(), count, d_, buffer.view());
+void BoxIndex<T>::add_levels() {
+  const size_t most = n_ < kManyRows ? kTaskBoxes : kMostBoxes;
+  while (levels_.back().boxes < most) {
+    const Level& below = levels_.back();
+    const size_t nodes = below.low.size() / d_;
+    Level level;
+    level.boxes = below.boxes * kNodes;
+    for (size_t node = 0; node < nodes; ++node) {
+      const T *low = &below.low[node * d_], *high = &below.high[node * d_];
+      if (node % kNodes == 0) {
+        level.low.insert(level.low.end(), low, low + d_);
+        level.high.insert(level.high.end(), high, high + d_);
+        continue;
+      }
+      T *least = &level.low[level.low.size() - d_], *most_here = &level.high[level.high.size() - d_];
+      for (size_t j = 0; j < d_; ++j) {
+        least[j] = std::min(least[j], low[j]);
+        most_here[j] = std::max(most_here[j], high[j]);
+      }
+    }
+    levels_.push_back(std::move(level));
   }
-  buffer.reserve(squares_);
-  buffer.flush(0, d_, squares_);
-  squares_.note_adds(kLevels);
+}
+
+// A row alone leaves vectors half empty: many are taken as one long row, whose cells are added up in the end.
+template <class T>
+void BoxIndex<T>::add_squares(Threads& threads, const Kernels& kernels, const T* rows) {
+  constexpr size_t kRows = 16, kLongRows = 64;
+  const auto& functions = row_kernels<T>(kernels);
+  const size_t width = kRows * d_, long_rows = n_ / kRows;
+  exact::Sums wide(width);
+  std::vector<GridBuffer> rows_grids(static_cast<size_t>(threads.count())), grids(rows_grids.size());
+  const std::vector<int32_t> labels(kLongRows, 0);
+  const auto add = [&](size_t slot, const T* begin, size_t count, size_t d) {
+    GridBuffer &rows_grid = rows_grids[slot], &grid = grids[slot];
+    rows_grid.resize(width);
+    grid.resize(width);
+    // The grid of squares follows that of rows, as in a pass.
+    const uint64_t largest = functions.largest(begin, count * d);
+    rows_grid.prepare(next_exponent(functions, begin, count, d, largest, rows_grid), count, wide);
+    grid.prepare(std::max(2 * rows_grid.top(), kLowestTop), 2 * count, wide);
+    functions.add_squares(begin, labels.data(), count, d, grid.view());
+  };
+  threads.run((long_rows + kLongRows - 1) / kLongRows, [&](int slot, size_t block) {
+    const size_t first = block * kLongRows;
+    add(static_cast<size_t>(slot), rows + first * width, std::min(kLongRows, long_rows - first), width);
+  });
+  if (n_ % kRows != 0) add(0, rows + long_rows * width, n_ % kRows, d_);
+  for (GridBuffer& grid : grids) {
+    if (!grid.ready()) continue;
+    grid.reserve(wide);
+    grid.flush(0, width, wide);
+    wide.note_adds(kLevels);
+  }
+  wide.canonicalize();
+  const auto digits = static_cast<size_t>(wide.width());
+  std::vector<int64_t> sums(d_ * digits);
+  for (size_t cell = 0; cell < width; ++cell) {
+    for (size_t i = 0; i < digits; ++i) sums[cell % d_ * digits + i] += wide.digits()[cell * digits + i];
+  }
+  squares_.assign(wide.first(), wide.width(), sums.data());
+  squares_.note_adds(kRows);
+}
+
+template <class T>
+void BoxIndex<T>::begin_step(const Centers<T>& centers) {
+  const size_t k = centers.k();
+  const T* values = centers.values();
+  if (!totals_) {
+    totals_ = std::make_unique<Totals>(k, d_);
+    before_.assign(values, values + k * d_);
+    paths_.resize(k);
+  }
+  for (size_t c = 0; c < k; ++c) {
+    double squares = 0;
+    for (size_t j = c * d_; j < (c + 1) * d_; ++j) {
+      const double path = static_cast<double>(values[j]) - static_cast<double>(before_[j]);
+      squares += path * path;
+      // What underflows: a square below 2^-1022, of a path below 2^-510.
+      if (path != 0) squares += 0x1p-1020;
+    }
+    const double path = std::sqrt(squares) * (1 + 0x1p-40);
+    const T near = static_cast<T>(path);
+    paths_[c] = static_cast<double>(near) < path ? std::nextafter(near, std::numeric_limits<T>::infinity()) : near;
+  }
+  before_.assign(values, values + k * d_);
 }
 
 template <class T>
 double BoxIndex<T>::accumulate(Threads& threads, const Centers<T>& centers, Totals& totals) {
-  const Kernels& kernels = centers.kernels();
+  const PinFloatingPoint pin;
   const size_t k = centers.k();
-  if (!totals_) totals_ = std::make_unique<Totals>(k, d_);
-  stride_ = padded(k);
-  center_columns_.assign(d_ * stride_, kFarAway);
-  for (size_t c = 0; c < k; ++c) {
-    for (size_t j = 0; j < d_; ++j)
-      center_columns_[j * stride_ + c] = static_cast<double>(centers.values()[c * d_ + j]);
-  }
+  begin_step(centers);
   while (static_cast<int>(slots_.size()) < threads.count()) slots_.push_back(std::make_unique<Slot>());
-  for (auto& slot : slots_) {
-    slot->sums.resize(k * d_);
-    slot->counts.resize(k, 0);
-    slot->looked_at = 0;
-  }
-  threads.run((n_ + kGroupRows - 1) / kGroupRows,
-              [&](int index, size_t group) { step(kernels, centers, group, *slots_[static_cast<size_t>(index)]); });
+  for (auto& slot : slots_) slot->begin(levels_.size(), centers.values(), k, d_);
+  threads.run(levels_.back().low.size() / d_, [&](int index, size_t node) {
+    Slot& slot = *slots_[static_cast<size_t>(index)];
+    step_node(centers, levels_.size() - 1, node, slot);
+    add_changes(centers.kernels(), slot);
+  });
   double looked_at = 0;
   for (auto& slot : slots_) {
-    looked_at += slot->looked_at;
+    looked_at += static_cast<double>(slot->looked_at);
     for (size_t c = 0; c < k; ++c) {
       totals_->counts[c] += slot->counts[c];
       slot->counts[c] = 0;
@@ -218,77 +274,126 @@ double BoxIndex<T>::accumulate(Threads& threads, const Centers<T>& centers, Tota
 }
 
 template <class T>
-void BoxIndex<T>::step(const Kernels& kernels, const Centers<T>& centers, size_t group, Slot& slot) {
-  const auto& functions = row_kernels<T>(kernels);
-  const size_t k = centers.k();
-  slot.near.resize(stride_);
-  slot.group_kept.resize(k + 1);
-  slot.box_kept.resize(k + 1);
-  slot.names.resize(k);
-  slot.labels.resize(kBoxRows);
-  const size_t kept = kernels.box_candidates(&group_low_[group * d_], &group_high_[group * d_], center_columns_.data(),
-                                             stride_, k, d_, slot.near.data(), slot.group_kept.data());
-  const auto gathered = [this](const double* from, size_t stride, const int32_t* which, size_t count,
-                               std::vector<double>& to) {
-    to.assign(d_ * padded(count), kFarAway);
-    for (size_t j = 0; j < d_; ++j) {
-      for (size_t c = 0; c < count; ++c) to[j * padded(count) + c] = from[j * stride + static_cast<size_t>(which[c])];
-    }
-  };
-  gathered(center_columns_.data(), stride_, slot.group_kept.data(), kept, slot.group_columns);
-  slot.changed.clear();
-  slot.changed_labels.clear();
-  const size_t boxes = (n_ + kBoxRows - 1) / kBoxRows;
-  for (size_t box = group * kGroupBoxes; box < std::min(boxes, (group + 1) * kGroupBoxes); ++box) {
-    const size_t first = box * kBoxRows, count = std::min(kBoxRows, n_ - first);
-    const size_t left = kernels.box_candidates(&low_[box * d_], &high_[box * d_], slot.group_columns.data(),
-                                               padded(kept), kept, d_, slot.near.data(), slot.box_kept.data());
-    for (size_t c = 0; c < left; ++c) slot.names[c] = slot.group_kept[static_cast<size_t>(slot.box_kept[c])];
-    if (left == 1) {
-      std::fill_n(slot.labels.data(), count, slot.names[0]);
+void BoxIndex<T>::step_node(const Centers<T>& centers, size_t level, size_t node, Slot& slot) {
+  const auto& functions = row_kernels<T>(centers.kernels());
+  const List<T>& above = slot.lists[level + 1];
+  List<T>& list = slot.lists[level];
+  const T *low = &levels_[level].low[node * d_], *high = &levels_[level].high[node * d_];
+  const size_t middle = functions.middle_center(low, high, above.columns.data(), above.stride(), above.count, d_);
+  list.count = functions.box_candidates(low, high, centers.values() + static_cast<size_t>(above.names[middle]) * d_,
+                                        above.columns.data(), above.stride(), above.count, d_, list.names.data());
+  for (size_t c = 0; c < list.count; ++c) list.names[c] = above.names[static_cast<size_t>(list.names[c])];
+  list.gather(centers.values(), d_);
+  const size_t below = levels_[level - 1].low.size() / d_;
+  for (size_t child = node * kNodes; child < std::min(below, (node + 1) * kNodes); ++child) {
+    if (level == 1) {
+      step_box(centers, child, slot);
     } else {
-      gathered(slot.group_columns.data(), padded(kept), slot.box_kept.data(), left, slot.box_columns);
-      functions.box_labels(&columns_[box * d_ * kBoxRows], kBoxRows, count, d_, slot.box_columns.data(), padded(left),
-                           slot.names.data(), left, centers.values(), slot.labels.data());
+      step_node(centers, level - 1, child, slot);
     }
-    slot.looked_at += static_cast<double>(left * count);
-    note_changes(first, count, slot.labels.data(), slot);
   }
-  add_changes(kernels, slot);
+}
+
+template <class T>
+void BoxIndex<T>::step_box(const Centers<T>& centers, size_t box, Slot& slot) {
+  const auto& functions = row_kernels<T>(centers.kernels());
+  Compared& compared = compared_[box];
+  const List<T>& above = slot.lists[1];
+  const T *low = &levels_[0].low[box * d_], *high = &levels_[0].high[box * d_];
+  const auto find_middle = [&] {
+    compared.middle =
+        above.names[functions.middle_center(low, high, above.columns.data(), above.stride(), above.count, d_)];
+  };
+  if (compared.middle < 0) find_middle();
+  int32_t* names = slot.lists[0].names.data();
+  const size_t left = functions.box_candidates(low, high, centers.values() + static_cast<size_t>(compared.middle) * d_,
+                                               above.columns.data(), above.stride(), above.count, d_, names);
+  for (size_t c = 0; c < left; ++c) names[c] = above.names[static_cast<size_t>(names[c])];
+  // A list that has become far too long costs more than making it anew.
+  const bool covered = compared.all_of(names, left) && static_cast<size_t>(compared.count) <= 2 * left + 2;
+  if (left == 1 && compared.count == 1 && covered) return;
+  int32_t* before = &labels_[box * kBoxRows];
+  BoxRows<T> rows{&columns_[box * kBoxRows * d_],
+                  compared.names,
+                  static_cast<size_t>(compared.count),
+                  names[0],
+                  0,
+                  before,
+                  slot.labels,
+                  upper(box),
+                  lower(box)};
+  uint64_t changed = 0;
+  if (left == 1) {
+    for (size_t i = 0; i < kBoxRows; ++i) {
+      slot.labels[i] = names[0];
+      changed |= uint64_t{before[i] != names[0]} << i;
+    }
+  } else if (covered) {
+    find_fastest(rows);
+    if (paths_[static_cast<size_t>(rows.fastest)] == 0) return;
+    changed = functions.box_labels(rows, d_, centers.values(), paths_.data(), &slot.looked_at);
+  } else {
+    rows.names = names;
+    rows.count = left;
+    changed = functions.box_labels(rows, d_, centers.values(), nullptr, &slot.looked_at);
+    find_middle();
+  }
+  if (changed != 0) note_changes(centers.kernels(), box, changed, slot);
+  if (covered && left > 1) return;
+  compared.count = left <= Compared::kMost ? static_cast<int32_t>(left) : 0;
+  std::copy_n(names, compared.count, compared.names);
+}
+
+// Which of the centers of a box has moved most, and how far the others have, at most.
+template <class T>
+void BoxIndex<T>::find_fastest(BoxRows<T>& box) const {
+  T most = -1;
+  box.next = 0;
+  for (size_t c = 0; c < box.count; ++c) {
+    const T path = paths_[static_cast<size_t>(box.names[c])];
+    box.next = std::max(box.next, std::min(path, most));
+    if (path > most) box.fastest = box.names[c];
+    most = std::max(most, path);
+  }
 }
 
 // Notes the rows of a box whose label is another than in the step before.
 template <class T>
-void BoxIndex<T>::note_changes(size_t first, size_t count, const int32_t* labels, Slot& slot) {
-  const T* columns = &columns_[first * d_];
+void BoxIndex<T>::note_changes(const Kernels& kernels, size_t box, uint64_t changed, Slot& slot) {
+  if (slot.changes + 2 * kBoxRows * (weights_.empty() ? 1 : kMostParts) > kChanges) add_changes(kernels, slot);
+  const T* columns = &columns_[box * kBoxRows * d_];
+  int32_t* labels = &labels_[box * kBoxRows];
   // A row of weight w is added as its products with the powers of two in w, which are exact.
-  const auto note = [&](size_t i, int32_t label, int sign) {
-    const int32_t weight = weights_.empty() ? 1 : weights_[first + i];
+  const auto note = [&](size_t i, int32_t cluster, int sign) {
+    const int32_t weight = weights_.empty() ? 1 : weights_[box * kBoxRows + i];
     for (int32_t rest = weight; rest != 0; rest &= rest - 1) {
       const T factor = static_cast<T>(sign * (rest & -rest));
-      for (size_t j = 0; j < d_; ++j) slot.changed.push_back(factor * columns[j * kBoxRows + i]);
-      slot.changed_labels.push_back(label);
+      T* to = &slot.changed[slot.changes * d_];
+      for (size_t j = 0; j < d_; ++j) to[j] = factor * columns[j * kBoxRows + i];
+      slot.changed_labels[slot.changes++] = cluster;
     }
-    slot.counts[static_cast<size_t>(label)] += sign * weight;
+    slot.counts[static_cast<size_t>(cluster)] += sign * weight;
   };
-  for (size_t i = 0; i < count; ++i) {
-    int32_t& before = labels_[first + i];
-    if (labels[i] == before) continue;
-    if (before >= 0) note(i, before, -1);
-    note(i, labels[i], 1);
-    before = labels[i];
+  for (; changed != 0; changed &= changed - 1) {
+    const auto i = static_cast<size_t>(__builtin_ctzll(changed));
+    if (box * kBoxRows + i < n_) {
+      if (labels[i] >= 0) note(i, labels[i], -1);
+      note(i, slot.labels[i], 1);
+    }
+    labels[i] = slot.labels[i];
   }
 }
 
 template <class T>
 void BoxIndex<T>::add_changes(const Kernels& kernels, Slot& slot) {
-  const size_t count = slot.changed_labels.size();
+  const size_t count = slot.changes;
   if (count == 0) return;
   const auto& functions = row_kernels<T>(kernels);
   const T* rows = slot.changed.data();
   const uint64_t largest = functions.largest(rows, count * d_);
   slot.sums.prepare(next_exponent(functions, rows, count, d_, largest, slot.sums), count, totals_->sums);
   functions.add(rows, slot.changed_labels.data(), count, d_, slot.sums.view());
+  slot.changes = 0;
 }
 
 template class BoxIndex<float>;

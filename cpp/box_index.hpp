@@ -1,5 +1,5 @@
 // Rows of few dimensions, sorted along a space-filling curve and cut into boxes: a step looks at the centers that can
-// be nearest to a box, not at all of them, and adds up only what has changed since the step before.
+// be nearest to a box, not at all of them, then at the rows whose label may have changed, and adds up what has.
 #pragma once
 
 #include <memory>
@@ -27,22 +27,46 @@ class BoxIndex {
  private:
   struct Slot;
 
-  void sort(Threads& threads, const T* rows);
-  void add_squares(const Kernels& kernels, const T* rows);
-  void step(const Kernels& kernels, const Centers<T>& centers, size_t group, Slot& slot);
-  void note_changes(size_t first, size_t count, const int32_t* labels, Slot& slot);
+  // The centers that the rows of a box were compared with; their bounds hold for these (cpp/boxes.hpp).
+  struct Compared {
+    static constexpr size_t kMost = 62;
+    int32_t middle = -1;  // the center nearest to the middle of the box, -1: not known yet
+    int32_t count = 0;    // of names; 0: none yet, or too many to remember
+    int32_t names[kMost];
+    bool all_of(const int32_t* wanted, size_t count) const;
+  };
+
+  // Boxes of a few boxes each, and so on: which centers can be near is asked from the largest to the smallest, each
+  // time of those that were left.
+  struct Level {
+    size_t boxes = 1;          // of a node
+    std::vector<T> low, high;  // (nodes, d)
+  };
+
+  void sort(Threads& threads, const Kernels& kernels, const T* rows);
+  void add_levels();
+  void add_squares(Threads& threads, const Kernels& kernels, const T* rows);
+  void begin_step(const Centers<T>& centers);
+  void step_node(const Centers<T>& centers, size_t level, size_t node, Slot& slot);
+  void step_box(const Centers<T>& centers, size_t box, Slot& slot);
+  void find_fastest(BoxRows<T>& box) const;
+  void note_changes(const Kernels& kernels, size_t box, uint64_t changed, Slot& slot);
   void add_changes(const Kernels& kernels, Slot& slot);
 
-  size_t n_, d_;                                // n: after folding
-  std::vector<int32_t> weights_;                // (n,) how many each row stands for; empty: one each
-  std::vector<T> columns_;                      // (boxes, d, kBoxRows): the rows of each box, transposed
-  std::vector<double> low_, high_;              // (boxes, d)
-  std::vector<double> group_low_, group_high_;  // (groups, d)
-  std::vector<int32_t> labels_;                 // (n,) in sorted order; -1 before the first step
-  std::unique_ptr<Totals> totals_;              // of the labels
+  T* upper(size_t box) { return &bounds_[box * 2 * kBoxRows]; }
+  T* lower(size_t box) { return upper(box) + kBoxRows; }
+  size_t boxes() const { return (n_ + kBoxRows - 1) / kBoxRows; }
+
+  size_t n_, d_;                       // rows that repeat are one
+  std::unique_ptr<T[]> columns_;       // (boxes, d, kBoxRows): the rows of each box, transposed
+  std::vector<Level> levels_;          // the boxes themselves, and larger ones
+  std::unique_ptr<int32_t[]> labels_;  // (boxes, kBoxRows) in sorted order; -1 before the first step
+  std::vector<int32_t> weights_;       // (n,) how many rows each stands for; empty: none repeats
+  std::unique_ptr<T[]> bounds_;        // (boxes, 2, kBoxRows): upper and lower bounds of distances
+  std::vector<Compared> compared_;     // (boxes,)
+  std::unique_ptr<Totals> totals_;     // of the labels
   exact::Sums squares_;
-  std::vector<double> center_columns_;  // (d, stride) of the step under way
-  size_t stride_ = 0;
+  std::vector<T> before_, paths_;  // (k, d) centers of the step before; (k,) how far each has moved since
   std::vector<std::unique_ptr<Slot>> slots_;
 };
 

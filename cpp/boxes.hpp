@@ -1,10 +1,30 @@
-// Rows in boxes: which centers can be nearest to any row of a box, and which of these is nearest to each row.
+// Rows in boxes: which centers can be nearest to any row of a box, which of these is nearest to each row, and for how
+// long that is certain.
 //
-// The squared distance from any row of the box [low, high] to a center c lies between near = sum_j max(low_j - c_j,
-// c_j - high_j, 0)^2 and far = sum_j max(c_j - low_j, high_j - c_j)^2. A center whose near is beyond the smallest far
-// of all centers is nearest to no row of the box. Computed in float64, near and far have a relative error below
-// (d + 8) 2^-53, and squares may underflow; the comparison leaves several times that to the safe side. What is left
-// is decided row by row in float64 in difference form, and where that cannot tell, exactly (`decide`).
+// Everything is computed in the type T of the rows, whose roundings are u = 2^-24 or 2^-53. A sum of d squares of
+// differences, fused or not, has a relative error of at most (d + 3) u and, where squares underflow, an absolute one of
+// d times the smallest number. It may overflow to infinity, which compares as the larger side or, against itself, as
+// what cannot be told.
+//
+// Candidates. s is the center nearest to the middle of the box [low, high]; any other choice would be as right. Over x,
+// |x - s|^2 - |x - c|^2 = sum_j 2 x_j (c_j - s_j) + s_j^2 - c_j^2 is linear, so it is largest where each x_j is high_j
+// if c_j > s_j and low_j otherwise: comparisons without rounding. Where even there |x - c|^2 is the larger one, c is
+// nearest to no row of the box (Kanungo et al., 2002). Both sides are computed in difference form; c is left out only
+// if q > p (1 + 4 (d + 8) u) + kTiny, which is beyond the errors of both, so strictly.
+//
+// Labels. Of the computed squares the lowest is that of the nearest center if the second lowest is above it by
+// 2 (d + 8) u times their sum, and kTiny; an infinite second counts as the largest finite number, which it is not below
+// either. Other rows are decided in float64 and, where that cannot tell, exactly (`decide`).
+//
+// Bounds. `upper` of a row is at least its distance to its own center, `lower` at most that to any other candidate of
+// its box: roots of the lowest and second lowest square, (d + 8) u further apart, and 2^-70 or 2^-530 for what
+// underflowed (a root of d 2^-149 or d 2^-1074 is less). A row that `decide` labelled may have any of the candidates
+// within the doubt as its own. That center is the nearest, so the root of the lowest square bounds its distance, too;
+// and bounds those to the others from below. When centers have moved, by the triangle inequality,
+// upper + (path of its own) and lower - (longest path of the others) are such bounds again, and the label is certain
+// while upper < lower, strictly. Both are rounded outward: (upper + m)(1 + 4u) >= upper + m after two roundings, and
+// lower (1 - 4u) - m <= lower - m; a negative one lets no row pass. Centers that are no candidates of the box at that
+// step are nearest to none of its rows, and need no bound.
 #pragma once
 
 #include "assign.hpp"
@@ -13,97 +33,234 @@ namespace macqueen {
 namespace MACQUEEN_ISA {
 namespace {
 
-// As wide as the registers: comparisons of wider vectors would be taken apart lane by lane.
-constexpr size_t kBoxLanes = kWidth < 4 ? 2 : kWidth / 2;
-typedef double Lanes __attribute__((vector_size(kBoxLanes * sizeof(double))));
-typedef int64_t LaneNumbers __attribute__((vector_size(kBoxLanes * sizeof(int64_t))));
+// float64 as wide as the registers: comparisons of wider vectors would be taken apart lane by lane.
+constexpr size_t kWideLanes = kWidth < 4 ? 2 : kWidth / 2;
+typedef double Wides __attribute__((vector_size(kWideLanes * sizeof(double))));
+typedef int64_t WideInts __attribute__((vector_size(kWideLanes * sizeof(int64_t))));
 
-inline Lanes all(double value) { return value - Lanes{}; }
-inline Lanes larger(Lanes a, Lanes b) { return a < b ? b : a; }
-inline Lanes smaller(Lanes a, Lanes b) { return a < b ? a : b; }
-inline Lanes load_lanes(const double* p) {
-  Lanes v;
+inline Wides load(const double* p) {
+  Wides v;
   memcpy(&v, p, sizeof v);
   return v;
 }
+inline void store(double* p, Wides v) { memcpy(p, &v, sizeof v); }
+inline void store_indices(int32_t* p, WideInts v) {
+  for (size_t l = 0; l < kWideLanes; ++l) p[l] = static_cast<int32_t>(v[l]);
+}
+inline Wides multiply_add(Wides a, Wides b, Wides c) { return a * b + c; }
+inline Wides minimum(Wides a, Wides b) { return a < b ? a : b; }
+inline Wides maximum(Wides a, Wides b) { return a < b ? b : a; }
+inline WideInts select_below(Wides a, Wides b, WideInts then, WideInts otherwise) { return a < b ? then : otherwise; }
+inline Wides choose_below(Wides a, Wides b, Wides then, Wides otherwise) { return a < b ? then : otherwise; }
+inline Wides square_root(Wides a) {
+  for (size_t l = 0; l < kWideLanes; ++l) a[l] = __builtin_sqrt(a[l]);
+  return a;
+}
+inline uint32_t at_most_mask(Wides a, Wides b) {
+  uint32_t mask = 0;
+  for (size_t l = 0; l < kWideLanes; ++l) mask |= static_cast<uint32_t>(a[l] <= b[l]) << l;
+  return mask;
+}
+inline void store_indices(int32_t* p, Ints v) { memcpy(p, &v, sizeof v); }
+inline Wides choose_equal(WideInts a, WideInts b, Wides then, Wides otherwise) { return a == b ? then : otherwise; }
 
-// Centers in columns (d, stride), stride a multiple of 8, beyond k padded with values that are far from
-// everything. Fills `kept` (k,) with those that can be nearest to a row of the box, ascending; returns how many.
-inline size_t box_candidates(const double* low, const double* high, const double* columns, size_t stride, size_t k,
-                             size_t d, double* near, int32_t* kept) {
-  Lanes least = all(__builtin_inf());
-  for (size_t c = 0; c < k; c += kBoxLanes) {
-    Lanes near_sum = {}, far_sum = {};
-    for (size_t j = 0; j < d; ++j) {
-      const Lanes center = load_lanes(columns + j * stride + c);
-      const Lanes below = low[j] - center, above = center - high[j];
-      const Lanes inside = larger(larger(below, above), Lanes{});
-      const Lanes across = larger(-below, -above);
-      near_sum += inside * inside;
-      far_sum += across * across;
-    }
-    memcpy(near + c, &near_sum, sizeof near_sum);
-    least = smaller(least, far_sum);
+// Vectors of T and what the comment above says of it.
+template <class T>
+struct Side;
+template <>
+struct Side<float> {
+  using Values = Floats;
+  using Indices = Ints;
+  static constexpr size_t kLanes = kWidth;
+  static constexpr float kRounding = 0x1p-24f, kTiny = 0x1p-140f, kTinyRoot = 0x1p-70f, kLargest = 0x1.fffffep127f;
+  static Indices load_indices(const int32_t* p) {
+    Indices v;
+    memcpy(&v, p, sizeof v);
+    return v;
   }
-  double far = least[0];
-  for (size_t l = 1; l < kBoxLanes; ++l) far = least[l] < far ? least[l] : far;
-  const double relative = static_cast<double>(d + 8) * 0x1p-50;
-  const double limit = far * (1 + 2 * relative) + 0x1p-1000;
+  static Values all(float value) { return broadcast(value); }
+  static Indices indices(size_t i) { return broadcast_int(static_cast<int32_t>(i)); }
+};
+template <>
+struct Side<double> {
+  using Values = Wides;
+  using Indices = WideInts;
+  static constexpr size_t kLanes = kWideLanes;
+  static constexpr double kRounding = 0x1p-53, kTiny = 0x1p-1060, kTinyRoot = 0x1p-530,
+                          kLargest = 0x1.fffffffffffffp1023;
+  static Indices load_indices(const int32_t* p) {
+    Indices v;
+    for (size_t l = 0; l < kLanes; ++l) v[l] = p[l];
+    return v;
+  }
+  static Values all(double value) { return value - Wides{}; }
+  static Indices indices(size_t i) { return static_cast<int64_t>(i) - WideInts{}; }
+};
+
+// The center nearest to the middle of a box, as far as T can tell.
+template <class T, size_t D>
+size_t middle_center_of(const T* low, const T* high, const T* columns, size_t stride, size_t k) {
+  using S = Side<T>;
+  typename S::Values middle[D], lowest = S::all(S::kLargest);
+  typename S::Indices index = S::indices(0);
+  for (size_t j = 0; j < D; ++j) middle[j] = S::all(low[j] / 2 + high[j] / 2);
+  for (size_t c = 0; c < k; c += S::kLanes) {
+    typename S::Values sum = middle[0] - load(columns + c);
+    sum = sum * sum;
+    for (size_t j = 1; j < D; ++j) {
+      const typename S::Values difference = middle[j] - load(columns + j * stride + c);
+      sum = multiply_add(difference, difference, sum);
+    }
+    index = select_below(sum, lowest, S::indices(c), index);
+    lowest = minimum(sum, lowest);
+  }
+  T lows[S::kLanes];
+  int32_t indices[S::kLanes];
+  store(lows, lowest);
+  store_indices(indices, index);
+  size_t best = 0;
+  for (size_t l = 1; l < S::kLanes; ++l) best = lows[l] < lows[best] ? l : best;
+  const size_t nearest = static_cast<size_t>(indices[best]) + best;
+  return nearest < k ? nearest : k - 1;
+}
+
+template <class T, size_t D>
+size_t box_candidates_of(const T* low, const T* high, const T* middle, const T* columns, size_t stride, size_t k,
+                         int32_t* kept) {
+  using S = Side<T>;
+  using Values = typename S::Values;
+  Values center[D], lows[D], highs[D], from_lows[D], from_highs[D];
+  for (size_t j = 0; j < D; ++j) {
+    const T at = middle[j], below = low[j] - at, above = high[j] - at;
+    center[j] = S::all(at);
+    lows[j] = S::all(low[j]);
+    highs[j] = S::all(high[j]);
+    from_lows[j] = S::all(below * below);
+    from_highs[j] = S::all(above * above);
+  }
+  const Values relative = S::all(1 + 4 * static_cast<T>(D + 8) * S::kRounding), tiny = S::all(S::kTiny);
   size_t count = 0;
-  for (size_t c = 0; c < k; ++c) {
-    kept[count] = static_cast<int32_t>(c);
-    count += near[c] <= limit;
+  for (size_t c = 0; c < k; c += S::kLanes) {
+    Values p = S::all(T{0}), q = p;
+    for (size_t j = 0; j < D; ++j) {
+      const Values other = load(columns + j * stride + c);
+      const Values difference = choose_below(center[j], other, highs[j], lows[j]) - other;
+      p = p + choose_below(center[j], other, from_highs[j], from_lows[j]);
+      q = multiply_add(difference, difference, q);
+    }
+    uint32_t mask = at_most_mask(q, multiply_add(p, relative, tiny));
+    if (k - c < S::kLanes) mask &= (1u << (k - c)) - 1;
+    for (; mask != 0; mask &= mask - 1) kept[count++] = static_cast<int32_t>(c) + __builtin_ctz(mask);
   }
   return count;
 }
 
-// The nearest of `count` candidates for rows in columns (d, stride), in lanes side by side; D = d at compile time.
-template <class T, size_t D>
-void box_labels_of(const T* columns, size_t stride, size_t n, const double* candidates, size_t candidate_stride,
-                   const int32_t* names, size_t count, const T* centers, int32_t* labels) {
-  const double relative = static_cast<double>(D + 8) * 0x1p-52;
-  const double absolute = static_cast<double>(D) * 0x1p-1073;
-  for (size_t i = 0; i < n; i += kBoxLanes) {
-    Lanes x[D];
-    for (size_t j = 0; j < D; ++j) {
-      Lanes values = {};
-      for (size_t l = 0; l < kBoxLanes; ++l) values[l] = static_cast<double>(columns[j * stride + i + l]);
-      x[j] = values;
-    }
-    Lanes lowest = all(__builtin_inf()), second = lowest;
-    LaneNumbers index = {};
-    for (size_t c = 0; c < count; ++c) {
-      Lanes distance = {};
-      for (size_t j = 0; j < D; ++j) {
-        const Lanes difference = x[j] - candidates[j * candidate_stride + c];
-        distance += difference * difference;
-      }
-      second = smaller(second, larger(lowest, distance));
-      index = distance < lowest ? static_cast<int64_t>(c) - LaneNumbers{} : index;
-      lowest = smaller(lowest, distance);
-    }
-    const size_t lanes = n - i < kBoxLanes ? n - i : kBoxLanes;
-    for (size_t l = 0; l < lanes; ++l) {
-      labels[i + l] = names[index[l]];
-      if (!kChecked || second[l] - lowest[l] > relative * (second[l] + lowest[l]) + absolute) continue;
-      T row[D];
-      for (size_t j = 0; j < D; ++j) row[j] = columns[j * stride + i + l];
-      labels[i + l] = decide(row, centers, D, names, count);
-    }
-  }
+template <class T>
+size_t middle_center(const T* low, const T* high, const T* columns, size_t stride, size_t k, size_t d) {
+  using Function = size_t (*)(const T*, const T*, const T*, size_t, size_t);
+  static constexpr Function kFunctions[kMostBoxDims] = {
+      middle_center_of<T, 1>, middle_center_of<T, 2>, middle_center_of<T, 3>, middle_center_of<T, 4>,
+      middle_center_of<T, 5>, middle_center_of<T, 6>, middle_center_of<T, 7>, middle_center_of<T, 8>};
+  return kFunctions[d - 1](low, high, columns, stride, k);
 }
 
-// Labels of n rows in columns (d, stride) with d <= kMostBoxDims, among candidates (d, candidate_stride) that are
-// the centers `names` (count,), ascending; `centers` (k, d) are all of them.
 template <class T>
-void box_labels(const T* columns, size_t stride, size_t n, size_t d, const double* candidates, size_t candidate_stride,
-                const int32_t* names, size_t count, const T* centers, int32_t* labels) {
-  using Function =
-      void (*)(const T*, size_t, size_t, const double*, size_t, const int32_t*, size_t, const T*, int32_t*);
+size_t box_candidates(const T* low, const T* high, const T* middle, const T* columns, size_t stride, size_t k, size_t d,
+                      int32_t* kept) {
+  using Function = size_t (*)(const T*, const T*, const T*, const T*, size_t, size_t, int32_t*);
+  static constexpr Function kFunctions[kMostBoxDims] = {
+      box_candidates_of<T, 1>, box_candidates_of<T, 2>, box_candidates_of<T, 3>, box_candidates_of<T, 4>,
+      box_candidates_of<T, 5>, box_candidates_of<T, 6>, box_candidates_of<T, 7>, box_candidates_of<T, 8>};
+  return kFunctions[d - 1](low, high, middle, columns, stride, k, kept);
+}
+
+// A vector of rows of a box: its labels, and a bit for each lane whose label is another than before.
+template <class T, size_t D>
+inline uint32_t look_at(const BoxRows<T>& box, size_t i, const T* centers) {
+  using S = Side<T>;
+  using Values = typename S::Values;
+  Values x[D], lowest = S::all(static_cast<T>(__builtin_inff())), second = lowest;
+  typename S::Indices index = S::indices(0);
+  for (size_t j = 0; j < D; ++j) x[j] = load(box.columns + j * kBoxRows + i);
+  for (size_t c = 0; c < box.count; ++c) {
+    const T* center = centers + static_cast<size_t>(box.names[c]) * D;
+    Values sum = x[0] - S::all(center[0]);
+    sum = sum * sum;
+    for (size_t j = 1; j < D; ++j) {
+      const Values difference = x[j] - S::all(center[j]);
+      sum = multiply_add(difference, difference, sum);
+    }
+    second = minimum(second, maximum(lowest, sum));
+    index = select_below(sum, lowest, S::indices(static_cast<size_t>(box.names[c])), index);
+    lowest = minimum(sum, lowest);
+  }
+  constexpr T kPart = static_cast<T>(D + 8) * S::kRounding;
+  const Values next = minimum(second, S::all(S::kLargest)), tiny = S::all(S::kTinyRoot);
+  const Values doubt = multiply_add(S::all(2 * kPart), next + lowest, S::all(S::kTiny));
+  uint32_t doubtful = ~at_most_mask(doubt, next - lowest) & ((uint32_t{1} << S::kLanes) - 1);
+  T* upper = box.upper + i;
+  T* lower = box.lower + i;
+  store(upper, multiply_add(square_root(lowest), S::all(1 + kPart), tiny));
+  store(lower, maximum(square_root(next) * S::all(1 - kPart) - tiny, S::all(T{0})));
+  int32_t labels[S::kLanes];
+  store_indices(labels, index);
+  for (; doubtful != 0; doubtful &= doubtful - 1) {
+    const auto l = static_cast<size_t>(__builtin_ctz(doubtful));
+    T row[D];
+    for (size_t j = 0; j < D; ++j) row[j] = box.columns[j * kBoxRows + i + l];
+    labels[l] = decide(row, centers, D, box.names, box.count);
+    // upper = root (1 + kPart) + tiny, as seen from below.
+    const T root = upper[l] < S::kLargest ? upper[l] * (1 - 4 * kPart) - 4 * S::kTinyRoot : T{0};
+    lower[l] = root > 0 ? root : T{0};
+  }
+  uint32_t changed = 0;
+  for (size_t l = 0; l < S::kLanes; ++l) {
+    changed |= static_cast<uint32_t>(labels[l] != box.before[i + l]) << l;
+    box.labels[i + l] = labels[l];
+  }
+  return changed;
+}
+
+// The lanes of a vector of rows whose label is no longer certain after the centers have moved; moves the bounds.
+template <class T>
+inline uint32_t move_bounds(const BoxRows<T>& box, size_t i, const T* paths) {
+  using S = Side<T>;
+  using Values = typename S::Values;
+  constexpr size_t kFew = 8;  // so many comparisons of labels cost less than a gather
+  const Values most = S::all(paths[box.fastest]), next = S::all(box.next);
+  const auto before = S::load_indices(box.before + i);
+  const auto fastest = S::indices(static_cast<size_t>(box.fastest));
+  const Values others = choose_equal(before, fastest, next, most);
+  Values own = choose_equal(before, fastest, most, next);
+  for (size_t c = 0; c < box.count && box.count <= kFew; ++c) {
+    const auto name = static_cast<size_t>(box.names[c]);
+    own = choose_equal(before, S::indices(name), S::all(paths[name]), own);
+  }
+  const Values upper = (load(box.upper + i) + own) * S::all(1 + 4 * S::kRounding);
+  const Values lower = load(box.lower + i) * S::all(1 - 4 * S::kRounding) - others;
+  store(box.upper + i, upper);
+  store(box.lower + i, lower);
+  return at_most_mask(lower, upper);
+}
+
+template <class T, size_t D>
+uint64_t box_labels_of(const BoxRows<T>& box, const T* centers, const T* paths, size_t* looked_at) {
+  uint64_t changed = 0;
+  for (size_t i = 0; i < kBoxRows; i += Side<T>::kLanes) {
+    if (paths != nullptr && move_bounds(box, i, paths) == 0) continue;
+    changed |= uint64_t{look_at<T, D>(box, i, centers)} << i;
+    *looked_at += Side<T>::kLanes * box.count;
+  }
+  return changed;
+}
+
+template <class T>
+uint64_t box_labels(const BoxRows<T>& box, size_t d, const T* centers, const T* paths, size_t* looked_at) {
+  using Function = uint64_t (*)(const BoxRows<T>&, const T*, const T*, size_t*);
   static constexpr Function kFunctions[kMostBoxDims] = {box_labels_of<T, 1>, box_labels_of<T, 2>, box_labels_of<T, 3>,
                                                         box_labels_of<T, 4>, box_labels_of<T, 5>, box_labels_of<T, 6>,
                                                         box_labels_of<T, 7>, box_labels_of<T, 8>};
-  kFunctions[d - 1](columns, stride, n, candidates, candidate_stride, names, count, centers, labels);
+  return kFunctions[d - 1](box, centers, paths, looked_at);
 }
 
 }  // namespace

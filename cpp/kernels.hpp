@@ -128,6 +128,20 @@ struct PairGrid {
 };
 
 constexpr size_t kMostBoxDims = 8;  // rows of more dimensions do not go into boxes (cpp/boxes.hpp)
+constexpr size_t kBoxRows = 64;     // of a box: whole vectors
+
+// A box of rows and the centers they may be nearest to. All arrays are for kBoxRows rows.
+template <class T>
+struct BoxRows {
+  const T* columns;      // (d, rows)
+  const int32_t* names;  // (count,), ascending, of centers
+  size_t count;
+  int32_t fastest;  // of these the one that has moved most, the others at most by `next`
+  T next;
+  const int32_t* before;  // labels
+  int32_t* labels;        // out, of rows that are looked at: the nearest of the centers, ties to the lowest index
+  T *upper, *lower;       // in/out: bounds of the distances to the own center and to all others of them
+};
 
 // One function per job and row type T. Roles: in unless said otherwise.
 template <class T>
@@ -143,10 +157,23 @@ struct RowKernels {
   void (*add_squares)(const T* rows, const int32_t* labels, size_t n, size_t d, SumBuffer& sums);
   // bits of the largest |value| among `count` values, as an unsigned integer (NaN and infinity sort above all)
   uint64_t (*largest)(const T* values, size_t count);
-  // rows in columns (d, stride), d <= kMostBoxDims; candidates (d, candidate_stride) float64 are the centers `names`
-  // (count,), ascending, of centers (k, d); labels (n,) out: index of the nearest candidate, ties to the lowest
-  void (*box_labels)(const T* columns, size_t stride, size_t n, size_t d, const double* candidates,
-                     size_t candidate_stride, const int32_t* names, size_t count, const T* centers, int32_t* labels);
+  // low, high (d,) out: of rows (n, d), d <= kMostBoxDims
+  void (*extremes)(const T* rows, size_t n, size_t d, T* low, T* high);
+  // places (n,) out: of rows (n, d) on a curve through cells (x - low) * scale below 2^bits, bits * d <= 32
+  void (*curve_places)(const T* rows, size_t n, size_t d, const double* low, const double* scale, unsigned bits,
+                       uint32_t* places);
+  // the rows named in order (n,) -> columns (d, kBoxRows), the last one repeated, and their box: low, high (d,)
+  void (*fill_box)(const T* rows, const uint32_t* order, size_t n, size_t d, T* columns, T* low, T* high);
+  // low, high (d,): a box; columns (d, stride): centers, their last one repeated to whole vectors. Returns the index of
+  // the one nearest to the middle of the box, or almost.
+  size_t (*middle_center)(const T* low, const T* high, const T* columns, size_t stride, size_t k, size_t d);
+  // as above; middle (d,): one of the centers; kept (k,) out: those that can be nearest to a row of the box, ascending,
+  // at least one. Returns how many.
+  size_t (*box_candidates)(const T* low, const T* high, const T* middle, const T* columns, size_t stride, size_t k,
+                           size_t d, int32_t* kept);
+  // Labels the rows of a box among centers (., d), which have moved by paths (.,) since its bounds were made; null: all
+  // rows are looked at. Returns a bit for each row whose label is another than before; looked_at in/out: comparisons.
+  uint64_t (*box_labels)(const BoxRows<T>& box, size_t d, const T* centers, const T* paths, size_t* looked_at);
   // rows (n, d), n <= kSketchRows -> records (out); scratch (kSketchRows + tile, d + coordinates)
   void (*sketch)(const T* rows, size_t n, const SketchForm& form, float* scratch, uint8_t* records);
   // centers (k, d), places (k,): where each goes among groups * kGroup places -> panels (out); scratch as above
@@ -232,10 +259,6 @@ struct Kernels {
   // cpp/products.hpp
   void (*multiply)(const double* a, const double* b, size_t m, size_t d, size_t p, double* out);
   void (*multiply_transposed)(const double* a, const double* b, size_t m, size_t d, size_t p, double* out);
-  // low, high (d,): a box; columns (d, stride) float64: centers, padded; near (stride,) scratch; kept (k + 1,) out: the
-  // centers that can be nearest to a row of the box, ascending. Returns how many.
-  size_t (*box_candidates)(const double* low, const double* high, const double* columns, size_t stride, size_t k,
-                           size_t d, double* near, int32_t* kept);
 };
 
 template <class T>

@@ -47,6 +47,9 @@ inline Floats square_root(Floats a) { return _mm512_sqrt_ps(a); }
 inline Floats choose_below(Floats a, Floats b, Floats then, Floats otherwise) {
   return _mm512_mask_mov_ps(otherwise, _mm512_cmp_ps_mask(a, b, _CMP_LT_OQ), then);
 }
+inline Floats choose_equal(Ints a, Ints b, Floats then, Floats otherwise) {
+  return _mm512_mask_mov_ps(otherwise, _mm512_cmpeq_epi32_mask(a, b), then);
+}
 
 #elif defined(__AVX2__)
 
@@ -82,6 +85,9 @@ inline void store_shorts(uint16_t* p, Floats v) {
 inline Floats square_root(Floats a) { return _mm256_sqrt_ps(a); }
 inline Floats choose_below(Floats a, Floats b, Floats then, Floats otherwise) {
   return _mm256_blendv_ps(otherwise, then, _mm256_cmp_ps(a, b, _CMP_LT_OQ));
+}
+inline Floats choose_equal(Ints a, Ints b, Floats then, Floats otherwise) {
+  return _mm256_blendv_ps(otherwise, then, _mm256_castsi256_ps(_mm256_cmpeq_epi32(a, b)));
 }
 
 #elif defined(__SSE2__)
@@ -120,6 +126,10 @@ inline Floats choose_below(Floats a, Floats b, Floats then, Floats otherwise) {
   const Floats mask = _mm_cmplt_ps(a, b);
   return _mm_or_ps(_mm_and_ps(mask, then), _mm_andnot_ps(mask, otherwise));
 }
+inline Floats choose_equal(Ints a, Ints b, Floats then, Floats otherwise) {
+  const Floats mask = _mm_castsi128_ps(_mm_cmpeq_epi32(a, b));
+  return _mm_or_ps(_mm_and_ps(mask, then), _mm_andnot_ps(mask, otherwise));
+}
 
 #elif defined(__ARM_NEON)
 
@@ -151,6 +161,9 @@ inline Floats square_root(Floats a) { return vsqrtq_f32(a); }
 inline Floats choose_below(Floats a, Floats b, Floats then, Floats otherwise) {
   return vbslq_f32(vcltq_f32(a, b), then, otherwise);
 }
+inline Floats choose_equal(Ints a, Ints b, Floats then, Floats otherwise) {
+  return vbslq_f32(vceqq_s32(a, b), then, otherwise);
+}
 
 #else
 
@@ -180,6 +193,7 @@ inline Floats load_shorts(const uint16_t* p) { return static_cast<float>(*p); }
 inline void store_shorts(uint16_t* p, Floats v) { *p = static_cast<uint16_t>(v); }
 inline Floats square_root(Floats a) { return __builtin_sqrtf(a); }
 inline Floats choose_below(Floats a, Floats b, Floats then, Floats otherwise) { return a < b ? then : otherwise; }
+inline Floats choose_equal(Ints a, Ints b, Floats then, Floats otherwise) { return a == b ? then : otherwise; }
 
 #endif
 

@@ -31,6 +31,7 @@ uint64_t first_refused_bits<double>() {
 template <class T>
 size_t first_bad_row(const Kernels& kernels, const T* rows, size_t n, size_t d) {
   const auto& k = row_kernels<T>(kernels);
+  if (k.largest(rows, n * d) < first_refused_bits<T>()) return n;
   size_t i = 0;
   while (i < n && k.largest(rows + i * d, d) < first_refused_bits<T>()) ++i;
   return i;

@@ -90,14 +90,6 @@ uint64_t draw(uint64_t seed, uint32_t purpose, uint32_t round, uint64_t index) {
   return value[0];
 }
 
-// The integer that stands for a weight: its bits above 2^(top - 62), the rest dropped.
-uint64_t grid_weight(double weight, int top) {
-  const exact::Scaled s = exact::split(weight);
-  const int shift = s.exponent - (top - 62);
-  if (shift >= 0) return static_cast<uint64_t>(s.mantissa) << shift;
-  return shift <= -64 ? 0 : static_cast<uint64_t>(s.mantissa) >> -shift;
-}
-
 // A Feistel network over the integers of 2 * half bits, applied to kLanes of them.
 template <size_t kLanes>
 void mix(uint64_t seed, uint32_t purpose, int half, uint64_t (&values)[kLanes]) {

@@ -11,9 +11,10 @@ from macqueen import _core
 from macqueen.engine.indexes import Boxes
 from tests.models import in_memory
 
-THREADS = {count: _core.Threads(count) for count in (1, 3)}
+THREADS = {count: _core.Threads(count) for count in (1, 2, 3)}
 KINDS = {
     "normal": lambda random, n, d: random.normal(size=(n, d)),
+    "few distinct": lambda random, n, d: random.integers(0, 2, size=(n, d)) / 3,
     "ties": lambda random, n, d: random.integers(-3, 4, size=(n, d)),
     "repeats": lambda random, n, d: random.normal(size=(n // 9 + 1, d))[random.integers(n // 9 + 1, size=n)],
     "tiny repeats": lambda random, n, d: random.integers(-3, 4, size=(n, d)) * 1e-44,
@@ -33,7 +34,39 @@ def digits(totals):
     return [(first, array.tobytes()) for first, array in parts], totals.counts().tolist()
 
 
-@settings(max_examples=150, deadline=None)
+MOVES = {
+    "mean": lambda random, centers, means, rows: means,
+    "none": lambda random, centers, means, rows: centers,
+    "tiny": lambda random, centers, means, rows: centers + random.normal(size=centers.shape) * 1e-5 * np.abs(centers),
+    "last bit": lambda random, centers, means, rows: np.nextafter(centers, random.choice([-np.inf, np.inf])),
+    "one": lambda random, centers, means, rows: np.where(
+        np.arange(len(centers))[:, None] == random.integers(len(centers)), means, centers
+    ),
+    "elsewhere": lambda random, centers, means, rows: rows[random.integers(len(rows), size=len(centers))],
+    "twins": lambda random, centers, means, rows: centers[random.integers(len(centers), size=len(centers))],
+    "back and forth": lambda random, centers, means, rows: centers[::-1],
+}
+
+
+def native(rows):
+    kind = "32" if rows.dtype == np.float32 else "64"
+    return getattr(_core, f"Boxes{kind}"), getattr(_core, f"Centers{kind}")
+
+
+def steps_of(boxes, make, rows, centers, moves, isa, count, random):
+    """Check steps over boxes against plain passes, bit by bit, while centers move as `moves` says."""
+    k, d = centers.shape
+    for move in moves:
+        ready, found, plain = make(isa, centers), _core.Totals(k, d), _core.Totals(k, d)
+        boxes.accumulate(THREADS[count], ready, found)
+        ready.accumulate(THREADS[1], rows, True, False, _core.Workspace(), plain)
+        assert digits(found) == digits(plain)
+        sums, counts = found.rounded(THREADS[1])[0], found.counts()
+        means = np.where(counts[:, None] > 0, sums / np.maximum(counts, 1)[:, None], centers)
+        centers = np.ascontiguousarray(MOVES[move](random, centers, means, rows), rows.dtype)
+
+
+@settings(max_examples=80, deadline=None)
 @given(
     kind=st.sampled_from(sorted(KINDS)),
     dtype=st.sampled_from([np.float32, np.float64]),
@@ -47,16 +80,66 @@ def digits(totals):
 def test_every_step_adds_up_what_a_plain_pass_does(kind, dtype, n, d, k, seed, isa, count):
     random = np.random.default_rng(seed)
     rows = np.ascontiguousarray(KINDS[kind](random, n, d), dtype)
-    boxes = (_core.Boxes32 if dtype == np.float32 else _core.Boxes64)(isa, THREADS[count], rows)
-    make = _core.Centers32 if dtype == np.float32 else _core.Centers64
-    centers = np.ascontiguousarray(rows[random.integers(n, size=k)])
-    for _ in range(4):
-        ready, found, plain = make(isa, centers), _core.Totals(k, d), _core.Totals(k, d)
-        boxes.accumulate(THREADS[count], ready, found)
-        ready.accumulate(THREADS[1], rows, True, False, _core.Workspace(), plain)
-        assert digits(found) == digits(plain)
-        sums, counts = found.rounded(THREADS[1])[0], found.counts()
-        centers = np.where(counts[:, None] > 0, sums / np.maximum(counts, 1)[:, None], centers).astype(dtype)
+    make_boxes, make = native(rows)
+    boxes = make_boxes(isa, THREADS[count], rows)
+    steps_of(boxes, make, rows, rows[random.integers(n, size=k)], ["mean"] * 6, isa, count, random)
+
+
+@settings(max_examples=80, deadline=None)
+@given(
+    kind=st.sampled_from(sorted(KINDS)),
+    dtype=st.sampled_from([np.float32, np.float64]),
+    moves=st.lists(st.sampled_from(sorted(MOVES)), min_size=2, max_size=12),
+    n=st.sampled_from([65, 700, 4200]),
+    d=st.integers(1, 6),
+    k=st.sampled_from([2, 5, 40, 300]),
+    seed=st.integers(0, 2**32),
+    isa=st.sampled_from(_core.available_isas()),
+    count=st.sampled_from(sorted(THREADS)),
+)
+def test_bounds_outlive_whatever_the_centers_do(kind, dtype, moves, n, d, k, seed, isa, count):
+    random = np.random.default_rng(seed)
+    rows = np.ascontiguousarray(KINDS[kind](random, n, d), dtype)
+    make_boxes, make = native(rows)
+    boxes = make_boxes(isa, THREADS[count], rows)
+    steps_of(boxes, make, rows, rows[random.integers(n, size=k)], moves, isa, count, random)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_many_rows_go_through_larger_boxes(dtype):
+    random = np.random.default_rng(5)
+    rows = random.normal(size=(70_001, 3)).astype(dtype)
+    make_boxes, make = native(rows)
+    isa = _core.find_isa("")
+    boxes = make_boxes(isa, THREADS[3], rows)
+    steps_of(boxes, make, rows, rows[:500], ["mean"] * 6 + ["tiny", "none", "elsewhere", "mean"], isa, 3, random)
+
+
+@pytest.mark.parametrize("isa", _core.available_isas())
+def test_later_steps_look_at_fewer_rows(isa):
+    random = np.random.default_rng(6)
+    rows = random.normal(size=(20_000, 2)).astype(np.float32)
+    boxes, centers = _core.Boxes32(isa, THREADS[2], rows), rows[:60]
+    looked_at = []
+    for _ in range(3):
+        totals = _core.Totals(60, 2)
+        looked_at.append(boxes.accumulate(THREADS[2], _core.Centers32(isa, centers), totals))
+        centers = (centers + np.float32(1e-6)).astype(np.float32)
+    assert 1 <= looked_at[0] < 20
+    assert looked_at[2] < looked_at[0] / 10
+
+
+@pytest.mark.parametrize("dims", range(1, 9))
+def test_the_order_of_rows_does_not_matter(dims):
+    random = np.random.default_rng(dims)
+    rows = random.normal(size=(5000, dims)).astype(np.float32)
+    centers, isa = rows[:50].copy(), _core.find_isa("")
+    found = []
+    for order in (np.arange(5000), random.permutation(5000)):
+        totals = _core.Totals(50, dims)
+        _core.Boxes32(isa, THREADS[2], rows[order]).accumulate(THREADS[2], _core.Centers32(isa, centers), totals)
+        found.append(digits(totals))
+    assert found[0] == found[1]
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])

@@ -5,6 +5,7 @@
 #include "../assign.hpp"
 #include "../boxes.hpp"
 #include "../cost_terms.hpp"
+#include "../curve.hpp"
 #include "../distances.hpp"
 #include "../near.hpp"
 #include "../pairs.hpp"
@@ -23,6 +24,11 @@ constexpr RowKernels<T> row_kernels_here() {
       .add = add<T>,
       .add_squares = add_squares<T>,
       .largest = largest<T>,
+      .extremes = extremes<T>,
+      .curve_places = curve_places<T>,
+      .fill_box = fill_box<T>,
+      .middle_center = middle_center<T>,
+      .box_candidates = box_candidates<T>,
       .box_labels = box_labels<T>,
       .sketch = sketch<T>,
       .sketch_centers = sketch_centers<T>,
@@ -65,7 +71,6 @@ constexpr Kernels kernels_here(const char* name, const char* description, unsign
       .pair_needs = pair_needs,
       .multiply = multiply,
       .multiply_transposed = multiply_transposed,
-      .box_candidates = box_candidates,
   };
 }
 

@@ -38,8 +38,10 @@ class Boxes:
 
     @staticmethod
     def memory(rows: int, dims: int, clusters: int, itemsize: int) -> int:
-        """Return the bytes that boxes take beside the rows, at most (while they are sorted)."""
-        return rows * max(dims * itemsize + 5, 24) + rows // 64 * 16 * dims + 64 * clusters * dims
+        """Return the bytes that boxes take beside the rows."""
+        boxes = rows // 64 + 1
+        each = 64 * (max(dims * itemsize, 8) + max(2 * itemsize, 8) + 4) + 256 + 3 * dims * itemsize
+        return boxes * each + 64 * clusters * dims
 
 
 class Sorted:

@@ -20,7 +20,7 @@ from macqueen.state import FloatArray
 PATHS = ("plain", "boxes", "bounds", "pairs", "sorted")
 VARIABLE = "MACQUEEN_FORCE_PATH"
 CYCLES_PER_SECOND = 2.5e9  # for predictions only
-BOX_DIMS, MOST_BOX_DIMS, BOX_ROWS, MOST_BOX_ROWS, BOX_CLUSTERS = 6, 8, 8192, 1 << 25, 16  # where boxes can pay
+BOX_DIMS, MOST_BOX_DIMS, BOX_ROWS, MOST_BOX_ROWS, BOX_CLUSTERS = 6, 8, 2048, 1 << 25, 16  # where boxes can pay
 SORTED_ROWS = 1024  # from so many on sorting takes less time than a plain step
 BOUND_ROWS, BOUND_WORK = 2048, 1 << 24  # where bounds can pay; work: rows x dims x clusters
 BOUND_CYCLES = 1000  # of comparing a row with all centers: keeping its bounds takes a third of it
