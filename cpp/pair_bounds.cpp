@@ -6,6 +6,7 @@
 #include <cmath>
 #include <limits>
 #include <numeric>
+#include <utility>
 
 namespace macqueen {
 
@@ -17,6 +18,7 @@ constexpr double kUnitsBelow = 32;   // the base of a row lies so many below its
 constexpr double kUnitsOfPath = 40;  // a center that has come farther has its bounds brought down
 constexpr double kSmallestUnit = 1e-30, kLargestUnit = 1e16;
 constexpr float kLargestBase = 1e18f;
+constexpr double kLargest = 0x1p50;  // values beyond it: squares could overflow, paths outgrow float32
 constexpr size_t kSampledBlocks = 16;
 constexpr size_t kBlocksPerTask = 16;
 constexpr size_t kMostWaiting = 1 << 15;  // values noted as changed before they are added
@@ -56,6 +58,8 @@ struct PairBounds<T>::Slot {
   std::vector<uint8_t> places, bytes;
   std::vector<int32_t> names;
   std::vector<float> bases, paths, found, results;
+  AssignBuffers assigning;
+  std::vector<int32_t> labels;  // (rows,)
   GridBuffer squares_grid;
   Changes<T> changes;
   BoundedStep done;
@@ -125,7 +129,7 @@ PairBounds<T>::~PairBounds() = default;
 
 template <class T>
 PairBounds<T>::PairBounds(const T* rows, size_t n, size_t d)
-    : rows_(rows), n_(n), d_(d), labels_(blocks() * kPairRows, -1), squares_(d) {
+    : rows_(rows), n_(n), d_(d), labels_(blocks() * kPairRows, -1), hard_(blocks()), squares_(d) {
   upper_.resize(labels_.size());
   bases_.resize(labels_.size());
   grid_.relative = static_cast<float>(d + 24) * 0x1.02p-24f;
@@ -171,6 +175,15 @@ void PairBounds<T>::begin(const Centers<T>& centers) {
   for (auto* array : {&path_bytes_, &brought_down_}) array->assign(k, 0);
 }
 
+// Whether a value is too large for bounds.
+template <class T>
+bool PairBounds<T>::any_large(const Kernels& kernels, const T* values, size_t count) {
+  const T most = static_cast<T>(kLargest);
+  uint64_t bits = 0;
+  memcpy(&bits, &most, sizeof most);
+  return row_kernels<T>(kernels).largest(values, count) >= bits;
+}
+
 template <class T>
 void PairBounds<T>::move_centers(const Centers<T>& centers) {
   for (size_t c = 0; c < centers.k(); ++c) {
@@ -202,6 +215,14 @@ void PairBounds<T>::begin_step(const Centers<T>& centers) {
     totals_ = std::make_unique<Totals>(centers.k(), d_);
   } else {
     move_centers(centers);
+  }
+  const bool large = any_large(centers.kernels(), centers.values(), centers.k() * d_);
+  hard_step_ = large || large_before_;
+  large_before_ = large;
+  if (hard_step_) {  // all bounds begin anew
+    for (auto* array : {&paths_, &low_paths_}) std::fill(array->begin(), array->end(), 0.0);
+    for (auto* array : {&paths_up_, &stored_}) std::fill(array->begin(), array->end(), 0.0f);
+    for (auto* array : {&path_bytes_, &brought_down_}) std::fill(array->begin(), array->end(), 0);
   }
   for (auto& slot : slots_) slot->done = BoundedStep{};
 }
@@ -244,6 +265,7 @@ BoundedStep PairBounds<T>::end_step(Threads& threads, Totals& totals) {
     sum.candidates += slot->done.candidates;
     sum.opened += slot->done.opened;
     sum.read += slot->done.read;
+    sum.hard += slot->done.hard;
     changes.push_back(&slot->changes);
     if (!slot->squares_grid.ready()) continue;
     slot->squares_grid.reserve(squares_);
@@ -261,7 +283,12 @@ template <class T>
 void PairBounds<T>::first_step(const Centers<T>& centers, size_t block, Slot& slot) {
   const size_t first = block * kPairRows, count = rows_of(block);
   const T* rows = rows_ + first * d_;
-  compare(centers, block, first_bits(count), true, slot);
+  hard_[block] = any_large(centers.kernels(), rows, count * d_);
+  if (hard_step_ || hard_[block] != 0) {
+    compare_plainly(centers, block, slot);
+  } else {
+    compare(centers, block, first_bits(count), true, slot);
+  }
   std::fill_n(&labels_[first + count], kPairRows - count, 0);  // of no row, but they are read as names of centers
   slot.changes.add_rows(centers.kernels(), rows, &labels_[first], count, *totals_);
   // The grid of squares follows that of rows, as in a pass.
@@ -273,6 +300,10 @@ template <class T>
 void PairBounds<T>::step(const Centers<T>& centers, size_t block, Slot& slot) {
   const Kernels& kernels = centers.kernels();
   const size_t first = block * kPairRows, k = centers.k(), count = rows_of(block);
+  if (hard_step_ || hard_[block] != 0) {
+    compare_plainly(centers, block, slot);
+    return;
+  }
   bring_down(block);
   const auto needed = [&](uint64_t among, uint64_t* any) {
     kernels.upper_bytes(&upper_[first], &labels_[first], paths_up_.data(), &bases_[first], grid_, slot.uppers.data());
@@ -292,6 +323,25 @@ void PairBounds<T>::step(const Centers<T>& centers, size_t block, Slot& slot) {
   if (pairs == 0) return;
   const bool whole = static_cast<double>(pairs) > kFewPairs * static_cast<double>(count * k);
   compare(centers, block, whole ? first_bits(count) : open, whole, slot);
+}
+
+// Labels a block as a plain pass does, and leaves it without bounds.
+template <class T>
+void PairBounds<T>::compare_plainly(const Centers<T>& centers, size_t block, Slot& slot) {
+  const size_t first = block * kPairRows, k = centers.k(), count = rows_of(block);
+  slot.assigning.resize(centers.kernels(), k, d_);
+  slot.labels.resize(kPairRows);
+  row_kernels<T>(centers.kernels())
+      .assign(rows_ + first * d_, count, centers.values(), centers.screen(), slot.assigning.scratch(),
+              slot.labels.data());
+  for (size_t row = first; row < first + count; ++row) {
+    const int32_t label = slot.labels[row - first], before = std::exchange(labels_[row], label);
+    if (before >= 0 && label != before) slot.changes.note(rows_ + row * d_, 1, before, label);
+  }
+  std::fill_n(&bounds_[first * k], kPairRows * k, 0);  // at 0 a pair is always needed
+  std::fill_n(&bases_[first], kPairRows, 0.0f);
+  std::fill_n(&upper_[first], kPairRows, 0.0f);
+  slot.done.hard += static_cast<double>(count);
 }
 
 template <class T>

@@ -40,6 +40,8 @@ class PairBounds {
   void begin(const Centers<T>& centers);
   void move_centers(const Centers<T>& centers);
   void step(const Centers<T>& centers, size_t block, Slot& slot);
+  static bool any_large(const Kernels& kernels, const T* values, size_t count);
+  void compare_plainly(const Centers<T>& centers, size_t block, Slot& slot);
   void bring_down(size_t block);
   void first_step(const Centers<T>& centers, size_t block, Slot& slot);
   void compare(const Centers<T>& centers, size_t block, uint64_t open, bool whole, Slot& slot);
@@ -64,6 +66,7 @@ class PairBounds {
   std::vector<float> upper_;     // at least the distance to the own center, less its path
   std::vector<float> bases_;     // what bounds are counted from
   std::vector<uint8_t> bounds_;  // (blocks, k, rows)
+  std::vector<uint8_t> hard_;    // (blocks,) too large for bounds
 
   // Of the centers.
   std::vector<T> before_;                           // (k, d) of the step before
@@ -72,6 +75,8 @@ class PairBounds {
   std::vector<double> low_paths_;                   // (k,) how far since the bounds were last brought down
   std::vector<float> stored_;                       // (k,) the same rounded down, to be stored beside bounds
   std::vector<uint8_t> path_bytes_, brought_down_;  // (k,) the same in units, rounded up; what this step takes off
+
+  bool large_before_ = false, hard_step_ = false;  // some center was too large for bounds; it is, or has just been
 
   std::unique_ptr<Totals> totals_;  // of the labels
   exact::Sums squares_;

@@ -181,7 +181,7 @@ void nearest_two(const float* squares, const int32_t* names, size_t count, float
     for (size_t c = 0; c < count; ++c) {
       const Floats value = load(squares + static_cast<size_t>(names[c]) * kPairRows + i);
       index = select_below(value, low, broadcast_int(names[c]), index);
-      next = minimum(next, maximum(low, value));
+      if constexpr (kChecked) next = minimum(next, maximum(low, value));
       low = minimum(low, value);
     }
     store(lowest + i, low);

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from macqueen import _core, runtime_info
 from macqueen.engine import forms, plan
-from macqueen.engine.indexes import Bounds, Boxes
+from macqueen.engine.indexes import Bounds, Boxes, Pairs, Sorted
 from macqueen.engine.kernels import Kernels
 from macqueen.engine.metric import METRICS
 from macqueen.engine.prepared import Pass, Prepared
@@ -67,7 +67,9 @@ def all_forms(rows, kernels):
 
 def all_paths(rows, centers, kernels):
     """Return an index of each path and form, by name; they outlive the steps."""
-    found = {}
+    found = {"pairs": Pairs(rows, name)}
+    if rows.shape[1] == 1:
+        found["sorted"] = Sorted(rows, kernels, name)
     if rows.shape[1] <= plan.MOST_BOX_DIMS:
         found["boxes"] = Boxes(rows, kernels, name)
     if sketchable(rows, centers, kernels):
@@ -109,8 +111,8 @@ def case_number(number, k, d):
 def test_the_paths_differ():
     rows, centers = strategies.case("normal", 0, 9, 5, 8, np.float32)
     paths = all_paths(rows, centers, KERNELS[core.ISAS[-1]][0])
-    assert {path.split(",")[0] for path in paths} == {"boxes", "bounds"}
-    assert len({type(index) for index in paths.values()}) == 2
+    assert {path.split(",")[0] for path in paths} == {"boxes", "bounds", "pairs"}
+    assert len({type(index) for index in paths.values()}) == 3
     assert core.ISAS[0] == "scalar"
     if "avx512vnni" in core.ISAS:
         assert len(all_forms(rows, KERNELS["avx512vnni"][0])) == 4
@@ -221,10 +223,12 @@ def answers_of(isa):
 def assert_paths_were_taken(steps):
     for case, made in steps.items():
         path, kind, dtype = case.split()
-        if path == "plain" or (path == "bounds" and dtype == "float64" and kind in {"denormals", "wide_exponents"}):
-            assert made == 0, case  # squares would vanish or be infinite
+        if path in {"plain", "sorted"} or (
+            path == "bounds" and dtype == "float64" and kind in {"denormals", "wide_exponents"}
+        ):
+            assert made == 0, case  # squares would vanish or be infinite; only one dimension is sorted
         else:
-            assert made == (5 if path == "boxes" else 4), case  # over bounds of few clusters the first step is plain
+            assert made == (4 if path == "bounds" else 5), case  # over bounds of few clusters the first step is plain
 
 
 def test_training_has_one_answer():
