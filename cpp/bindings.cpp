@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "axes.hpp"
+#include "bindings.hpp"
 #include "bounded_rows.hpp"
 #include "box_index.hpp"
 #include "dispatch.hpp"
@@ -342,6 +343,7 @@ NB_MODULE(_core, m) {
       .def_ro("moved", &BoundedStep::moved);
   bind_rows<float>(m, "Centers32", "Boxes32", "Bounded32");
   bind_rows<double>(m, "Centers64", "Boxes64", "Bounded64");
+  bind_reading(m);
   m.def("available_isas", [] {
     std::vector<std::string> names;
     for (const Kernels* kernels : available_kernels()) names.emplace_back(kernels->name);

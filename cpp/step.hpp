@@ -2,10 +2,12 @@
 #pragma once
 
 #include <memory>
+#include <mutex>
 #include <vector>
 
 #include "exact.hpp"
 #include "kernels.hpp"
+#include "labelling.hpp"
 #include "parallel.hpp"
 
 namespace macqueen {
@@ -23,6 +25,8 @@ class Centers {
   const T* values() const { return values_.data(); }
   const Screen& screen() const { return screen_; }
   const Kernels& kernels() const { return kernels_; }
+  // The 16-bit screen, made when rows (n, d) are first worth it; null where they are not, or it does not fit.
+  const ShortScreen* short_screen(size_t n) const;
 
  private:
   const Kernels& kernels_;
@@ -30,20 +34,8 @@ class Centers {
   std::vector<double> origin_, width_, width_norm_;
   std::vector<float> narrow_origin_, packed_, start_;
   Screen screen_{};
-};
-
-// What `RowKernels::assign` needs to work with.
-class AssignBuffers {
- public:
-  void resize(const Kernels& kernels, size_t k, size_t d);
-  AssignScratch scratch() {
-    return {packed_.data(), best_.data(), threshold_.data(), undecided_.data(), candidates_.data(), counts_.data()};
-  }
-
- private:
-  std::vector<float> packed_, best_;
-  std::vector<double> threshold_;
-  std::vector<int32_t> undecided_, candidates_, counts_;
+  mutable std::once_flag short_made_;
+  mutable std::unique_ptr<ShortCenters<T>> short_;
 };
 
 // What one pass adds up. Objects are additive: `merge` them in any order.

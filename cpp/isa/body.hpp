@@ -6,6 +6,7 @@
 #include "../boxes.hpp"
 #include "../cost_terms.hpp"
 #include "../distances.hpp"
+#include "../nearest.hpp"
 #include "../products.hpp"
 #include "../sketch.hpp"
 
@@ -15,7 +16,7 @@ namespace {
 
 template <class T>
 constexpr RowKernels<T> row_kernels_here() {
-  return {pack<T>,         assign<T>,         add<T>,        add_squares<T>, largest<T>,       box_labels<T>,
+  return {pack<T>,         assign<T>,         pack_short<T>, assign_short<T>, near_candidates<T>, listed_distances<T>, add<T>,        add_squares<T>, largest<T>,       box_labels<T>,
           sketch<T>,       sketch_centers<T>, own_bounds<T>, decide<T>,      own_distances<T>, distances<T>,
           distances_to<T>, normalize<T>,      cost_terms<T>};
 }
