@@ -2,6 +2,7 @@
 #pragma once
 
 #include "../accumulate.hpp"
+#include "../all_distances.hpp"
 #include "../assign.hpp"
 #include "../boxes.hpp"
 #include "../cost_terms.hpp"
