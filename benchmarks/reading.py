@@ -154,7 +154,9 @@ def measure(case: str, arguments: argparse.Namespace, console: Console) -> dict[
             for reader in READERS:
                 status.update(f"{case}: round {turn}, {reader}")
                 found[reader].append(started(reader, folder, arguments.threads))
-        wrong = {f"{job} {reader}": differing(folder, job, reader) for job in ("labels", "nearest") for reader in READERS}
+        wrong = {
+            f"{job} {reader}": differing(folder, job, reader) for job in ("labels", "nearest") for reader in READERS
+        }
     return {"case": case, "shape": [*rows.shape, len(init)], "rounds": found, "differing": wrong}
 
 

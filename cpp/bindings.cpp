@@ -1,4 +1,6 @@
 // Python's door to the kernels: array checks and the release of the GIL, nothing else.
+#include "bindings.hpp"
+
 #include <nanobind/nanobind.h>
 #include <nanobind/ndarray.h>
 #include <nanobind/stl/optional.h>
@@ -6,12 +8,7 @@
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/vector.h>
 
-#include <optional>
-#include <string>
-#include <vector>
-
 #include "axes.hpp"
-#include "bindings.hpp"
 #include "bounded_rows.hpp"
 #include "box_index.hpp"
 #include "dispatch.hpp"

@@ -14,8 +14,8 @@ namespace {
 
 constexpr size_t kMostParted = 16;  // of this many nearest, a threshold is found before the first is collected
 
-// The m-th smallest of values (count,), m >= 1, which have room for a vector more and are changed. Few are counted, many
-// are parted (Hoare's selection), whose branches nobody predicts.
+// The m-th smallest of values (count,), m >= 1, which have room for a vector more and are changed. Few are counted,
+// many are parted (Hoare's selection), whose branches nobody predicts.
 inline float smallest(float* values, size_t count, size_t m) {
   constexpr size_t kFew = 64;
   size_t begin = 0, end = count;

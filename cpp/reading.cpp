@@ -45,8 +45,8 @@ class NearBuffers {
     const size_t d = centers.d();
     const bool screened = worth_screening(m, centers.k());
     if (screened) {
-      const NearScratch near{tiles_.data(), capacity_,       stride_,           bounds_.data(), names_.data(),
-                             counts_.data(), threshold_.data(), sorting_.data()};
+      const NearScratch near{tiles_.data(), capacity_,      stride_,           bounds_.data(),
+                             names_.data(), counts_.data(), threshold_.data(), sorting_.data()};
       kernels.near_candidates(rows, n, centers.screen(), short_screen, assigning_.scratch(), shorts_.scratch(), m,
                               near);
     }
@@ -128,7 +128,7 @@ int64_t nearest(Threads& threads, const Centers<T>& centers, const T* rows, size
   return bad.get();
 }
 
-#define MACQUEEN_INSTANTIATE(T)                                                                                 \
+#define MACQUEEN_INSTANTIATE(T) \
   template int64_t nearest<T>(Threads&, const Centers<T>&, const T*, size_t, size_t, double, bool, int32_t*, T*);
 MACQUEEN_INSTANTIATE(float)
 MACQUEEN_INSTANTIATE(double)

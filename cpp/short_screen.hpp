@@ -1,8 +1,8 @@
 // The 16-bit screen: as cpp/screen.hpp, with twice the coordinates in a vector. Coarser, so that it leaves more rows
 // open; those go to the float32 screen.
 //
-// X, C, x, c and u are those of cpp/screen.hpp. A row is stored as x^ = s a, a integers, s = N / kGridNorm with N >= |x|,
-// and a center as c^ = s' b with one s' for all centers. The products a.b are exact: |a| |b| < 2^31. From
+// X, C, x, c and u are those of cpp/screen.hpp. A row is stored as x^ = s a, a integers, s = N / kGridNorm with N >=
+// |x|, and a center as c^ = s' b with one s' for all centers. The products a.b are exact: |a| |b| < 2^31. From
 //
 //   X.C = x^.c^ + (X - x^).C + x^.(C - c^),   |X - x^| <= beta N,   |x^| <= 1.01 N,   |C - c^| <= e
 //

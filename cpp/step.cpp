@@ -182,22 +182,21 @@ int64_t assign(Threads& threads, const Centers<T>& centers, const T* rows, size_
   auto& slots = workspace.slots(centers, shared ? threads.count() : 1);
   const ShortScreen* short_screen = centers.short_screen(n);
   BadRow bad;
-  for_blocks(threads, n, centers.kernels().block, shared,
-             [&](int index, size_t begin, size_t count) {
-               if (bad.found_before(begin)) return;
-               const T* block = rows + begin * d;
-               if (kernels.largest(block, count * d) >= first_refused_bits<T>()) {
-                 bad.note(begin + first_bad_row(centers.kernels(), block, count, d));
-                 return;
-               }
-               int32_t* own = labels + begin;
-               slots[static_cast<size_t>(index)]->template labeller<T>().label(centers, short_screen, block, count, own);
-               if (skip_zero_rows) leave_out_zero_rows(kernels, block, count, d, own);
-               for (size_t i = 0; i < count; ++i) own[i] = std::max(own[i], 0);
-               if (distances != nullptr) {
-                 kernels.own_distances(block, own, centers.values(), count, d, distances + begin);
-               }
-             });
+  for_blocks(threads, n, centers.kernels().block, shared, [&](int index, size_t begin, size_t count) {
+    if (bad.found_before(begin)) return;
+    const T* block = rows + begin * d;
+    if (kernels.largest(block, count * d) >= first_refused_bits<T>()) {
+      bad.note(begin + first_bad_row(centers.kernels(), block, count, d));
+      return;
+    }
+    int32_t* own = labels + begin;
+    slots[static_cast<size_t>(index)]->template labeller<T>().label(centers, short_screen, block, count, own);
+    if (skip_zero_rows) leave_out_zero_rows(kernels, block, count, d, own);
+    for (size_t i = 0; i < count; ++i) own[i] = std::max(own[i], 0);
+    if (distances != nullptr) {
+      kernels.own_distances(block, own, centers.values(), count, d, distances + begin);
+    }
+  });
   return bad.get();
 }
 

@@ -17,9 +17,10 @@ namespace {
 
 template <class T>
 constexpr RowKernels<T> row_kernels_here() {
-  return {pack<T>,         assign<T>,         pack_short<T>, assign_short<T>, near_candidates<T>, listed_distances<T>, add<T>,        add_squares<T>, largest<T>,       box_labels<T>,
-          sketch<T>,       sketch_centers<T>, own_bounds<T>, decide<T>,      own_distances<T>, distances<T>,
-          distances_to<T>, normalize<T>,      cost_terms<T>};
+  return {pack<T>,       assign<T>,      pack_short<T>,    assign_short<T>, near_candidates<T>, listed_distances<T>,
+          add<T>,        add_squares<T>, largest<T>,       box_labels<T>,   sketch<T>,          sketch_centers<T>,
+          own_bounds<T>, decide<T>,      own_distances<T>, distances<T>,    distances_to<T>,    normalize<T>,
+          cost_terms<T>};
 }
 
 constexpr Kernels kernels_here(const char* name, const char* description, unsigned features) {

@@ -376,7 +376,7 @@ class KMeans:
         return as_source(
             input_fn,
             mode=mode,
-            config=self.config,
+            config=self.config if callable(input_fn) else None,  # a copy, which only functions are given
             params=self.params,
             batch_size=self._params.batch_size,
             encoder=self._model.encoder(seed),
