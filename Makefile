@@ -21,7 +21,7 @@ SOURCES := pyproject.toml CMakeLists.txt README.md LICENSE \
 CPP     := $(shell find cpp tests/native benchmarks -name '*.cpp' -o -name '*.hpp' 2>/dev/null)
 
 .DELETE_ON_ERROR:
-.PHONY: help demo test check bench bench-quick bench-seeding bench-out-of-core bench-exactness bench-growth bench-hooks tensorboard sanitize neon clean
+.PHONY: help demo test check bench bench-quick bench-seeding bench-reading bench-out-of-core bench-exactness bench-growth bench-hooks tensorboard sanitize neon clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 26
@@ -52,6 +52,9 @@ bench-quick: $(STAMPS)/bench  ## the same with fewer rows, steps and repeats, mi
 
 bench-seeding: $(STAMPS)/bench  ## measure k-means++ alone against scikit-learn
 	$(BIN)/python benchmarks/seeding.py
+
+bench-reading: $(STAMPS)/bench  ## measure labels, score, transform and nearest against scikit-learn and faiss
+	$(BIN)/python benchmarks/reading.py
 
 bench-out-of-core: $(STAMPS)/bench  ## measure training from a file of 6.4 GB against the speed of the disk
 	$(BIN)/python benchmarks/out_of_core.py

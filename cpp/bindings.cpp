@@ -8,10 +8,6 @@
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/vector.h>
 
-#include <optional>
-#include <string>
-#include <vector>
-
 #include "axes.hpp"
 #include "bounded_rows.hpp"
 #include "box_index.hpp"
@@ -292,6 +288,7 @@ NB_MODULE(_core, m) {
   bind_pairs(m);
   bind_sorted(m);
   bind_step(m);
+  bind_reading(m);
   m.def("available_isas", [] {
     std::vector<std::string> names;
     for (const Kernels* kernels : available_kernels()) names.emplace_back(kernels->name);

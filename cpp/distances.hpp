@@ -47,15 +47,6 @@ void own_distances(const T* rows, const int32_t* labels, const T* centers, size_
 }
 
 template <class T>
-void distances(const T* rows, const T* centers, size_t n, size_t k, size_t d, double factor, T* out) {
-  for (size_t i = 0; i < n; ++i) {
-    for (size_t c = 0; c < k; ++c) {
-      out[i * k + c] = static_cast<T>(factor * squared_distance(rows + i * d, centers + c * d, d));
-    }
-  }
-}
-
-template <class T>
 void distances_to(const T* rows, const T* center, size_t n, size_t d, double* out) {
   for (size_t i = 0; i < n; ++i) out[i] = squared_distance(rows + i * d, center, d);
 }

@@ -47,6 +47,39 @@ struct AssignScratch {
   int32_t* candidate_counts;  // (tile,)
 };
 
+// The centers as the 16-bit screen sees them: on one grid, packed in pairs of columns; cpp/short_screen.hpp.
+struct ShortScreen {
+  size_t pairs;        // ceil(d / 2)
+  double step;         // of the grid
+  double beta;         // half the diagonal of a cell of a row, relative to N
+  int16_t* packed;     // (panels, pairs, lanes, 2)
+  float* start;        // (panels, lanes): |c|^2 rounded down, +huge in lanes without a center
+  float* error;        // (panels, lanes): -B
+  double* width;       // (k,) constant part of the distance between lower and upper bound
+  double* width_norm;  // (k,) its part per unit of N
+};
+
+// Buffers of one thread for the 16-bit screen.
+struct ShortScratch {
+  float* row;       // (d,)
+  int16_t* packed;  // (block + tile, pairs, 2)
+  float* numbers;   // (block + tile, 2): of each row the factor of a.b, and N
+  float* best;      // as AssignScratch
+};
+
+// Centers that can be among the nearest to each row of a block; cpp/nearest.hpp.
+constexpr size_t kNearCenters = 512;  // whose bounds are stored at a time
+struct NearScratch {
+  float* tiles;      // (block + tile, kNearCenters + lanes)
+  size_t capacity;   // most entries of a row; a vector less than the stride
+  size_t stride;     // of `bounds` and `names`
+  float* bounds;     // (block, stride)
+  int32_t* names;    // (block, stride) out: centers, in no order
+  int32_t* counts;   // (block,) out: of names, at least m; -1 where all centers are to be looked at
+  float* threshold;  // (block,)
+  float* sorting;    // (stride + width,)
+};
+
 // Exact sums of one thread: integers on kLevels grids, each 2^40 times finer than the one before, the first one
 // 2^(top - 40) (cpp/accumulate.hpp). Four reach 160 bits below the largest value.
 constexpr int kLevels = 4;
@@ -151,6 +184,16 @@ struct RowKernels {
   // rows (n, d), n <= block; labels (n,) out: index of the nearest center, ties to the lowest index
   void (*assign)(const T* rows, size_t n, const T* centers, const Screen& screen, const AssignScratch& scratch,
                  int32_t* labels);
+  // centers (k, d) on the grid of the 16-bit screen -> out; scratch (2 d + 2,); whether such a grid fits them
+  bool (*pack_short)(const T* centers, const Screen& screen, float* scratch, ShortScreen& out);
+  // rows (n, d), n <= block; labels (n,) out: as `assign`, or -1 where this screen cannot tell; returns how many such
+  size_t (*assign_short)(const T* rows, size_t n, const Screen& screen, const ShortScreen& short_screen,
+                         const ShortScratch& scratch, int32_t* labels);
+  // rows (n, d), n <= block, m <= k: the centers that can be among the m nearest -> near (out); `short_screen` may be 0
+  void (*near_candidates)(const T* rows, size_t n, const Screen& screen, const ShortScreen* short_screen,
+                          const AssignScratch& scratch, const ShortScratch& shorts, size_t m, const NearScratch& near);
+  // squared distances (float64) of a row (d,) to centers (k, d): those of list (count,), or the first `count`; out
+  void (*listed_distances)(const T* row, const T* centers, size_t d, const int32_t* list, size_t count, double* out);
   // rows (n, d) added to cells (k, d) of `sums` (in/out) at their label; negative labels are left out
   void (*add)(const T* rows, const int32_t* labels, size_t n, size_t d, SumBuffer& sums);
   // squares of rows (n, d) added to cells (d,) of `sums` (in/out); rows with a negative label are left out

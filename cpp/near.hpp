@@ -109,18 +109,6 @@ inline void near_products(Ints& sum, const NearBytes& bytes, const int8_t* codes
 }
 #endif
 
-#if defined(__AVX512F__)
-inline Floats to_floats(Ints v) { return _mm512_cvtepi32_ps(v); }
-#elif defined(__AVX2__)
-inline Floats to_floats(Ints v) { return _mm256_cvtepi32_ps(v); }
-#elif defined(__SSE2__)
-inline Floats to_floats(Ints v) { return _mm_cvtepi32_ps(v); }
-#elif defined(__ARM_NEON)
-inline Floats to_floats(Ints v) { return vcvtq_f32_s32(v); }
-#else
-inline Floats to_floats(Ints v) { return static_cast<float>(v); }
-#endif
-
 template <size_t... kI>
 struct Places {};
 

@@ -28,6 +28,7 @@ inline Ints load_ints(const float* p) { return _mm512_loadu_si512(p); }
 inline void store_ints(float* p, Ints v) { _mm512_storeu_si512(p, v); }
 inline Floats broadcast(float x) { return _mm512_set1_ps(x); }
 inline Ints broadcast_int(int32_t x) { return _mm512_set1_epi32(x); }
+inline Floats to_floats(Ints v) { return _mm512_cvtepi32_ps(v); }
 inline Ints add_ints(Ints a, Ints b) { return _mm512_add_epi32(a, b); }
 inline Floats add(Floats a, Floats b) { return _mm512_add_ps(a, b); }
 inline Floats multiply_add(Floats a, Floats b, Floats c) { return _mm512_fmadd_ps(a, b, c); }
@@ -63,6 +64,7 @@ inline Ints load_ints(const float* p) { return _mm256_loadu_si256(reinterpret_ca
 inline void store_ints(float* p, Ints v) { _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), v); }
 inline Floats broadcast(float x) { return _mm256_set1_ps(x); }
 inline Ints broadcast_int(int32_t x) { return _mm256_set1_epi32(x); }
+inline Floats to_floats(Ints v) { return _mm256_cvtepi32_ps(v); }
 inline Ints add_ints(Ints a, Ints b) { return _mm256_add_epi32(a, b); }
 inline Floats add(Floats a, Floats b) { return _mm256_add_ps(a, b); }
 inline Floats multiply_add(Floats a, Floats b, Floats c) { return _mm256_fmadd_ps(a, b, c); }
@@ -102,6 +104,7 @@ inline Ints load_ints(const float* p) { return _mm_loadu_si128(reinterpret_cast<
 inline void store_ints(float* p, Ints v) { _mm_storeu_si128(reinterpret_cast<__m128i*>(p), v); }
 inline Floats broadcast(float x) { return _mm_set1_ps(x); }
 inline Ints broadcast_int(int32_t x) { return _mm_set1_epi32(x); }
+inline Floats to_floats(Ints v) { return _mm_cvtepi32_ps(v); }
 inline Ints add_ints(Ints a, Ints b) { return _mm_add_epi32(a, b); }
 inline Floats add(Floats a, Floats b) { return _mm_add_ps(a, b); }
 inline Floats multiply_add(Floats a, Floats b, Floats c) { return _mm_add_ps(_mm_mul_ps(a, b), c); }
@@ -143,6 +146,7 @@ inline Ints load_ints(const float* p) { return vreinterpretq_s32_f32(vld1q_f32(p
 inline void store_ints(float* p, Ints v) { vst1q_f32(p, vreinterpretq_f32_s32(v)); }
 inline Floats broadcast(float x) { return vdupq_n_f32(x); }
 inline Ints broadcast_int(int32_t x) { return vdupq_n_s32(x); }
+inline Floats to_floats(Ints v) { return vcvtq_f32_s32(v); }
 inline Ints add_ints(Ints a, Ints b) { return vaddq_s32(a, b); }
 inline Floats add(Floats a, Floats b) { return vaddq_f32(a, b); }
 inline Floats multiply_add(Floats a, Floats b, Floats c) { return vfmaq_f32(c, a, b); }
@@ -182,6 +186,7 @@ inline Ints load_ints(const float* p) {
 inline void store_ints(float* p, Ints v) { memcpy(p, &v, sizeof v); }
 inline Floats broadcast(float x) { return x; }
 inline Ints broadcast_int(int32_t x) { return x; }
+inline Floats to_floats(Ints v) { return static_cast<float>(v); }
 inline Ints add_ints(Ints a, Ints b) { return a + b; }
 inline Floats add(Floats a, Floats b) { return a + b; }
 inline Floats multiply_add(Floats a, Floats b, Floats c) { return a * b + c; }

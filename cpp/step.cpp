@@ -1,105 +1,34 @@
 #include "step.hpp"
 
-#include <string.h>
-
 #include <algorithm>
-#include <atomic>
 #include <cmath>
 
+#include "blocks.hpp"
 #include "exponents.hpp"
 #include "grid_buffer.hpp"
 
 namespace macqueen {
 
-namespace {
-
-// Bits of one magnitude a float64 row must stay below: its squares would overflow. float32 only must be finite.
-template <class T>
-uint64_t first_refused_bits();
-template <>
-uint64_t first_refused_bits<float>() {
-  return 0x7f800000;
-}
-template <>
-uint64_t first_refused_bits<double>() {
-  const double most = std::nextafter(1e150, 1e151);
-  uint64_t bits;
-  memcpy(&bits, &most, sizeof bits);
-  return bits;
-}
-
-template <class T>
-size_t first_bad_row(const Kernels& kernels, const T* rows, size_t n, size_t d) {
-  const auto& k = row_kernels<T>(kernels);
-  if (k.largest(rows, n * d) < first_refused_bits<T>()) return n;
-  size_t i = 0;
-  while (i < n && k.largest(rows + i * d, d) < first_refused_bits<T>()) ++i;
-  return i;
-}
-
-// The lowest bad row that any thread has seen.
-class BadRow {
- public:
-  void note(size_t row) {
-    int64_t seen = row_.load();
-    const auto mine = static_cast<int64_t>(row);
-    while ((seen == kAllFinite || mine < seen) && !row_.compare_exchange_weak(seen, mine)) {
-    }
-  }
-  bool found_before(size_t row) const {
-    const int64_t seen = row_.load();
-    return seen != kAllFinite && seen < static_cast<int64_t>(row);
-  }
-  int64_t get() const { return row_.load(); }
-
- private:
-  std::atomic<int64_t> row_{kAllFinite};
-};
-
-// Rows per task: whole blocks, enough tasks to share, not so small that taking one costs more than doing it.
-size_t rows_per_task(size_t n, size_t block, int threads) {
-  const size_t blocks = (n + block - 1) / block;
-  const size_t share = blocks / (static_cast<size_t>(threads) * 8);
-  return block * std::clamp<size_t>(share, 1, 64);
-}
-
-// Whether this many multiplications are worth waking another thread for: some 50 microseconds on one, while a thread
-// takes 10 and more to wake.
-bool worth_sharing(int threads, size_t n, size_t k, size_t d) {
-  constexpr double kWorth = 1000000;
-  return threads > 1 && static_cast<double>(n) * static_cast<double>(k + 4) * static_cast<double>(d + 4) >= kWorth;
-}
-
-template <class Task>
-void for_blocks(Threads& threads, size_t n, size_t block, bool shared, const Task& task) {
-  const size_t rows = shared ? rows_per_task(n, block, threads.count()) : std::max<size_t>(n, 1);
-  threads.run((n + rows - 1) / rows, [&](int slot, size_t i) {
-    const size_t end = std::min(n, (i + 1) * rows);
-    for (size_t begin = i * rows; begin < end; begin += block) task(slot, begin, std::min(block, end - begin));
-  });
-}
-
-}  // namespace
-
-void AssignBuffers::resize(const Kernels& kernels, size_t k, size_t d) {
-  packed_.resize((kernels.block + kernels.tile) * (d + 1));
-  best_.resize(kernels.block * 3 * kernels.width);
-  threshold_.resize(kernels.block);
-  undecided_.resize(kernels.block);
-  candidates_.resize(kernels.tile * k);
-  counts_.resize(kernels.tile);
-}
-
 struct Workspace::Slot {
-  AssignBuffers assigning;
+  Labeller<float> floats;
+  Labeller<double> doubles;
   std::vector<int32_t> labels;
   GridBuffer sums, squares;
   std::vector<int64_t> counts;
   int64_t zero_rows = 0;
 
-  void resize(const Kernels& kernels, size_t k, size_t d) {
-    assigning.resize(kernels, k, d);
-    labels.resize(kernels.block);
+  template <class T>
+  Labeller<T>& labeller() {
+    if constexpr (sizeof(T) == 4) {
+      return floats;
+    } else {
+      return doubles;
+    }
+  }
+  template <class T>
+  void resize(const Centers<T>& centers) {
+    labeller<T>().resize(centers.kernels(), centers.k(), centers.d());
+    labels.resize(centers.kernels().block);
   }
 };
 
@@ -109,7 +38,7 @@ Workspace::~Workspace() = default;
 template <class T>
 std::vector<std::unique_ptr<Workspace::Slot>>& Workspace::slots(const Centers<T>& centers, int threads) {
   while (static_cast<int>(slots_.size()) < threads) slots_.push_back(std::make_unique<Slot>());
-  for (auto& slot : slots_) slot->resize(centers.kernels(), centers.k(), centers.d());
+  for (auto& slot : slots_) slot->resize(centers);
   return slots_;
 }
 
@@ -197,6 +126,7 @@ int64_t accumulate(Threads& threads, const Centers<T>& centers, const T* rows, s
     slot->squares.resize(d);
     slot->counts.resize(k, 0);
   }
+  const ShortScreen* short_screen = centers.short_screen(n);
   BadRow bad;
   try {
     for_blocks(threads, n, centers.kernels().block, worth_sharing(threads.count(), n, k, d),
@@ -209,8 +139,7 @@ int64_t accumulate(Threads& threads, const Centers<T>& centers, const T* rows, s
                    bad.note(begin + first_bad_row(centers.kernels(), block, count, d));
                    return;
                  }
-                 kernels.assign(block, count, centers.values(), centers.screen(), slot.assigning.scratch(),
-                                slot.labels.data());
+                 slot.template labeller<T>().label(centers, short_screen, block, count, slot.labels.data());
                  if (options.skip_zero_rows) {
                    slot.zero_rows += leave_out_zero_rows(kernels, block, count, d, slot.labels.data());
                  }
@@ -240,26 +169,26 @@ int64_t assign(Threads& threads, const Centers<T>& centers, const T* rows, size_
                int32_t* labels, double* distances) {
   const auto& kernels = row_kernels<T>(centers.kernels());
   const size_t d = centers.d();
+  const bool shared = worth_sharing(threads.count(), n, centers.k(), d);
   Workspace workspace;
-  auto& slots = workspace.slots(centers, threads.count());
+  auto& slots = workspace.slots(centers, shared ? threads.count() : 1);
+  const ShortScreen* short_screen = centers.short_screen(n);
   BadRow bad;
-  for_blocks(threads, n, centers.kernels().block, worth_sharing(threads.count(), n, centers.k(), d),
-             [&](int index, size_t begin, size_t count) {
-               if (bad.found_before(begin)) return;
-               const T* block = rows + begin * d;
-               if (kernels.largest(block, count * d) >= first_refused_bits<T>()) {
-                 bad.note(begin + first_bad_row(centers.kernels(), block, count, d));
-                 return;
-               }
-               int32_t* own = labels + begin;
-               kernels.assign(block, count, centers.values(), centers.screen(),
-                              slots[static_cast<size_t>(index)]->assigning.scratch(), own);
-               if (skip_zero_rows) leave_out_zero_rows(kernels, block, count, d, own);
-               for (size_t i = 0; i < count; ++i) own[i] = std::max(own[i], 0);
-               if (distances != nullptr) {
-                 kernels.own_distances(block, own, centers.values(), count, d, distances + begin);
-               }
-             });
+  for_blocks(threads, n, centers.kernels().block, shared, [&](int index, size_t begin, size_t count) {
+    if (bad.found_before(begin)) return;
+    const T* block = rows + begin * d;
+    if (kernels.largest(block, count * d) >= first_refused_bits<T>()) {
+      bad.note(begin + first_bad_row(centers.kernels(), block, count, d));
+      return;
+    }
+    int32_t* own = labels + begin;
+    slots[static_cast<size_t>(index)]->template labeller<T>().label(centers, short_screen, block, count, own);
+    if (skip_zero_rows) leave_out_zero_rows(kernels, block, count, d, own);
+    for (size_t i = 0; i < count; ++i) own[i] = std::max(own[i], 0);
+    if (distances != nullptr) {
+      kernels.own_distances(block, own, centers.values(), count, d, distances + begin);
+    }
+  });
   return bad.get();
 }
 

@@ -7,6 +7,7 @@
 
 #include "exact.hpp"
 #include "kernels.hpp"
+#include "labelling.hpp"
 #include "parallel.hpp"
 
 namespace macqueen {
@@ -41,6 +42,12 @@ class Centers {
     std::call_once(once_, [this] { packed_ = std::make_unique<PackedCenters>(kernels_, values_.data(), k_, d_); });
     return packed_->screen;
   }
+  // The 16-bit screen, made when rows (n, d) are first worth it; null where they are not, or it does not fit.
+  const ShortScreen* short_screen(size_t n) const {
+    if (!worth_short_screen(n, k_)) return nullptr;
+    std::call_once(short_once_, [this] { short_ = std::make_unique<ShortCenters<T>>(kernels_, values(), screen()); });
+    return short_->screen();
+  }
 
  private:
   const Kernels& kernels_;
@@ -48,20 +55,8 @@ class Centers {
   std::vector<T> values_;
   mutable std::once_flag once_;
   mutable std::unique_ptr<PackedCenters> packed_;
-};
-
-// What `RowKernels::assign` needs to work with.
-class AssignBuffers {
- public:
-  void resize(const Kernels& kernels, size_t k, size_t d);
-  AssignScratch scratch() {
-    return {packed_.data(), best_.data(), threshold_.data(), undecided_.data(), candidates_.data(), counts_.data()};
-  }
-
- private:
-  std::vector<float> packed_, best_;
-  std::vector<double> threshold_;
-  std::vector<int32_t> undecided_, candidates_, counts_;
+  mutable std::once_flag short_once_;
+  mutable std::unique_ptr<ShortCenters<T>> short_;
 };
 
 // What one pass adds up. Objects are additive: `merge` them in any order.

@@ -2,12 +2,14 @@
 #pragma once
 
 #include "../accumulate.hpp"
+#include "../all_distances.hpp"
 #include "../assign.hpp"
 #include "../boxes.hpp"
 #include "../cost_terms.hpp"
 #include "../curve.hpp"
 #include "../distances.hpp"
 #include "../near.hpp"
+#include "../nearest.hpp"
 #include "../pairs.hpp"
 #include "../products.hpp"
 #include "../sketch.hpp"
@@ -21,6 +23,10 @@ constexpr RowKernels<T> row_kernels_here() {
   return {
       .pack = pack<T>,
       .assign = assign<T>,
+      .pack_short = pack_short<T>,
+      .assign_short = assign_short<T>,
+      .near_candidates = near_candidates<T>,
+      .listed_distances = listed_distances<T>,
       .add = add<T>,
       .add_squares = add_squares<T>,
       .largest = largest<T>,

@@ -35,6 +35,7 @@ class Model:
         self._retention = checkpoint.Retention(config.keep_checkpoint_max, config.keep_checkpoint_every_n_hours)
         self.saves = bool(config.save_checkpoints_steps or config.save_checkpoints_secs)
         self._saved_step: int | None = None
+        self._given: State | None = None  # of the centers that were given, once they were read
         self.constants: checkpoint.Tensors = {}  # weights of feature columns: they never change
         columns = params.feature_columns
         self._columns = {} if columns is None else {"feature_columns": feature_columns.describe(columns)}
@@ -79,9 +80,11 @@ class Model:
             state = self._restore(path)
         if state is not None:
             return state, path
-        given = engine.given_centers(None)
-        if given is not None:
-            return engine.first_state(given, 0), None
+        if self._given is None:
+            given = engine.given_centers(None)
+            self._given = None if given is None else engine.first_state(given, 0)
+        if self._given is not None:
+            return self._given, None
         raise NotTrainedError(
             f"Could not find trained model in model_dir: {self.directory}. Call train first, name the directory of "
             "a trained model, or give initial_clusters as an array"

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from macqueen.engine import Engine, Prepared
 from macqueen.errors import ArgumentError, ArgumentTypeError, EmptyInputError
-from macqueen.state import BatchStats, State
+from macqueen.state import BatchStats, FloatArray, State
 from macqueen.workers.local import block_rows, naming
 
 Item = TypeVar("Item")
@@ -97,13 +97,27 @@ def predictions(
 def labels(source: Any, state: State, engine: Engine) -> NDArray[np.int64]:
     """Return the labels (n,) int64 of all rows."""
     prepared = _prepare(source, state, engine)
-    found: list[NDArray[np.int32]] = []
-    rows = 0
-    for block in source.batches() if source.is_stream else _blocks(source, prepared):
-        for piece, name in _pieces(block, prepared, "", rows):
-            found.append(prepared.labels(piece, name))
-        rows += len(block)
+    found = [prepared.labels(piece, name) for piece, name in _all_pieces(source, prepared)]
     return np.concatenate(found, dtype=np.int64) if found else np.empty(0, dtype=np.int64)
+
+
+def nearest(source: Any, state: State, engine: Engine, count: int) -> tuple[NDArray[np.int64], FloatArray]:
+    """Return indices (n, count) int64 and distances (n, count) of the nearest centers of all rows."""
+    prepared = _prepare(source, state, engine)
+    found = [prepared.nearest(piece, name, count) for piece, name in _all_pieces(source, prepared)]
+    if not found:
+        return np.empty((0, count), dtype=np.int64), np.empty((0, count), dtype=prepared.dtype)
+    indices, distances = zip(*found, strict=True)
+    return np.concatenate(indices, dtype=np.int64), np.concatenate(distances)
+
+
+def check_count(count: object, clusters: int) -> int:
+    """Return how many nearest centers are asked for, an integer from 1 to the number of clusters."""
+    if isinstance(count, bool) or not isinstance(count, int | np.integer):
+        raise ArgumentTypeError(f"m must be an integer, got {count!r} of type {type(count).__name__}; pass one")
+    if not 1 <= count <= clusters:
+        raise ArgumentError(f"m must be from 1 to the number of clusters, {clusters}; got {count}. Ask for as many")
+    return int(count)
 
 
 def _prepare(source: Any, state: State, engine: Engine) -> Prepared:
@@ -126,6 +140,14 @@ def _batches(source: Any, prepared: Prepared) -> Iterator[Iterator[tuple[NDArray
             yield _pieces(batch, prepared, f"batch {number}, ")
     else:
         yield _named(_blocks(source, prepared))
+
+
+def _all_pieces(source: Any, prepared: Prepared) -> Iterator[tuple[NDArray[Any], Callable[[int], str]]]:
+    """Yield all rows in what one kernel call takes, named by their number from the first row on."""
+    first = 0
+    for block in source.batches() if source.is_stream else _blocks(source, prepared):
+        yield from _pieces(block, prepared, "", first)
+        first += len(block)
 
 
 def _named(blocks: Iterator[NDArray[Any]]) -> Iterator[tuple[NDArray[Any], Callable[[int], str]]]:

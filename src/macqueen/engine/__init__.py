@@ -17,27 +17,33 @@ from macqueen.engine.kernels import Kernels
 from macqueen.engine.metric import METRICS
 from macqueen.engine.plan import Plan, Planner, forced_path
 from macqueen.engine.plus_plus import PlusPlus
-from macqueen.engine.prepared import Pass, Prepared
+from macqueen.engine.prepared import Kept, Pass, Prepared
 from macqueen.engine.rows import Batch, Rows
 from macqueen.state import FloatArray, State, StepStats
 
-__all__ = ["Engine", "Kernels", "Pass", "Plan", "Prepared"]
+__all__ = ["Engine", "Kept", "Kernels", "Pass", "Plan", "Prepared"]
 
 
 class Engine:
     """The algorithm that `params` ask for, on `kernels`, with at most `memory_limit` bytes beside the rows."""
 
-    def __init__(self, params: KMeansParams, kernels: Kernels, memory_limit: int | None = None) -> None:
+    def __init__(
+        self, params: KMeansParams, kernels: Kernels, memory_limit: int | None = None, kept: Kept | None = None
+    ) -> None:
+        """`kept`: centers that calls before have made ready, for those that only read."""
         self.params = params
         self.kernels = kernels
         self.memory_limit = memory_limit
         self.metric = METRICS[params.distance_metric]
         self._workspace = _core.Workspace()
+        self._kept = kept
 
     # --- one step ---------------------------------------------------------------------------------------
 
     def prepare(self, centers: FloatArray, dtype: DTypeLike | None = None) -> Prepared:
         """Ready centers (k, d) for labels, distances and passes."""
+        if self._kept is not None:
+            return self._kept.prepared(centers, self.metric, self.kernels, np.dtype(dtype or centers.dtype))
         return Prepared(centers, self.metric, self.kernels, dtype)
 
     def check(self, rows: FloatArray, name: Callable[[int], str]) -> None:

@@ -58,6 +58,16 @@ class Prepared:
         check_rows(bad, ready, name)
         return out
 
+    def nearest(self, rows: FloatArray, name: RowName, count: int) -> tuple[NDArray[np.int32], FloatArray]:
+        """Return indices and distances (n, count) of the nearest centers, in the order of the exact distances."""
+        ready = self.rows(rows, name)
+        indices = np.empty((len(ready), count), dtype=np.int32)
+        out = np.empty((len(ready), count), dtype=self.dtype)
+        metric = self.metric
+        bad = _core.nearest(self.native, self.kernels.threads, ready, metric.factor, metric.normalized, indices, out)
+        check_rows(bad, ready, name)
+        return indices, out
+
     def add(
         self, rows: FloatArray, name: RowName, totals: _core.Totals, workspace: _core.Workspace, squares: bool
     ) -> None:
@@ -65,6 +75,25 @@ class Prepared:
         ready = self.rows(rows, name)
         bad = self.native.accumulate(self.kernels.threads, ready, squares, self.metric.normalized, workspace, totals)
         check_rows(bad, ready, name)
+
+
+class Kept:
+    """The centers that were read with last, made ready: a call after another need not do so again.
+
+    Safe between threads: centers are never written to, and what is kept is replaced as a whole.
+    """
+
+    def __init__(self) -> None:
+        self._last: tuple[FloatArray, Prepared] | None = None
+
+    def prepared(self, centers: FloatArray, metric: Metric, kernels: Kernels, dtype: DTypeLike) -> Prepared:
+        """Return centers (k, d) made ready to compute in `dtype`."""
+        last = self._last
+        if last is not None and last[0] is centers and last[1].dtype == dtype:
+            return last[1]
+        prepared = Prepared(centers, metric, kernels, dtype)
+        self._last = centers, prepared
+        return prepared
 
 
 class Pass:

@@ -16,7 +16,7 @@ from macqueen import checkpoint, loop, reading, summaries
 from macqueen import feature_columns as columns
 from macqueen.config import KMeansParams, RunConfig
 from macqueen.config.checks import above_zero
-from macqueen.engine import Engine, Kernels
+from macqueen.engine import Engine, Kept, Kernels
 from macqueen.errors import ArgumentError, ArgumentTypeError
 from macqueen.estimator.reader import Reader
 from macqueen.estimator.training import Training
@@ -124,6 +124,7 @@ class KMeans:
         self._kernels = Kernels(resolve_threads(self._config.num_threads))
         self._model = Model(self._params, self._config)
         self._history = History()
+        self._kept = Kept()
 
     def __repr__(self) -> str:
         changed = [f"{name}={value!r}" for name, value in self._params.changed().items()]
@@ -335,6 +336,14 @@ class KMeans:
         """Return the index of the nearest center of each row, (n,) int64."""
         return self._reader().labels(input_fn)
 
+    def nearest(self, input_fn: Any, m: int) -> tuple[NDArray[np.int64], FloatArray]:
+        """Return indices (n, m) int64 of the `m` nearest centers of each row, and their distances (n, m).
+
+        Their order is that of the exact distances, equals by the lowest index: the first column is `labels`. The
+        distances are the numbers that `transform` yields.
+        """
+        return self._reader().nearest(input_fn, m)
+
     def cluster_centers(self) -> FloatArray:
         """Return the cluster centers (k, d) of the latest checkpoint."""
         return self._reader().state.centers.copy()
@@ -369,7 +378,7 @@ class KMeans:
         return as_source(
             input_fn,
             mode=mode,
-            config=self._config,
+            config=self.config if callable(input_fn) else None,  # a copy, which only functions are given
             params=self.params,
             batch_size=self._params.batch_size,
             encoder=self._model.encoder(seed),
@@ -382,5 +391,5 @@ class KMeans:
     def _reader(
         self, hooks: Sequence[Any] | None = None, checkpoint_path: str | os.PathLike[str] | None = None
     ) -> Reader:
-        engine = Engine(self._params, self._kernels)
+        engine = Engine(self._params, self._kernels, kept=self._kept)
         return Reader(self._model, engine, self._source, hooks, checkpoint_path)

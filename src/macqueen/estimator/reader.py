@@ -15,6 +15,7 @@ from macqueen import reading
 from macqueen.engine import Engine
 from macqueen.estimator.watch import Watch
 from macqueen.model import Model
+from macqueen.state import FloatArray
 
 if TYPE_CHECKING:
     from macqueen.tf_estimator.modes import EstimatorSpec
@@ -84,6 +85,11 @@ class Reader:
     def labels(self, input_fn: Any) -> NDArray[np.int64]:
         """Return the labels (n,) int64 of all rows."""
         return reading.labels(self._open(input_fn, "infer"), self.state, self._engine)
+
+    def nearest(self, input_fn: Any, m: Any) -> tuple[NDArray[np.int64], FloatArray]:
+        """Return what `KMeans.nearest` does."""
+        count = reading.check_count(m, len(self.state.centers))
+        return reading.nearest(self._open(input_fn, "infer"), self.state, self._engine, count)
 
     def _open(self, input_fn: Any, mode: str) -> Any:
         source = self._open_source(input_fn, mode, self.state.seed)

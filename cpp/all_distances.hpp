@@ -1,0 +1,87 @@
+// Distances of all pairs of rows and centers, several side by side: each pair has the operations of `squared_distance`
+// in their order, so that the bits are the same, but values are widened once for several pairs.
+#pragma once
+
+#include "short_screen.hpp"
+
+namespace macqueen {
+namespace MACQUEEN_ISA {
+namespace {
+
+constexpr size_t kPairRows = kWidth == 16 ? 4 : 2, kPairCenters = kPairRows;  // as many as registers hold
+
+typedef double TwoDoubles __attribute__((vector_size(16)));
+typedef double FourDoubles __attribute__((vector_size(32)));
+
+// `sum_lanes` of both.
+inline TwoDoubles sum_lanes(const Doubles& a, const Doubles& b) {
+  const FourDoubles x = __builtin_shufflevector(a, a, 0, 1, 2, 3) + __builtin_shufflevector(a, a, 4, 5, 6, 7);
+  const FourDoubles y = __builtin_shufflevector(b, b, 0, 1, 2, 3) + __builtin_shufflevector(b, b, 4, 5, 6, 7);
+  const FourDoubles even = __builtin_shufflevector(x, y, 0, 4, 2, 6), odd = __builtin_shufflevector(x, y, 1, 5, 3, 7);
+  return (__builtin_shufflevector(even, even, 0, 1) + __builtin_shufflevector(even, even, 2, 3)) +
+         (__builtin_shufflevector(odd, odd, 0, 1) + __builtin_shufflevector(odd, odd, 2, 3));
+}
+
+// kPairRows rows and kPairCenters centers; out (kPairRows, kPairCenters).
+template <class T>
+inline void pair_distances(const T* rows, const T* centers, size_t d, double* out) {
+  Doubles sum[kPairRows][kPairCenters];
+  each<0, kPairRows>([&](size_t r) __attribute__((always_inline)) {
+    for (size_t c = 0; c < kPairCenters; ++c) sum[r][c] = Doubles{};
+  });
+  const auto add = [&](const auto& values) __attribute__((always_inline)) {
+    Doubles center[kPairCenters];
+    for (size_t c = 0; c < kPairCenters; ++c) center[c] = values(centers + c * d);
+    each<0, kPairRows>([&](size_t r) __attribute__((always_inline)) {
+      const Doubles x = values(rows + r * d);
+      for (size_t c = 0; c < kPairCenters; ++c) {
+        const Doubles difference = x - center[c];
+        sum[r][c] += difference * difference;
+      }
+    });
+  };
+  size_t j = 0;
+  for (; j + kDoubleLanes <= d; j += kDoubleLanes) {
+    add([j](const T* p) __attribute__((always_inline)) { return load_doubles(p + j); });
+  }
+  if (j < d) {
+    add([j, d](const T* p) __attribute__((always_inline)) { return load_doubles(p + j, d - j); });
+  }
+  each<0, kPairRows>([&](size_t r) __attribute__((always_inline)) {
+    for (size_t c = 0; c < kPairCenters; c += 2) {
+      const TwoDoubles two = sum_lanes(sum[r][c], sum[r][c + 1]);
+      memcpy(out + r * kPairCenters + c, &two, sizeof two);
+    }
+  });
+}
+
+template <class T>
+void distances(const T* rows, const T* centers, size_t n, size_t k, size_t d, double factor, T* out) {
+  const size_t whole_rows = n / kPairRows * kPairRows, whole_centers = k / kPairCenters * kPairCenters;
+  // A part of the centers that stays in the nearest cache goes with all rows.
+  size_t part = 16384 / (d * sizeof(T)) / kPairCenters * kPairCenters;
+  part = part < kPairCenters ? kPairCenters : part;
+  for (size_t begin = 0; begin < whole_centers; begin += part) {
+    const size_t end = begin + part < whole_centers ? begin + part : whole_centers;
+    for (size_t i = 0; i < whole_rows; i += kPairRows) {
+      for (size_t c = begin; c < end; c += kPairCenters) {
+        double found[kPairRows * kPairCenters];
+        pair_distances(rows + i * d, centers + c * d, d, found);
+        for (size_t r = 0; r < kPairRows; ++r) {
+          for (size_t q = 0; q < kPairCenters; ++q) {
+            out[(i + r) * k + c + q] = static_cast<T>(factor * found[r * kPairCenters + q]);
+          }
+        }
+      }
+    }
+  }
+  for (size_t i = 0; i < n; ++i) {
+    for (size_t c = i < whole_rows ? whole_centers : 0; c < k; ++c) {
+      out[i * k + c] = static_cast<T>(factor * squared_distance(rows + i * d, centers + c * d, d));
+    }
+  }
+}
+
+}  // namespace
+}  // namespace MACQUEEN_ISA
+}  // namespace macqueen
