@@ -8,7 +8,7 @@ namespace macqueen {
 namespace MACQUEEN_ISA {
 namespace {
 
-constexpr size_t kPairRows = kWidth == 16 ? 4 : 2, kPairCenters = kPairRows;  // as many as registers hold
+constexpr size_t kSideRows = kWidth == 16 ? 4 : 2, kSideCenters = kSideRows;  // as many as registers hold
 
 typedef double TwoDoubles __attribute__((vector_size(16)));
 typedef double FourDoubles __attribute__((vector_size(32)));
@@ -22,19 +22,19 @@ inline TwoDoubles sum_lanes(const Doubles& a, const Doubles& b) {
          (__builtin_shufflevector(odd, odd, 0, 1) + __builtin_shufflevector(odd, odd, 2, 3));
 }
 
-// kPairRows rows and kPairCenters centers; out (kPairRows, kPairCenters).
+// kSideRows rows and kSideCenters centers; out (kSideRows, kSideCenters).
 template <class T>
 inline void pair_distances(const T* rows, const T* centers, size_t d, double* out) {
-  Doubles sum[kPairRows][kPairCenters];
-  each<0, kPairRows>([&](size_t r) __attribute__((always_inline)) {
-    for (size_t c = 0; c < kPairCenters; ++c) sum[r][c] = Doubles{};
+  Doubles sum[kSideRows][kSideCenters];
+  each<0, kSideRows>([&](size_t r) __attribute__((always_inline)) {
+    for (size_t c = 0; c < kSideCenters; ++c) sum[r][c] = Doubles{};
   });
   const auto add = [&](const auto& values) __attribute__((always_inline)) {
-    Doubles center[kPairCenters];
-    for (size_t c = 0; c < kPairCenters; ++c) center[c] = values(centers + c * d);
-    each<0, kPairRows>([&](size_t r) __attribute__((always_inline)) {
+    Doubles center[kSideCenters];
+    for (size_t c = 0; c < kSideCenters; ++c) center[c] = values(centers + c * d);
+    each<0, kSideRows>([&](size_t r) __attribute__((always_inline)) {
       const Doubles x = values(rows + r * d);
-      for (size_t c = 0; c < kPairCenters; ++c) {
+      for (size_t c = 0; c < kSideCenters; ++c) {
         const Doubles difference = x - center[c];
         sum[r][c] += difference * difference;
       }
@@ -47,29 +47,29 @@ inline void pair_distances(const T* rows, const T* centers, size_t d, double* ou
   if (j < d) {
     add([j, d](const T* p) __attribute__((always_inline)) { return load_doubles(p + j, d - j); });
   }
-  each<0, kPairRows>([&](size_t r) __attribute__((always_inline)) {
-    for (size_t c = 0; c < kPairCenters; c += 2) {
+  each<0, kSideRows>([&](size_t r) __attribute__((always_inline)) {
+    for (size_t c = 0; c < kSideCenters; c += 2) {
       const TwoDoubles two = sum_lanes(sum[r][c], sum[r][c + 1]);
-      memcpy(out + r * kPairCenters + c, &two, sizeof two);
+      memcpy(out + r * kSideCenters + c, &two, sizeof two);
     }
   });
 }
 
 template <class T>
 void distances(const T* rows, const T* centers, size_t n, size_t k, size_t d, double factor, T* out) {
-  const size_t whole_rows = n / kPairRows * kPairRows, whole_centers = k / kPairCenters * kPairCenters;
+  const size_t whole_rows = n / kSideRows * kSideRows, whole_centers = k / kSideCenters * kSideCenters;
   // A part of the centers that stays in the nearest cache goes with all rows.
-  size_t part = 16384 / (d * sizeof(T)) / kPairCenters * kPairCenters;
-  part = part < kPairCenters ? kPairCenters : part;
+  size_t part = 16384 / (d * sizeof(T)) / kSideCenters * kSideCenters;
+  part = part < kSideCenters ? kSideCenters : part;
   for (size_t begin = 0; begin < whole_centers; begin += part) {
     const size_t end = begin + part < whole_centers ? begin + part : whole_centers;
-    for (size_t i = 0; i < whole_rows; i += kPairRows) {
-      for (size_t c = begin; c < end; c += kPairCenters) {
-        double found[kPairRows * kPairCenters];
+    for (size_t i = 0; i < whole_rows; i += kSideRows) {
+      for (size_t c = begin; c < end; c += kSideCenters) {
+        double found[kSideRows * kSideCenters];
         pair_distances(rows + i * d, centers + c * d, d, found);
-        for (size_t r = 0; r < kPairRows; ++r) {
-          for (size_t q = 0; q < kPairCenters; ++q) {
-            out[(i + r) * k + c + q] = static_cast<T>(factor * found[r * kPairCenters + q]);
+        for (size_t r = 0; r < kSideRows; ++r) {
+          for (size_t q = 0; q < kSideCenters; ++q) {
+            out[(i + r) * k + c + q] = static_cast<T>(factor * found[r * kSideCenters + q]);
           }
         }
       }
