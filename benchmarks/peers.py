@@ -48,7 +48,8 @@ def macqueen(task: Task) -> Fit:
     from macqueen import KMeans, RunConfig
 
     def fit() -> tuple[Rows, Labels]:
-        config = RunConfig(save_checkpoints_steps=None, num_threads=task.threads)
+        # No other library writes files while it fits.
+        config = RunConfig(save_checkpoints_steps=None, save_summary_steps=0, num_threads=task.threads)
         model = KMeans(task.clusters, initial_clusters=task.init, use_mini_batch=False, config=config)
         model.train(task.rows, steps=task.steps)
         return model.cluster_centers(), model.labels
