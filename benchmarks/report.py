@@ -1,6 +1,7 @@
 """Say what a run found: every contender, macqueen against the best of them, and a picture.
 
-`python benchmarks/report.py [RESULT.json]` writes RESULT.md and RESULT.png beside the result, by default the latest.
+`python benchmarks/report.py [RESULT.json ...] [--page PAGE.md]` writes PAGE.md and PAGE.png, by default beside the
+result, by default of the latest. Several results of one machine, of other workloads each, make one page.
 """
 
 from __future__ import annotations
@@ -161,34 +162,49 @@ def picture(results: list[Result], path: Path) -> None:
     figure.savefig(path, dpi=120)
 
 
-def write(path: Path) -> None:
-    """Write the report of a result beside it."""
-    content = json.loads(path.read_text(encoding="utf-8"))
+def joined(paths: list[Path]) -> Result:
+    """Return the results of several runs as one."""
+    content, *others = [json.loads(path.read_text(encoding="utf-8")) for path in paths]
+    for other in others:
+        if other["machine"]["processor"] != content["machine"]["processor"]:
+            raise SystemExit("the results are of different machines; make a page of each")
+        content["results"] += other["results"]
+        content["left_out"] += [note for note in other["left_out"] if note not in content["left_out"]]
+    content["results"].sort(key=lambda result: (len(result["case"].rstrip("a")), result["case"]))
+    return content
+
+
+def write(content: Result, page: Path) -> None:
+    """Write a page and its picture."""
     machine = content["machine"]
+    rounds = sorted({len(result["seconds"]) for result in content["results"]})
     lines = [
-        f"# Benchmark of {path.stem}\n",
+        f"# Benchmark of {page.stem}\n",
         f"{machine['processor']}, {machine['threads']} threads; {'quick run, ' if content['quick'] else ''}"
-        f"medians of {len(content['results'][0]['seconds'])} rounds.\n",
+        f"medians of {' or '.join(map(str, rounds))} rounds.\n",
         *(f"- {line}" for line in means(content["results"])),
         f"\n{summary(content).markdown()}",
         f"The columns float32, int8 and reading: {PART}; pruning can exceed 100 %.\n",
-        f"![ratios]({path.stem}.png)\n",
+        f"![ratios]({page.stem}.png)\n",
         details(content["results"]).markdown(),
         *(f"- {note}" for note in notes(content)),
         "\n" + ", ".join(f"{name} {version}" for name, version in machine["versions"].items() if version),
     ]
-    path.with_suffix(".md").write_text("\n".join(lines) + "\n", encoding="utf-8")
-    picture(content["results"], path.with_suffix(".png"))
+    page.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    picture(content["results"], page.with_suffix(".png"))
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Write RESULT.md and RESULT.png beside RESULT.json.")
-    parser.add_argument("result", type=Path, nargs="?", help="default: the latest run")
-    path = parser.parse_args().result or max((HERE / "results").glob("run-*.json"), default=None)
-    if path is None:
+    parser = argparse.ArgumentParser(description="Write a page and a picture of results.")
+    parser.add_argument("results", type=Path, nargs="*", help="default: the latest run")
+    parser.add_argument("--page", type=Path, help="default: beside the first result")
+    arguments = parser.parse_args()
+    paths = arguments.results or sorted((HERE / "results").glob("run-*.json"))[-1:]
+    if not paths:
         raise SystemExit("no results yet; make bench makes some")
-    write(path)
-    print(f"wrote {path.with_suffix('.md')} and {path.with_suffix('.png')}")
+    page = arguments.page or paths[0].with_suffix(".md")
+    write(joined(paths), page)
+    print(f"wrote {page} and {page.with_suffix('.png')}")
 
 
 if __name__ == "__main__":

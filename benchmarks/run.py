@@ -160,7 +160,7 @@ def main() -> None:
             content["results"] += measurement.run(peers, *CASES[case].data(arguments.quick))
             left_out += measurement.left_out
             path.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")  # a long run may be stopped
-    report.write(path)
+    report.write(content, path.with_suffix(".md"))
     show(report.details(content["results"]), console)
     for note in report.notes(content):
         console.print(note.removeprefix("\\"), style="dim", highlight=False)

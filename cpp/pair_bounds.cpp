@@ -8,6 +8,8 @@
 #include <numeric>
 #include <utility>
 
+#include "pair_slot.hpp"
+
 namespace macqueen {
 
 namespace {
@@ -20,7 +22,8 @@ constexpr double kSmallestUnit = 1e-30, kLargestUnit = 1e16;
 constexpr float kLargestBase = 1e18f;
 constexpr double kLargest = 0x1p50;  // values beyond it: squares could overflow, paths outgrow float32
 constexpr size_t kSampledBlocks = 16;
-constexpr size_t kBlocksPerTask = 16;
+constexpr size_t kFewestBlocks = 16;      // of a task
+constexpr size_t kTaskWork = 4000000;     // multiplications of comparing all: less is not worth waking a thread for
 constexpr size_t kMostWaiting = 1 << 15;  // values noted as changed before they are added
 constexpr double kFewPairs = 0.3;         // of the pairs of a block: where more are needed, all are computed
 constexpr int kManyRows = 4;              // of a block that need a center: all are compared with it, in a few vectors
@@ -41,88 +44,6 @@ void for_bits(uint64_t bits, const Visit& visit) {
 }
 
 }  // namespace
-
-// What one thread holds during a step.
-template <class T>
-struct PairBounds<T>::Slot {
-  std::vector<float> squares;         // (k, rows): of the pairs that were computed
-  std::vector<float> lowest, second;  // (rows,) of these
-  std::vector<int32_t> index;         // (rows,) which is lowest
-  std::vector<uint64_t> needs;        // (k,) which rows of the block
-  std::vector<uint8_t> counts;        // (k,) how many rows that is, when it was asked last
-  std::vector<uint8_t> uppers;        // (rows,)
-  std::vector<int32_t> columns;       // centers that all rows are compared with
-  std::vector<int32_t> candidates;
-  // The pairs to be computed; all arrays have room for all of them and a vector more.
-  size_t count = 0;
-  std::vector<uint8_t> places, bytes;
-  std::vector<int32_t> names;
-  std::vector<float> bases, paths, found, results;
-  AssignBuffers assigning;
-  std::vector<int32_t> labels;  // (rows,)
-  GridBuffer squares_grid;
-  Changes<T> changes;
-  BoundedStep done;
-
-  Slot(size_t k, size_t d) {
-    const size_t pairs = k * kPairRows;
-    for (auto* array : {&squares, &bases, &paths, &found, &results}) array->resize(pairs + kPairRows);
-    for (auto* array : {&lowest, &second}) array->resize(kPairRows);
-    for (auto* array : {&places, &bytes}) array->resize(pairs + kPairRows);
-    names.resize(pairs + kPairRows);
-    index.resize(kPairRows);
-    uppers.resize(kPairRows);
-    needs.resize(k);
-    counts.resize(k);
-    candidates.resize(k);
-    squares_grid.resize(d);
-    changes.resize(k, d);
-  }
-
-  // Appends the pairs of `rows` and a center, with `path` and the bases (rows,) of the block. Pointers are copied,
-  // since a byte that is stored could be anything else for the compiler, which would load them anew each time.
-  void list(uint64_t rows, size_t name, float path, const float* row_bases) {
-    uint8_t* const place_end = places.data();
-    int32_t* const name_end = names.data();
-    float *const path_end = paths.data(), *const base_end = bases.data();
-    size_t end = count;
-    for (; rows != 0; rows &= rows - 1) {
-      const auto place = static_cast<size_t>(std::countr_zero(rows));
-      place_end[end] = static_cast<uint8_t>(place);
-      name_end[end] = static_cast<int32_t>(name);
-      path_end[end] = path;
-      base_end[end++] = row_bases[place];
-    }
-    count = end;
-  }
-
-  // Lists the centers that at least so many rows need; tells whether there are any.
-  bool list_columns(int many) {
-    columns.clear();
-    for (size_t c = 0; c < needs.size(); ++c) {
-      if (counts[c] >= many) columns.push_back(static_cast<int32_t>(c));
-    }
-    return !columns.empty();
-  }
-
-  // Notes what was found of the pairs: bounds (k, rows), and the lowest two of each row.
-  void take_found(uint8_t* bounds) {
-    const uint8_t *const place_of = places.data(), *const byte_of = bytes.data();
-    const int32_t* const name_of = names.data();
-    const float* const found_of = found.data();
-    for (size_t i = 0; i < count; ++i) {
-      bounds[static_cast<size_t>(name_of[i]) * kPairRows + place_of[i]] = byte_of[i];
-      take(place_of[i], name_of[i], found_of[i]);
-    }
-  }
-
-  void take(size_t place, int32_t name, float square) {
-    float &low = lowest[place], &next = second[place];
-    next = std::min(next, std::max(low, square));
-    index[place] = square < low ? name : index[place];
-    low = std::min(low, square);
-  }
-};
 
 template <class T>
 PairBounds<T>::~PairBounds() = default;
@@ -231,11 +152,12 @@ template <class T>
 int64_t PairBounds<T>::step_blocks(Threads& threads, const Centers<T>& centers, size_t begin, size_t end) {
   while (static_cast<int>(slots_.size()) < threads.count()) slots_.push_back(std::make_unique<Slot>(k(), d_));
   std::atomic<int64_t> bad{kAllFinite};
-  threads.run((end - begin + kBlocksPerTask - 1) / kBlocksPerTask, [&](int index, size_t task) {
+  const size_t blocks = std::max(kFewestBlocks, kTaskWork / (kPairRows * k() * d_));
+  threads.run((end - begin + blocks - 1) / blocks, [&](int index, size_t task) {
     Slot& slot = *slots_[static_cast<size_t>(index)];
-    const size_t first = begin + task * kBlocksPerTask;
+    const size_t first = begin + task * blocks;
     Threads alone(1);
-    for (size_t block = first; block < std::min(end, first + kBlocksPerTask); ++block) {
+    for (size_t block = first; block < std::min(end, first + blocks); ++block) {
       if (labels_[block * kPairRows] < 0) {
         const size_t row = block * kPairRows;
         const int64_t refused = first_refused_row(alone, centers.kernels(), rows_ + row * d_, rows_of(block), d_);

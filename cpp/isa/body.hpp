@@ -12,7 +12,7 @@
 #include "../nearest.hpp"
 #include "../pairs.hpp"
 #include "../products.hpp"
-#include "../sketch.hpp"
+#include "../sketch_groups.hpp"
 
 namespace macqueen {
 namespace MACQUEEN_ISA {

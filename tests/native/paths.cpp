@@ -14,6 +14,8 @@
 #include "box_index.hpp"
 #include "check.hpp"
 #include "dispatch.hpp"
+#include "pair_bounds.hpp"
+#include "sorted_rows.hpp"
 #include "step.hpp"
 #include "update.hpp"
 
@@ -23,7 +25,7 @@ namespace {
 
 constexpr int kSteps = 4;
 
-enum class Path { kPlain, kBoxes, kFloat32, kInt8, kAxes };
+enum class Path { kPlain, kBoxes, kFloat32, kInt8, kAxes, kPairs, kSorted };
 constexpr struct {
   Path path;
   const char* name;
@@ -31,7 +33,9 @@ constexpr struct {
               {Path::kBoxes, "boxes"},
               {Path::kFloat32, "bounds, float32"},
               {Path::kInt8, "bounds, int8"},
-              {Path::kAxes, "bounds, int8 and axes"}};
+              {Path::kAxes, "bounds, int8 and axes"},
+              {Path::kPairs, "pairs"},
+              {Path::kSorted, "sorted"}};
 
 // FNV-1a, 64 bits, of whole numbers: no byte order matters.
 class Checksum {
@@ -131,8 +135,29 @@ AddRows<T> bounds(Path path, Threads& threads, const Kernels& kernels, const Cas
 }
 
 template <class T>
+AddRows<T> pairs(Threads& threads, const Case<T>& c) {
+  auto rows = std::make_shared<PairBounds<T>>(c.rows.data(), c.n, c.d);
+  return [&threads, rows](const Centers<T>& centers, Totals& totals, std::vector<int32_t>& labels) {
+    rows->begin_step(centers);
+    rows->step_blocks(threads, centers, 0, rows->blocks() / 2);
+    rows->step_blocks(threads, centers, rows->blocks() / 2, rows->blocks());
+    rows->end_step(threads, totals);
+    labels.assign(rows->labels().begin(), rows->labels().begin() + static_cast<std::ptrdiff_t>(rows->n()));
+  };
+}
+
+template <class T>
+AddRows<T> sorted(Threads& threads, const Case<T>& c) {
+  auto rows = std::make_shared<SortedRows<T>>(threads, c.rows.data(), c.n);
+  return [&threads, rows](const Centers<T>& centers, Totals& totals, std::vector<int32_t>&) {
+    rows->accumulate(threads, centers, totals);
+  };
+}
+
+template <class T>
 bool can_take(Path path, const Kernels& kernels, Kind kind, const Case<T>& c) {
-  if (path == Path::kPlain) return true;
+  if (path == Path::kPlain || path == Path::kPairs) return true;
+  if (path == Path::kSorted) return c.d == 1;
   if (path == Path::kBoxes) return c.d <= kMostBoxDims;
   // Squares of their differences are no float64; the planner knows that (src/macqueen/engine/plan.py).
   if (sizeof(T) == 8 && (kind == Kind::kDenormal || kind == Kind::kExtreme)) return false;
@@ -143,6 +168,8 @@ template <class T>
 AddRows<T> make_path(Path path, Threads& threads, const Kernels& kernels, const Case<T>& c) {
   if (path == Path::kPlain) return plain(threads, c);
   if (path == Path::kBoxes) return boxes(threads, kernels, c);
+  if (path == Path::kPairs) return pairs(threads, c);
+  if (path == Path::kSorted) return sorted(threads, c);
   return bounds(path, threads, kernels, c);
 }
 

@@ -11,7 +11,8 @@ from macqueen import _core
 from macqueen.state import FloatArray
 
 GROUP = 16  # centers that share a bound
-HEADS = (8, 32)  # leading axes kept in float32 beside an int8 tail
+AXES_ROWS = 512  # of the sample, at most, that axes are found by
+HEADS = (8, 16)  # leading axes kept in float32 beside an int8 tail
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,7 +68,7 @@ def forms_for(sample: FloatArray, isa: str, int8: bool) -> list[Form]:
         forms.append(Form("int8", origin, none, 0))
     counts = [count for count in HEADS if int8 and 4 * count <= dims]
     if counts:
-        centered = rows - origin
+        centered = rows[:: 1 + len(rows) // AXES_ROWS] - origin
         axes = _core.principal_axes(isa, centered / (np.abs(centered).max() or 1.0), counts[-1])
         forms += [Form(f"int8 and {count} axes", origin, np.ascontiguousarray(axes[:count]), count) for count in counts]
     return forms

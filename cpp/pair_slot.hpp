@@ -1,0 +1,93 @@
+// What one thread holds during a step over bounds of pairs; only cpp/pair_bounds.cpp needs it.
+#pragma once
+
+#include <algorithm>
+#include <bit>
+#include <vector>
+
+#include "pair_bounds.hpp"
+
+namespace macqueen {
+
+template <class T>
+struct PairBounds<T>::Slot {
+  std::vector<float> squares;         // (k, rows): of the pairs that were computed
+  std::vector<float> lowest, second;  // (rows,) of these
+  std::vector<int32_t> index;         // (rows,) which is lowest
+  std::vector<uint64_t> needs;        // (k,) which rows of the block
+  std::vector<uint8_t> counts;        // (k,) how many rows that is, when it was asked last
+  std::vector<uint8_t> uppers;        // (rows,)
+  std::vector<int32_t> columns;       // centers that all rows are compared with
+  std::vector<int32_t> candidates;
+  // The pairs to be computed; all arrays have room for all of them and a vector more.
+  size_t count = 0;
+  std::vector<uint8_t> places, bytes;
+  std::vector<int32_t> names;
+  std::vector<float> bases, paths, found, results;
+  AssignBuffers assigning;
+  std::vector<int32_t> labels;  // (rows,)
+  GridBuffer squares_grid;
+  Changes<T> changes;
+  BoundedStep done;
+
+  Slot(size_t k, size_t d) {
+    const size_t pairs = k * kPairRows;
+    for (auto* array : {&squares, &bases, &paths, &found, &results}) array->resize(pairs + kPairRows);
+    for (auto* array : {&lowest, &second}) array->resize(kPairRows);
+    for (auto* array : {&places, &bytes}) array->resize(pairs + kPairRows);
+    names.resize(pairs + kPairRows);
+    index.resize(kPairRows);
+    uppers.resize(kPairRows);
+    needs.resize(k);
+    counts.resize(k);
+    candidates.resize(k);
+    squares_grid.resize(d);
+    changes.resize(k, d);
+  }
+
+  // Appends the pairs of `rows` and a center, with `path` and the bases (rows,) of the block. Pointers are copied,
+  // since a byte that is stored could be anything else for the compiler, which would load them anew each time.
+  void list(uint64_t rows, size_t name, float path, const float* row_bases) {
+    uint8_t* const place_end = places.data();
+    int32_t* const name_end = names.data();
+    float *const path_end = paths.data(), *const base_end = bases.data();
+    size_t end = count;
+    for (; rows != 0; rows &= rows - 1) {
+      const auto place = static_cast<size_t>(std::countr_zero(rows));
+      place_end[end] = static_cast<uint8_t>(place);
+      name_end[end] = static_cast<int32_t>(name);
+      path_end[end] = path;
+      base_end[end++] = row_bases[place];
+    }
+    count = end;
+  }
+
+  // Lists the centers that at least so many rows need; tells whether there are any.
+  bool list_columns(int many) {
+    columns.clear();
+    for (size_t c = 0; c < needs.size(); ++c) {
+      if (counts[c] >= many) columns.push_back(static_cast<int32_t>(c));
+    }
+    return !columns.empty();
+  }
+
+  // Notes what was found of the pairs: bounds (k, rows), and the lowest two of each row.
+  void take_found(uint8_t* bounds) {
+    const uint8_t *const place_of = places.data(), *const byte_of = bytes.data();
+    const int32_t* const name_of = names.data();
+    const float* const found_of = found.data();
+    for (size_t i = 0; i < count; ++i) {
+      bounds[static_cast<size_t>(name_of[i]) * kPairRows + place_of[i]] = byte_of[i];
+      take(place_of[i], name_of[i], found_of[i]);
+    }
+  }
+
+  void take(size_t place, int32_t name, float square) {
+    float &low = lowest[place], &next = second[place];
+    next = std::min(next, std::max(low, square));
+    index[place] = square < low ? name : index[place];
+    low = std::min(low, square);
+  }
+};
+
+}  // namespace macqueen

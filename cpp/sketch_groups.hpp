@@ -1,0 +1,283 @@
+// What is done with the bounds that sketches give (cpp/sketch.hpp): candidates of rows, groups to open, bounds to
+// store.
+#pragma once
+
+#include "sketch.hpp"
+
+namespace macqueen {
+namespace MACQUEEN_ISA {
+namespace {
+
+// The least of the kGroup values of each row into `out`; returns which of them do not pass the limit of their row.
+#if defined(__AVX512F__)
+inline uint32_t row_minima(const Floats (*t)[kGroupVectors], const float* limits, const uint8_t* rows, float* out) {
+  const auto halves = [](Floats a, Floats b) {
+    return minimum(_mm512_shuffle_f32x4(a, b, 0x44), _mm512_shuffle_f32x4(a, b, 0xee));
+  };
+  const auto quarters = [](Floats a, Floats b) {
+    return minimum(_mm512_shuffle_f32x4(a, b, 0x88), _mm512_shuffle_f32x4(a, b, 0xdd));
+  };
+  const Floats low = quarters(halves(t[0][0], t[1][0]), halves(t[2][0], t[3][0]));
+  const Floats high = quarters(halves(t[4][0], t[5][0]), halves(t[6][0], t[7][0]));
+  const Floats pairs = minimum(_mm512_unpacklo_ps(low, high), _mm512_unpackhi_ps(low, high));
+  const Floats least = minimum(pairs, _mm512_shuffle_ps(pairs, pairs, 0x4e));
+  const Ints order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 0, 0, 0, 0, 0, 0, 0, 0);
+  const __m256 in_order = _mm512_castps512_ps256(_mm512_permutexvar_ps(order, least));
+  _mm256_storeu_ps(out, in_order);
+  const __m256i places = _mm256_cvtepu8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(rows)));
+  return _mm256_cmp_ps_mask(in_order, _mm256_i32gather_ps(limits, places, sizeof(float)), _CMP_LE_OQ);
+}
+
+// The least lane of t, stored as `lanes`, whose bit in `without` is not set.
+inline float least_but(Floats t, const float*, uint32_t without) {
+  return _mm512_reduce_min_ps(_mm512_mask_mov_ps(broadcast(kHuge), static_cast<__mmask16>(~without), t));
+}
+#else
+inline uint32_t row_minima(const Floats (*t)[kGroupVectors], const float* limits, const uint8_t* rows, float* out) {
+  uint32_t near = 0;
+  for (size_t r = 0; r < kSketchTile; ++r) {
+    Floats least = t[r][0];
+    for (size_t v = 1; v < kGroupVectors; ++v) least = minimum(least, t[r][v]);
+    float lanes[kWidth];
+    store(lanes, least);
+    out[r] = lanes[0];
+    for (size_t l = 1; l < kWidth; ++l) out[r] = lanes[l] < out[r] ? lanes[l] : out[r];
+    near |= out[r] <= limits[rows[r]] ? 1u << r : 0u;
+  }
+  return near;
+}
+
+inline float least_but(Floats, const float* lanes, uint32_t without) {
+  float least = kHuge;
+  for (size_t l = 0; l < kWidth; ++l) least = (without >> l & 1) == 0 && lanes[l] < least ? lanes[l] : least;
+  return least;
+}
+#endif
+
+// Keeps those candidates of a row that its limit still allows; the others count for their group.
+inline void drop_candidates(const SketchBlock& b, size_t row) {
+  Candidate* list = b.candidates + row * kMostCandidates;
+  int32_t kept = 0;
+  for (int32_t i = 0; i < b.counts[row]; ++i) {
+    if (list[i].bound <= b.limit[row]) {
+      list[kept++] = list[i];
+      continue;
+    }
+    float& found = b.found[static_cast<size_t>(list[i].place) / kGroup * kSketchRows + row];
+    found = list[i].bound < found ? list[i].bound : found;
+  }
+  b.counts[row] = kept;
+}
+
+// A row one of whose bounds t (kGroup,) does not pass its limit: notes the candidates; the others are the group's.
+inline void note_candidates(const SketchBlock& b, float upper, size_t group, size_t row, const Floats* t, float least) {
+  b.limit[row] = upper < b.limit[row] ? upper : b.limit[row];
+  float rest = kHuge;
+  constexpr auto kMost = static_cast<int32_t>(kMostCandidates);
+  if (b.counts[row] > kMost) {
+    b.found[group * kSketchRows + row] = least;
+    return;
+  }
+  if (b.counts[row] + static_cast<int32_t>(kGroup) > kMost) drop_candidates(b, row);
+  Candidate* list = b.candidates + row * kMostCandidates;
+  const Floats limit = broadcast(b.limit[row]);
+  for (size_t v = 0; v < kGroupVectors; ++v) {
+    float lanes[kWidth];
+    store(lanes, t[v]);
+    const uint32_t near = at_most_mask(t[v], limit);
+    for (uint32_t mask = near; mask != 0; mask &= mask - 1) {
+      const auto lane = static_cast<uint32_t>(__builtin_ctz(mask));
+      if (b.counts[row] >= kMost) {
+        b.counts[row] = kMost + 1;  // too many
+        rest = lanes[lane] < rest ? lanes[lane] : rest;
+        continue;
+      }
+      list[b.counts[row]++] = {static_cast<int32_t>(group * kGroup + v * kWidth + lane), lanes[lane]};
+    }
+    const float left = least_but(t[v], lanes, near);
+    rest = left < rest ? left : rest;
+  }
+  float& found = b.found[group * kSketchRows + row];
+  found = rest < found ? rest : found;
+}
+
+// At least S of the center whose sum is `least`, plus the slack of the row, to which sums are compared.
+inline float upper_bound(const uint8_t* record, const float* most, float least) {
+  RecordStart start;
+  memcpy(&start, record, sizeof start);
+  const double upper = static_cast<double>(least) + static_cast<double>(start.tail) * static_cast<double>(most[1]) +
+                       static_cast<double>(start.error) * static_cast<double>(most[0]) +
+                       2 * static_cast<double>(start.slack);
+  return next_up(upper + static_cast<double>(most[2]));
+}
+
+template <bool kTails>
+void sketch_group_of(const SketchForm& f, const SketchPanels& p, size_t group, const uint8_t* list, size_t count,
+                     const SketchBlock& b) {
+  const size_t record = f.record();
+  float* found = b.found + group * kSketchRows;
+  for (size_t i = 0; i < count; i += kSketchTile) {
+    const uint8_t* records[kSketchTile];
+    uint8_t rows[kSketchTile];
+    for (size_t r = 0; r < kSketchTile; ++r) {
+      rows[r] = list[i + r < count ? i + r : i];
+      records[r] = b.records + rows[r] * record;
+    }
+    Floats t[kSketchTile][kGroupVectors];
+    sketch_tile<kTails>(f, p, group, records, t);
+    float least[kSketchTile];
+    uint32_t near = row_minima(t, b.limit, rows, least);
+    if (count - i < kSketchTile) near &= (1u << (count - i)) - 1;
+    for (size_t r = 0; r < kSketchTile; ++r) found[rows[r]] = least[r];
+    for (; near != 0; near &= near - 1) {
+      const auto r = static_cast<size_t>(__builtin_ctz(near));
+      found[rows[r]] = kHuge;
+      note_candidates(b, upper_bound(records[r], p.most + group * 3, least[r]), group, rows[r], t[r], least[r]);
+    }
+  }
+}
+
+inline void sketch_group(const SketchForm& f, const SketchPanels& panels, size_t group, const uint8_t* list,
+                         size_t count, const SketchBlock& block) {
+  if (f.tails > 0) {
+    sketch_group_of<true>(f, panels, group, list, count, block);
+  } else {
+    sketch_group_of<false>(f, panels, group, list, count, block);
+  }
+}
+
+// Appends first + the lanes of `mask` to a list.
+inline void append_rows(uint32_t mask, size_t first, uint8_t* list, int32_t& count) {
+#if defined(__AVX512F__)
+  const __m512i lanes = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+  const __m512i rows = _mm512_add_epi32(lanes, _mm512_set1_epi32(static_cast<int32_t>(first)));
+  const __m128i packed = _mm512_cvtepi32_epi8(_mm512_maskz_compress_epi32(static_cast<__mmask16>(mask), rows));
+  _mm_storeu_si128(reinterpret_cast<__m128i*>(list + count), packed);  // lists have room for a vector more
+  count += __builtin_popcount(mask);
+#else
+  for (; mask != 0; mask &= mask - 1) list[count++] = static_cast<uint8_t>(first + __builtin_ctz(mask));
+#endif
+}
+
+void open_groups(const uint16_t* stored, const float* units, const float* upper, const float* path, size_t groups,
+                 float* least, uint8_t* lists, int32_t* counts) {
+  for (size_t i = 0; i < kSketchRows; i += kWidth) store(least + i, broadcast(kHuge));
+  for (size_t g = 0; g < groups; ++g) {
+    const Floats gone = broadcast(-path[g] * (1 + kOutward));
+    counts[g] = 0;
+    for (size_t i = 0; i < kSketchRows; i += kWidth) {
+      const Floats bound = multiply_add(load_shorts(stored + g * kSketchRows + i), load(units + i), gone);
+      const Floats limit = load(upper + i);
+      const uint32_t mask = at_most_mask(bound, limit);
+      store(least + i, minimum(load(least + i), choose_below(limit, bound, bound, broadcast(kHuge))));
+      if (mask != 0) append_rows(mask, i, lists + g * kListStride, counts[g]);
+    }
+  }
+}
+
+void narrow_groups(const SketchForm& f, const SketchPanels& p, const SketchBlock& b, size_t rows, size_t groups,
+                   uint8_t* lists, int32_t* counts) {
+  for (size_t i = 0; i < rows; ++i) {
+    for (size_t g = 0; g < groups; ++g) {
+      const float least = b.found[g * kSketchRows + i];
+      if (g != 0 && least >= b.limit[i]) continue;
+      const float upper = upper_bound(b.records + i * f.record(), p.most + g * 3, least);
+      b.limit[i] = g == 0 || upper < b.limit[i] ? upper : b.limit[i];
+    }
+  }
+  for (size_t i = rows; i < kSketchRows; ++i) b.limit[i] = -kHuge;
+  for (size_t g = 0; g < groups; ++g) {
+    counts[g] = 0;
+    for (size_t i = 0; i < rows; i += kWidth) {
+      const uint32_t mask = at_most_mask(load(b.found + g * kSketchRows + i), load(b.limit + i));
+      if (mask != 0) append_rows(mask, i, lists + g * kListStride, counts[g]);
+    }
+  }
+}
+
+// Upper bounds of the distances from listed rows to their own centers: float32 in difference form, whose squares have
+// a relative error below (d / kWidth + 12) 2^-24 beside underflow; float64 where they overflow.
+template <class T>
+void own_bounds(const T* rows, const uint8_t* list, size_t count, const int32_t* labels, const T* centers, size_t d,
+                double* out) {
+  const double relative = sizeof(T) == 4 ? 1 + static_cast<double>(d / kWidth + 16) * 0x1p-23 : 1 + 0x1p-30;
+  const double absolute = sizeof(T) == 4 ? static_cast<double>(d) * 0x1p-140 : 0;
+  for (size_t i = 0; i < count; ++i) {
+    const T* x = rows + list[i] * d;
+    const T* c = centers + static_cast<size_t>(labels[list[i]]) * d;
+    double squares = 0;
+    if constexpr (sizeof(T) == 4) {
+      Floats one = broadcast(0), other = one;
+      size_t j = 0;
+      for (; j + 2 * kWidth <= d; j += 2 * kWidth) {
+        const Floats a = load(x + j) - load(c + j), b = load(x + j + kWidth) - load(c + j + kWidth);
+        one = multiply_add(a, a, one);
+        other = multiply_add(b, b, other);
+      }
+      for (; j < d; ++j) squares += (static_cast<double>(x[j]) - c[j]) * (static_cast<double>(x[j]) - c[j]);
+      float lanes[kWidth];
+      store(lanes, add(one, other));
+      for (size_t l = 0; l < kWidth; ++l) squares += static_cast<double>(lanes[l]);
+    }
+    if (sizeof(T) == 8 || !(squares < 0x1p126)) squares = squared_distance(x, c, d);
+    out[i] = __builtin_sqrt(squares * relative + absolute) * (1 + 0x1p-30);
+  }
+}
+
+inline Floats found_distance(const float* found, const float* squares) {
+  const Floats zero = broadcast(0);
+  const Floats square = maximum(add(load(found), load(squares)), zero);
+  return multiply_add(square_root(square), broadcast(1 - kOutward), zero);
+}
+
+void longest_found(const float* found, const float* squares, size_t groups, float* longest) {
+  for (size_t i = 0; i < kSketchRows; i += kWidth) {
+    Floats most = broadcast(0);
+    for (size_t g = 0; g < groups; ++g) {
+      const Floats distance = found_distance(found + g * kSketchRows + i, squares + i);
+      most = maximum(most, choose_below(distance, broadcast(kNobody), distance, broadcast(0)));
+    }
+    store(longest + i, most);
+  }
+}
+
+void store_groups(float* found, const float* squares, const float* units, const float* path, size_t groups,
+                  const int32_t* counts, float* least, uint16_t* stored) {
+  float inverse[kSketchRows];
+  for (size_t i = 0; i < kSketchRows; ++i) inverse[i] = (1 - 2 * kOutward) / units[i];
+  const Floats untouched = broadcast(kUntouched), full = broadcast(65535);
+  for (size_t g = 0; g < groups; ++g) {
+    if (counts[g] == 0) continue;
+    for (size_t i = 0; i < kSketchRows; i += kWidth) {
+      float* own = found + g * kSketchRows + i;
+      const Floats value = load(own);
+      if (at_most_mask(untouched, value) == (1u << kWidth) - 1) continue;
+      const Floats distance = found_distance(own, squares + i);
+      const Floats bound = choose_below(value, untouched, distance, broadcast(kHuge));
+      store(least + i, minimum(load(least + i), bound));
+      const Floats zero = broadcast(0);
+      const Floats count = minimum(multiply_add(add(distance, broadcast(path[g])), load(inverse + i), zero), full);
+      uint16_t* kept = stored + g * kSketchRows + i;
+      store_shorts(kept, choose_below(value, untouched, count, load_shorts(kept)));
+      store(own, untouched);
+    }
+  }
+}
+
+void take_off_paths(uint16_t* stored, const float* units, const float* path, size_t groups) {
+  const Floats zero = broadcast(0), less = broadcast(1 - 2 * kOutward);
+  for (size_t g = 0; g < groups; ++g) {
+    const Floats gone = broadcast(-path[g] * (1 + kOutward));
+    for (size_t i = 0; i < kSketchRows; i += kWidth) {
+      float inverse[kWidth];
+      for (size_t l = 0; l < kWidth; ++l) inverse[l] = 1 / units[i + l];
+      uint16_t* kept = stored + g * kSketchRows + i;
+      const Floats bound = maximum(multiply_add(load_shorts(kept), load(units + i), gone), zero);
+      store_shorts(kept, multiply_add(multiply_add(bound, less, zero), load(inverse), zero));
+    }
+  }
+}
+
+}  // namespace
+}  // namespace MACQUEEN_ISA
+}  // namespace macqueen
