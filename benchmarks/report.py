@@ -179,7 +179,7 @@ def write(content: Result, page: Path) -> None:
     machine = content["machine"]
     rounds = sorted({len(result["seconds"]) for result in content["results"]})
     lines = [
-        f"# Benchmark of {page.stem}\n",
+        "# Benchmark\n",
         f"{machine['processor']}, {machine['threads']} threads; {'quick run, ' if content['quick'] else ''}"
         f"medians of {' or '.join(map(str, rounds))} rounds.\n",
         *(f"- {line}" for line in means(content["results"])),

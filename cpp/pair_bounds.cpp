@@ -62,7 +62,7 @@ bool PairBounds<T>::narrow() const {
   return sizeof(T) == 4 && d_ <= kNarrowDims;
 }
 
-// Settles the unit: so that the gap between a row's nearest two centers is a dozen, usually.
+// Settles the unit by the gap between the nearest two centers of some rows.
 template <class T>
 void PairBounds<T>::begin(const Centers<T>& centers) {
   const auto& functions = row_kernels<T>(centers.kernels());
@@ -262,7 +262,7 @@ void PairBounds<T>::compare_plainly(const Centers<T>& centers, size_t block, Slo
   }
   std::fill_n(&bounds_[first * k], kPairRows * k, 0);  // at 0 a pair is always needed
   std::fill_n(&bases_[first], kPairRows, 0.0f);
-  std::fill_n(&upper_[first], kPairRows, 0.0f);
+  std::fill_n(&upper_[first], kPairRows, std::numeric_limits<float>::infinity());
   slot.done.hard += static_cast<double>(count);
 }
 

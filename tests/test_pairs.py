@@ -75,6 +75,24 @@ def test_bounds_hold_while_centers_wander(isa, move):
         assert max(looked_at[1:]) < 600 * 30 / 4
 
 
+@pytest.mark.parametrize("dims", [16, 40])  # vectors over the rows, and over the dimensions
+@pytest.mark.parametrize("large", ["centers", "rows"])
+def test_values_too_large_for_bounds_go_the_plain_way_and_back(dims, large):
+    random = np.random.default_rng(2)
+    rows = random.normal(size=(700, dims)).astype(np.float32)
+    if large == "rows":
+        rows[70] *= np.float32(1e25)
+    pairs, hard = pairs_of(rows), []
+    for number in range(6):
+        centers = rows[random.integers(64, size=12)]
+        if large == "centers" and number in {0, 3}:
+            centers = centers * np.float32(1e25)
+        found = _core.Totals(12, dims)
+        hard.append(step(pairs, THREADS[1], _core.Centers32("", centers), found).hard)
+        assert digits(found) == digits(plain("", rows, centers))
+    assert hard == ([700, 700, 0, 700, 700, 0] if large == "centers" else [64] * 6)
+
+
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_training_has_the_bits_of_plain_passes(dtype, monkeypatch):
     rows = np.random.default_rng(0).normal(size=(8000, 40)).astype(dtype)
