@@ -24,7 +24,7 @@ constexpr double kLargest = 0x1p50;  // values beyond it: squares could overflow
 constexpr size_t kSampledBlocks = 16;
 constexpr size_t kFewestBlocks = 16;      // of a task
 constexpr size_t kTaskWork = 4000000;     // multiplications of comparing all: less is not worth waking a thread for
-constexpr size_t kMostWaiting = 1 << 15;  // values noted as changed before they are added
+constexpr size_t kMostWaiting = 1 << 13;  // values noted as changed before they are added
 constexpr double kFewPairs = 0.3;         // of the pairs of a block: where more are needed, all are computed
 constexpr int kManyRows = 4;              // of a block that need a center: all are compared with it, in a few vectors
 constexpr int kManyLooseRows = 12;        // the same before their upper bounds are tightened
@@ -66,7 +66,7 @@ bool PairBounds<T>::narrow() const {
 template <class T>
 void PairBounds<T>::begin(const Centers<T>& centers) {
   const auto& functions = row_kernels<T>(centers.kernels());
-  const size_t k = centers.k(), every = (blocks() + kSampledBlocks - 1) / kSampledBlocks;
+  const size_t k = centers.k(), every = std::max(kSampledBlocks, (blocks() + kSampledBlocks - 1) / kSampledBlocks);
   Slot slot(k, d_);
   slot.columns.resize(k);
   std::iota(slot.columns.begin(), slot.columns.end(), 0);
@@ -312,28 +312,29 @@ void PairBounds<T>::tighten(const Centers<T>& centers, size_t block, uint64_t op
 // rows. A center that many rows need is compared with all rows of the block.
 template <class T>
 void PairBounds<T>::compare(const Centers<T>& centers, size_t block, uint64_t open, bool whole, Slot& slot) {
-  const size_t first = block * kPairRows, k = centers.k();
+  const size_t first = block * kPairRows;
   const uint64_t all = first_bits(rows_of(block));
   slot.list_columns(whole ? 0 : narrow() ? kManyRows : static_cast<int>(kPairRows) + 1);
   for (const int32_t c : slot.columns) slot.needs[static_cast<size_t>(c)] = all;
   std::fill(slot.lowest.begin(), slot.lowest.end(), std::numeric_limits<float>::infinity());
   std::fill(slot.second.begin(), slot.second.end(), std::numeric_limits<float>::infinity());
   compare_columns(centers, block, whole, slot);
-  if (!whole) compare_pairs(centers, block, open, slot);
+  if (!whole) {
+    mark_own(block);  // columns have written over marks
+    compare_pairs(centers, block, open, slot);
+  }
   for_bits(open, [&](size_t place) {
     const int32_t before = labels_[first + place];
     const int32_t label = nearest(centers, block, place, slot);
     if (label == before) return;
-    if (before >= 0) {
-      mark(centers.kernels(), block, place, before, label, slot);
-      slot.changes.note(rows_ + (first + place) * d_, 1, before, label);
-    }
+    if (before >= 0) slot.changes.note(rows_ + (first + place) * d_, 1, before, label);
+    if (!whole) move_mark(centers.kernels(), block, place, before, label, slot);
     labels_[first + place] = label;
   });
   if (!whole) return;
+  mark_own(block);
   for (size_t place = 0; place < rows_of(block); ++place) {
     const auto own = static_cast<size_t>(labels_[first + place]);
-    bounds_[(block * k + own) * kPairRows + place] = kOwnPair;
     slot.found[place] = slot.squares[own * kPairRows + place];
     slot.paths[place] = paths_up_[own];
   }
@@ -364,6 +365,16 @@ void PairBounds<T>::refresh_columns(const Centers<T>& centers, size_t block, Slo
       .all_squares(rows_ + block * kPairRows * d_, rows_of(block), centers.values(), slot.columns.data(),
                    slot.columns.size(), d_, slot.squares.data());
   store_columns(centers, block, slot);
+  mark_own(block);
+}
+
+// Marks the own centers among the bounds of a block.
+template <class T>
+void PairBounds<T>::mark_own(size_t block) {
+  const size_t first = block * kPairRows, k = path_bytes_.size();
+  for (size_t place = 0; place < rows_of(block); ++place) {
+    bounds_[(block * k + static_cast<size_t>(labels_[first + place])) * kPairRows + place] = kOwnPair;
+  }
 }
 
 // Stores the bounds that the squares of the centers in `columns` give.
@@ -377,10 +388,6 @@ void PairBounds<T>::store_columns(const Centers<T>& centers, size_t block, Slot&
                                   grid_, &bounds_[(block * k + c) * kPairRows]);
   }
   slot.done.opened += static_cast<double>(count * slot.columns.size());
-  for (size_t place = 0; place < count; ++place) {  // columns have written over marks
-    const int32_t own = labels_[first + place];
-    if (own >= 0) bounds_[(block * k + static_cast<size_t>(own)) * kPairRows + place] = kOwnPair;
-  }
 }
 
 // Computes the other pairs, one by one.
@@ -428,8 +435,8 @@ int32_t PairBounds<T>::nearest(const Centers<T>& centers, size_t block, size_t p
 
 // Makes another center the own one of a row, between the bounds of the block.
 template <class T>
-void PairBounds<T>::mark(const Kernels& kernels, size_t block, size_t place, int32_t before, int32_t label,
-                         Slot& slot) {
+void PairBounds<T>::move_mark(const Kernels& kernels, size_t block, size_t place, int32_t before, int32_t label,
+                              Slot& slot) {
   const size_t row = block * kPairRows + place, old = static_cast<size_t>(before), own = static_cast<size_t>(label);
   uint8_t* bounds = &bounds_[block * kPairRows * path_bytes_.size() + place];
   float squares[kPairRows], numbers[kPairRows], paths[kPairRows];
@@ -444,7 +451,6 @@ void PairBounds<T>::mark(const Kernels& kernels, size_t block, size_t place, int
   paths[0] = paths_up_[own];
   kernels.pair_uppers(squares, paths, 1, grid_, numbers);
   upper_[row] = numbers[0];
-  labels_[row] = label;
 }
 
 template class PairBounds<float>;

@@ -52,7 +52,8 @@ class PairBounds {
   void tighten(const Centers<T>& centers, size_t block, uint64_t open, Slot& slot);
   int32_t nearest(const Centers<T>& centers, size_t block, size_t place, Slot& slot);
   void compute_pairs(const Centers<T>& centers, size_t block, Slot& slot);
-  void mark(const Kernels& kernels, size_t block, size_t place, int32_t before, int32_t label, Slot& slot);
+  void mark_own(size_t block);
+  void move_mark(const Kernels& kernels, size_t block, size_t place, int32_t before, int32_t label, Slot& slot);
   bool narrow() const;
   size_t rows_of(size_t block) const { return n_ - block * kPairRows < kPairRows ? n_ - block * kPairRows : kPairRows; }
 
