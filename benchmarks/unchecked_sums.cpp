@@ -25,6 +25,10 @@ void Sums::add_reserved(size_t cell, int128 value, int) {
   plain(digits_)[cell] += *reinterpret_cast<const Plain*>(&bits);
 }
 
+void Sums::add_cells(size_t begin, const int64_t* values, size_t count, int exponent) {
+  for (size_t i = 0; i < count; ++i) add_reserved(begin + i, values[i], exponent);
+}
+
 void Sums::note_adds(int64_t) {}
 
 void Sums::add(size_t cell, double value) {

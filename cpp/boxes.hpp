@@ -190,7 +190,7 @@ inline uint32_t look_at(const BoxRows<T>& box, size_t i, const T* centers) {
       const Values difference = x[j] - S::all(center[j]);
       sum = multiply_add(difference, difference, sum);
     }
-    if constexpr (kChecked) second = minimum(second, maximum(lowest, sum));
+    second = minimum(second, maximum(lowest, sum));
     index = select_below(sum, lowest, S::indices(static_cast<size_t>(box.names[c])), index);
     lowest = minimum(sum, lowest);
   }
