@@ -6,6 +6,7 @@
 #include <numeric>
 
 #include "grouping.hpp"
+#include "rounding.hpp"
 
 namespace macqueen {
 
@@ -15,12 +16,6 @@ constexpr float kFar = 3e38f;
 constexpr float kRoom = 2;  // largest stored bound, in units of the row's longest at first
 constexpr double kUp = 1 + 0x1p-30, kDown = 1 - 0x1p-30;            // beside a sum of float64 squares
 constexpr double kFloatUp = 1 + 0x1p-20, kFloatDown = 1 - 0x1p-20;  // beside a few roundings of float32
-
-float rounded_up(double value) {
-  const float f = static_cast<float>(value);
-  return f < value ? std::nextafter(f, std::numeric_limits<float>::infinity()) : f;
-}
-float rounded_down(double value) { return -rounded_up(-value); }
 
 }  // namespace
 

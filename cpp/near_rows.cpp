@@ -9,6 +9,7 @@
 #include <new>
 
 #include "exponents.hpp"
+#include "rounding.hpp"
 #include "update.hpp"
 
 namespace macqueen {
@@ -19,12 +20,6 @@ constexpr double kSlack = 0x1p-20;     // of float32 sums in the screen (cpp/nea
 constexpr double kDistance = 0x1p-36;  // of two float64 distances of up to kMostNearDims columns
 constexpr size_t kCacheLine = 64;      // and of panels a divisor
 constexpr float kNever = 1e30f;        // base of a row that is not there
-
-float rounded_up(double value) {
-  const float f = static_cast<float>(value);
-  return f < value ? std::nextafter(f, std::numeric_limits<float>::infinity()) : f;
-}
-float rounded_down(double value) { return -rounded_up(-value); }
 
 }  // namespace
 

@@ -1,14 +1,15 @@
 #include "pair_bounds.hpp"
 
 #include <algorithm>
-#include <atomic>
 #include <bit>
 #include <cmath>
 #include <limits>
 #include <numeric>
 #include <utility>
 
+#include "blocks.hpp"
 #include "pair_slot.hpp"
+#include "rounding.hpp"
 
 namespace macqueen {
 
@@ -28,12 +29,6 @@ constexpr size_t kMostWaiting = 1 << 13;  // values noted as changed before they
 constexpr double kFewPairs = 0.3;         // of the pairs of a block: where more are needed, all are computed
 constexpr int kManyRows = 4;              // of a block that need a center: all are compared with it, in a few vectors
 constexpr int kManyLooseRows = 12;        // the same before their upper bounds are tightened
-
-float rounded_up(double value) {
-  const float f = static_cast<float>(value);
-  return f < value ? std::nextafter(f, std::numeric_limits<float>::infinity()) : f;
-}
-float rounded_down(double value) { return -rounded_up(-value); }
 
 uint64_t first_bits(size_t count) { return count == 64 ? ~uint64_t{0} : (uint64_t{1} << count) - 1; }
 
@@ -151,7 +146,7 @@ void PairBounds<T>::begin_step(const Centers<T>& centers) {
 template <class T>
 int64_t PairBounds<T>::step_blocks(Threads& threads, const Centers<T>& centers, size_t begin, size_t end) {
   while (static_cast<int>(slots_.size()) < threads.count()) slots_.push_back(std::make_unique<Slot>(k(), d_));
-  std::atomic<int64_t> bad{kAllFinite};
+  BadRow bad;
   const size_t blocks = std::max(kFewestBlocks, kTaskWork / (kPairRows * k() * d_));
   threads.run((end - begin + blocks - 1) / blocks, [&](int index, size_t task) {
     Slot& slot = *slots_[static_cast<size_t>(index)];
@@ -162,10 +157,7 @@ int64_t PairBounds<T>::step_blocks(Threads& threads, const Centers<T>& centers, 
         const size_t row = block * kPairRows;
         const int64_t refused = first_refused_row(alone, centers.kernels(), rows_ + row * d_, rows_of(block), d_);
         if (refused != kAllFinite) {
-          int64_t seen = bad.load();
-          const int64_t mine = refused + static_cast<int64_t>(row);
-          while ((seen == kAllFinite || mine < seen) && !bad.compare_exchange_weak(seen, mine)) {
-          }
+          bad.note(row + static_cast<size_t>(refused));
           return;
         }
         first_step(centers, block, slot);
@@ -176,7 +168,7 @@ int64_t PairBounds<T>::step_blocks(Threads& threads, const Centers<T>& centers, 
     }
     slot.changes.add(centers.kernels(), *totals_);
   });
-  return bad.load();
+  return bad.get();
 }
 
 template <class T>
