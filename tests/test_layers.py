@@ -43,6 +43,9 @@ HEAVY = (
     "pyarrow",
     "polars",
     "tensorflow",
+    "onnx",
+    "onnxruntime",
+    "libcst",
     "torch",
 )
 MAX_FILE_LINES = 400
