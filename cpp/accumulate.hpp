@@ -111,18 +111,71 @@ inline bool add_square_row(const T* x, size_t count, size_t cell, SumBuffer& s) 
   return true;
 }
 
+// The squares of `count` values, which need not fit, to the cells from `cell` on.
 template <class T>
-void add_squares(const T* rows, const int32_t* labels, size_t n, size_t d, SumBuffer& s) {
-  constexpr size_t kPart = 64;
-  const auto fit = [&s](double largest) { return largest * largest < s.limit; };
-  const bool all_fit = fit(static_cast<double>(largest_value(rows, n * d)));
+inline void add_any_squares(const T* x, size_t count, size_t cell, SumBuffer& s) {
+  const double largest = static_cast<double>(largest_value(x, count));
+  if (largest * largest < s.limit && add_square_row(x, count, cell, s)) return;
+  for (size_t j = 0; j < count; ++j) exact::add_squared_value(s.exact, cell + j, static_cast<double>(x[j]));
+}
+
+typedef uint64_t Longs __attribute__((vector_size(64)));  // as many as Doubles
+#if defined(__AVX512F__)
+inline bool any_set(const Longs& v) {
+  const auto bits = reinterpret_cast<__m512i>(v);
+  return _mm512_test_epi64_mask(bits, bits) != 0;
+}
+#else
+inline bool any_set(const Longs& v) {
+  return ((v[0] | v[1]) | (v[2] | v[3]) | (v[4] | v[5]) | (v[6] | v[7])) != 0;
+}
+#endif
+
+// Up to kDoubleLanes columns from j0 on. Squares have twice the bits of a row, so that nearly all need two grids: the
+// sums on both stay in registers.
+inline void add_square_columns(const float* rows, const int32_t* labels, size_t n, size_t d, size_t j0, SumBuffer& s) {
+  const size_t count = d - j0 < kDoubleLanes ? d - j0 : kDoubleLanes;
+  const double coarse = s.shifts[0], fine = s.shifts[1], limit = s.limit;
+  Longs first = {}, second = {};
+  uint64_t taken = 0;
   for (size_t i = 0; i < n; ++i) {
     if (labels[i] < 0) continue;
-    for (size_t j0 = 0; j0 < d; j0 += kPart) {
-      const size_t count = d - j0 < kPart ? d - j0 : kPart;
-      const T* x = rows + i * d + j0;
-      if ((all_fit || fit(static_cast<double>(largest_value(x, count)))) && add_square_row(x, count, j0, s)) continue;
-      for (size_t j = 0; j < count; ++j) exact::add_squared_value(s.exact, j0 + j, static_cast<double>(x[j]));
+    const float* x = rows + i * d + j0;
+    const Doubles v = count == kDoubleLanes ? load_doubles(x) : load_doubles(x, count), square = v * v;
+    const Doubles t = square + coarse, rest = square - (t - coarse), u = rest + fine, left = rest - (u - fine);
+    if (any_set(reinterpret_cast<Longs>(square >= limit) | reinterpret_cast<Longs>(left != 0))) {
+      add_any_squares(x, count, j0, s);
+      continue;
+    }
+    first += reinterpret_cast<Longs>(t);
+    second += reinterpret_cast<Longs>(u);
+    ++taken;
+  }
+  if (taken == 0) return;
+  const auto base = [&](double shift) { return taken * static_cast<uint64_t>(bits_of(shift)); };
+  for (size_t l = 0; l < count; ++l) {
+    s.levels[0][j0 + l] += static_cast<int64_t>(first[l] - base(coarse));
+    s.levels[1][j0 + l] += static_cast<int64_t>(second[l] - base(fine));
+  }
+  s.used = s.used > 2 ? s.used : 2;
+}
+
+template <class T>
+void add_squares(const T* rows, const int32_t* labels, size_t n, size_t d, SumBuffer& s) {
+  if constexpr (sizeof(T) == 4 && kChecked) {
+    constexpr size_t kFewRows = 64;  // which stay in the cache from column to column
+    for (size_t i = 0; i < n; i += kFewRows) {
+      for (size_t j0 = 0; j0 < d; j0 += kDoubleLanes) {
+        add_square_columns(rows + i * d, labels + i, n - i < kFewRows ? n - i : kFewRows, d, j0, s);
+      }
+    }
+  } else {
+    constexpr size_t kPart = 64;
+    for (size_t i = 0; i < n; ++i) {
+      if (labels[i] < 0) continue;
+      for (size_t j0 = 0; j0 < d; j0 += kPart) {
+        add_any_squares(rows + i * d + j0, d - j0 < kPart ? d - j0 : kPart, j0, s);
+      }
     }
   }
 }

@@ -7,6 +7,7 @@
 
 #include "bindings.hpp"
 #include "dispatch.hpp"
+#include "packed_rows.hpp"
 #include "pair_bounds.hpp"
 
 namespace nb = nanobind;
@@ -15,10 +16,10 @@ using namespace macqueen;
 
 namespace {
 
-template <class T>
-void bind_pairs_of(nb::module_& m, const char* name) {
-  using P = PairBounds<T>;
-  nb::class_<P>(m, name, "Rows in memory with a bound of the distance from each to each of few centers.")
+// P: PairBounds<T> or PackedRows<T>.
+template <class T, class P>
+void bind_rows_of(nb::module_& m, const char* name, const char* what) {
+  nb::class_<P>(m, name, what)
       .def(
           "__init__",
           [](P* self, nb::ndarray<const T, nb::ndim<2>, nb::c_contig, nb::device::cpu> rows) {
@@ -61,6 +62,10 @@ void bind_pairs_of(nb::module_& m, const char* name) {
 }  // namespace
 
 void bind_pairs(nb::module_& m) {
-  bind_pairs_of<float>(m, "Pairs32");
-  bind_pairs_of<double>(m, "Pairs64");
+  const char* pairs = "Rows in memory with a bound of the distance from each to each of few centers.";
+  bind_rows_of<float, PairBounds<float>>(m, "Pairs32", pairs);
+  bind_rows_of<double, PairBounds<double>>(m, "Pairs64", pairs);
+  const char* packed = "Rows in memory with a copy in 16-bit integers.";
+  bind_rows_of<float, PackedRows<float>>(m, "Packed32", packed);
+  bind_rows_of<double, PackedRows<double>>(m, "Packed64", packed);
 }

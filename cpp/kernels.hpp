@@ -160,6 +160,23 @@ struct PairGrid {
   float relative, absolute;        // errors of a squared distance
 };
 
+// Rows and centers as 16-bit integers for cpp/packed.hpp.
+constexpr size_t kPackedLanes = 16;  // rows side by side
+constexpr size_t kPackedRows = 64;   // of a block
+constexpr size_t kPackedTile = 8;    // centers side by side
+struct PackedForm {
+  size_t d, pairs;       // ceil(d / 2)
+  float step;            // of the grid of the rows
+  const double* origin;  // (d,), and the same as float32, for rows of it
+  const float* narrow_origin;
+};
+struct PackedPanels {
+  size_t tiles;     // ceil(k / kPackedTile)
+  int16_t* packed;  // (tiles, pairs, kPackedTile, 2): less the center
+  float* start;     // (tiles, kPackedTile): |C|^2 in twice the steps, huge where there is no center
+  float length, error, rounding;  // of the width of what is left open: per unit of e, per unit of |a|, and beside
+};
+
 constexpr size_t kMostBoxDims = 8;  // rows of more dimensions do not go into boxes (cpp/boxes.hpp)
 constexpr size_t kBoxRows = 64;     // of a box: whole vectors
 
@@ -234,6 +251,12 @@ struct RowKernels {
   // the same of all pairs of rows (n, d), n <= kPairRows, and the centers names[i], i < count; out (k, kPairRows)
   void (*all_squares)(const T* rows, size_t n, const T* centers, const int32_t* names, size_t count, size_t d,
                       float* out);
+  // rows (n, d), n <= kPackedLanes -> packed (pairs, kPackedLanes, 2) out, numbers (2, kPackedLanes) out; scratch
+  // (d + kPackedLanes,)
+  void (*pack_lanes)(const T* rows, size_t n, const PackedForm& form, int16_t* scratch, int16_t* packed,
+                     float* numbers);
+  // centers (k, d) -> panels (out)
+  void (*pack_panels)(const T* centers, size_t k, const PackedForm& form, PackedPanels& out);
   // squared distances (float64) of rows (n, d) to their own center; out (n,)
   void (*own_distances)(const T* rows, const int32_t* labels, const T* centers, size_t n, size_t d, double* out);
   // all squared distances of rows (n, d) to centers (k, d), times `factor`; out (n, k)
@@ -299,6 +322,10 @@ struct Kernels {
   // nearest to each center; any: those that can be to one. Returns how many pairs.
   size_t (*pair_needs)(const uint8_t* bounds, const uint8_t* uppers, const uint8_t* paths, size_t k, uint64_t among,
                        uint64_t* needs, uint8_t* counts, uint64_t* any);
+  // packed rows and their numbers -> labels (kPackedRows,) out; returns a bit for each row that is left open; changed
+  // out: a bit for each row whose label is another than `before`
+  uint64_t (*packed_labels)(const PackedForm& form, const PackedPanels& centers, const int16_t* rows,
+                            const float* numbers, const int32_t* before, int32_t* labels, uint64_t* changed);
   // cpp/products.hpp
   void (*multiply)(const double* a, const double* b, size_t m, size_t d, size_t p, double* out);
   void (*multiply_transposed)(const double* a, const double* b, size_t m, size_t d, size_t p, double* out);

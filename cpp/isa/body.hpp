@@ -10,6 +10,7 @@
 #include "../distances.hpp"
 #include "../near.hpp"
 #include "../nearest.hpp"
+#include "../packed.hpp"
 #include "../pairs.hpp"
 #include "../products.hpp"
 #include "../sketch_groups.hpp"
@@ -42,6 +43,8 @@ constexpr RowKernels<T> row_kernels_here() {
       .decide = decide<T>,
       .pair_squares = pair_squares<T>,
       .all_squares = all_squares<T>,
+      .pack_lanes = pack_lanes<T>,
+      .pack_panels = pack_panels<T>,
       .own_distances = own_distances<T>,
       .distances = distances<T>,
       .distances_to = distances_to<T>,
@@ -75,6 +78,7 @@ constexpr Kernels kernels_here(const char* name, const char* description, unsign
       .pair_uppers = pair_uppers,
       .upper_bytes = upper_bytes,
       .pair_needs = pair_needs,
+      .packed_labels = packed_labels,
       .multiply = multiply,
       .multiply_transposed = multiply_transposed,
   };

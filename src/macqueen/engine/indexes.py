@@ -107,7 +107,30 @@ class Pairs:
         return rows * (clusters + 12) + clusters * dims * 40
 
 
-Index: TypeAlias = Boxes | Bounds | Pairs | Sorted
+class Packed:
+    """Rows with a copy in 16-bit integers, in which every step compares all of them with all centers."""
+
+    WORTH: ClassVar[float] = 0.3  # a step that had to read more of the rows than this was not
+
+    def __init__(self, rows: FloatArray, name: RowName) -> None:
+        make = _core.Packed32 if rows.dtype == np.float32 else _core.Packed64
+        self._native: Any = make(rows)
+        self._rows = rows
+        self._name = name
+        self.rows = len(rows)
+
+    def add_to(self, totals: _core.Totals, prepared: Prepared) -> bool:
+        """Label all rows and add them to `totals`; tell whether it was worth it."""
+        done = step(self._native, prepared, totals, lambda bad: check_rows(bad, self._rows, self._name))
+        return bool(done.hard <= self.WORTH * self.rows)
+
+    @staticmethod
+    def memory(rows: int, dims: int, clusters: int) -> int:
+        """Return the bytes that the copy takes beside the rows."""
+        return (rows + 63) // 64 * 64 * ((dims + 1) // 2 * 4 + 12) + clusters * dims * 40
+
+
+Index: TypeAlias = Boxes | Bounds | Packed | Pairs | Sorted
 
 
 def sketched(rows: FloatArray, form: Form, kernels: Kernels) -> Any:

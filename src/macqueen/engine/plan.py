@@ -11,13 +11,13 @@ import numpy as np
 
 from macqueen.engine import forms
 from macqueen.engine.forms import Form
-from macqueen.engine.indexes import Bounds, Boxes, Index, Pairs, Sorted, sketched
+from macqueen.engine.indexes import Bounds, Boxes, Index, Packed, Pairs, Sorted, sketched
 from macqueen.engine.kernels import Kernels
 from macqueen.engine.prepared import Prepared
 from macqueen.errors import ArgumentError
 from macqueen.state import FloatArray
 
-PATHS = ("plain", "boxes", "bounds", "pairs", "sorted")
+PATHS = ("plain", "boxes", "bounds", "packed", "pairs", "sorted")
 VARIABLE = "MACQUEEN_FORCE_PATH"
 CYCLES_PER_SECOND = 2.5e9  # for predictions only
 BOX_DIMS, MOST_BOX_DIMS, BOX_ROWS, MOST_BOX_ROWS, BOX_CLUSTERS = 6, 8, 2048, 1 << 25, 16  # where boxes can pay
@@ -25,6 +25,8 @@ SORTED_ROWS = 1024  # from so many on sorting takes less time than a plain step
 BOUND_ROWS, BOUND_WORK = 2048, 1 << 24  # where bounds can pay; work: rows x dims x clusters
 BOUND_CYCLES = 1000  # of comparing a row with all centers: keeping its bounds takes a third of it
 PAIR_ROWS, PAIR_CLUSTERS = 256, 96  # where bounds of pairs can pay: from so many rows on, up to so many clusters
+PACKED_ROWS, PACKED_CLUSTERS = 256, 96  # where comparing all in 16-bit integers can pay
+PACKED_SMALL = 1 << 22  # bytes of a copy that are not worth counting
 SAMPLE_ROWS, SAMPLE_VALUES = 1024, 1 << 19
 
 
@@ -34,12 +36,13 @@ class Plan:
 
     Attributes
     ----------
-    path : {'plain', 'boxes', 'bounds', 'pairs', 'sorted'}
+    path : {'plain', 'boxes', 'bounds', 'packed', 'pairs', 'sorted'}
         ``plain``: every row is compared with every center. ``boxes``: rows of few dimensions lie sorted in boxes, and
         a row is compared with the centers near its box. ``bounds``: bounds of distances are kept from step to step,
         and a row is compared with the groups of 16 centers that can have come nearer. ``pairs``: the same with a bound
-        for each center, of few clusters. ``sorted``: rows of one dimension
-        are sorted once, and no row is compared after that but those next to the borders between centers.
+        for each center, of few clusters. ``packed``: every row is compared with every center, of few clusters, in a
+        copy of the rows in 16-bit integers, and what changed is added up. ``sorted``: rows of one dimension are sorted
+        once, and no row is compared after that but those next to the borders between centers.
     reason : str
         Why.
     seconds : float
@@ -63,6 +66,8 @@ class Plan:
             return Sorted(rows, kernels, name)
         if self.path == "boxes":
             return Boxes(rows, kernels, name)
+        if self.path == "packed":
+            return Packed(rows, name)
         if self.path == "pairs":
             return Pairs(rows, name)
         if self.sketch is not None:
@@ -127,6 +132,8 @@ class Planner:
             return self._sorted("1 dimension")
         if self._boxes_can_pay():
             return self._boxes(f"{self.dims} dimensions")
+        if self._packed_can_pay():
+            return self._packed(f"{self.clusters} clusters")
         if self._pairs_can_pay():
             return self._pairs(f"{self.clusters} clusters")
         if self.count < BOUND_ROWS or self.work < BOUND_WORK or self._compare_cycles() < BOUND_CYCLES:
@@ -139,6 +146,8 @@ class Planner:
             return self._sorted(reason)
         if path == "boxes" and self.dims <= MOST_BOX_DIMS:
             return self._boxes(reason)
+        if path == "packed":
+            return self._packed(reason)
         if path == "pairs":
             return self._pairs(reason)
         return self._bounds(reason) if path == "bounds" else self._plain(reason)
@@ -174,6 +183,18 @@ class Planner:
         memory = Boxes.memory(self.count, self.dims, self.clusters, self.prepared.dtype.itemsize)
         near = min(self.clusters, 16 * 2**self.dims) * self.dims / self.lanes * 4
         return Plan("boxes", reason, self._seconds(near + 100), memory)
+
+    def _packed_can_pay(self) -> bool:
+        few = 1 < self.clusters <= PACKED_CLUSTERS and self.count >= PACKED_ROWS
+        memory = self._packed("").memory
+        # A copy of the rows may not take more than the path `bounds` would: wide rows go another way.
+        slim = memory <= PACKED_SMALL or 2 * self.dims + 14 <= self.dims + 3 * self.clusters / 16 + 48
+        return few and slim and memory <= self.memory_limit
+
+    def _packed(self, reason: str) -> Plan:
+        compare = 2 * self.clusters * (self.dims / 2 + 4) / self.lanes
+        memory = Packed.memory(self.count, self.dims, self.clusters)
+        return Plan("packed", reason, self._seconds(compare + 2 * self.dims + 60), memory)
 
     def _pairs_can_pay(self) -> bool:
         few = 1 < self.clusters <= PAIR_CLUSTERS and self.count >= PAIR_ROWS

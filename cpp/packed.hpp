@@ -1,0 +1,200 @@
+// Rows as 16-bit integers on one grid, kPackedLanes rows side by side: all rows are compared with all centers, and what
+// this leaves open goes to the float32 screen. For few clusters, where bounds cost more than such a comparison.
+//
+// Write X, C for row and center less the origin, as real numbers. A row is stored as x^ = s a and a center as c^ = s' b,
+// a and b integers, |a|, |b| < 2^15 as vectors, so that the products a.b are exact. In units of 2 s s' the difference of
+// |X - C|^2 and |X|^2 is S = |C|^2 / (2 s s') - X.C / (s s'), and
+//
+//   |S - (|C|^2 / (2 s s') - a.b)| <= e L + |a| g,   |X - x^| <= e s,   |C| <= L s',   |C - c^| <= g s'
+//
+// since X.C = x^.c^ + (X - x^).C + x^.(C - c^). With the largest L and g of all centers, a center is ruled out by
+// another whose value is lower by more than 2 (e L + |a| g), beside roundings to float32: of |C|^2 / (2 s s') <= A, of
+// a.b < 2^30, of their difference, for both centers, and of the difference of the two, below 2^-24 (6 A + 6 2^30) in all.
+#pragma once
+
+#include "pairs.hpp"
+#include "short_screen.hpp"
+
+namespace macqueen {
+namespace MACQUEEN_ISA {
+namespace {
+
+constexpr size_t kPackedVectors = kWidth == 16 ? 2 : 1;  // of rows: with a tile of centers they fill the registers
+
+inline const float* origin_of(const PackedForm& form, const float*) { return form.narrow_origin; }
+inline const double* origin_of(const PackedForm& form, const double*) { return form.origin; }
+
+// What storing the rows of one vector of lanes found out, a vector for each row.
+struct PackedSums {
+  Floats norm[kWidth], length[kWidth], error[kWidth];  // squares of X, a and X - x^, in steps of the grid
+};
+
+// Stores row x (d,) as row i of kWidth; out (2 * pairs + kWidth,).
+template <class T>
+inline void pack_lane(const T* x, const PackedForm& form, size_t i, int16_t* out, PackedSums& sums) {
+  const Floats round = broadcast(12582912);  // 1.5 * 2^23: adding it rounds to an integer
+  const Floats inverse = broadcast(1 / form.step), most = broadcast(1.1f * static_cast<float>(kGridNorm));
+  const T* origin = origin_of(form, x);
+  Floats norm = broadcast(0), length = norm, error = norm;
+  for (size_t j = 0; j < form.d; j += kWidth) {
+    const Floats gap_of = form.d - j < kWidth ? difference(x + j, origin + j, form.d - j) : difference(x + j, origin + j);
+    const Floats scaled = gap_of * inverse, within = maximum(minimum(scaled, most), broadcast(0) - most);
+    const Floats rounded = (within + round) - round, gap = scaled - rounded;
+    norm = multiply_add(scaled, scaled, norm);
+    length = multiply_add(rounded, rounded, length);
+    error = multiply_add(gap, gap, error);
+    float values[kWidth];
+    store(values, rounded);
+    for (size_t l = 0; l < kWidth; ++l) out[j + l] = static_cast<int16_t>(static_cast<int32_t>(values[l]));
+  }
+  sums.norm[i] = norm;
+  sums.length[i] = length;
+  sums.error[i] = error;
+}
+
+// packed (pairs, kPackedLanes, 2) out, numbers (2, kPackedLanes) out: e and |a|, rounded up; e is infinite where a row
+// does not fit the grid. scratch (2 * pairs + kWidth,).
+template <class T>
+void pack_lanes(const T* rows, size_t n, const PackedForm& form, int16_t* scratch, int16_t* packed, float* numbers) {
+  // Sums of d squares in float32 are right to (d + 2) 2^-24 of them; `scaled` is right to 3 2^-24, and to the unit of
+  // float32 where it vanishes.
+  const float up = 1 + static_cast<float>(form.d + 8) * 0x1p-22f, least = static_cast<float>(form.d) * 0x1p-40f;
+  for (size_t first = 0; first < kPackedLanes; first += kWidth) {
+    PackedSums sums;
+    for (size_t i = 0; i < kWidth; ++i) {
+      int16_t* const lane = packed + (first + i) * 2;
+      if (first + i >= n) {
+        for (size_t p = 0; p < form.pairs; ++p) memset(lane + p * kPackedLanes * 2, 0, 2 * sizeof *lane);
+        sums.norm[i] = sums.length[i] = sums.error[i] = broadcast(0);
+        continue;
+      }
+      pack_lane(rows + (first + i) * form.d, form, i, scratch, sums);
+      for (size_t p = 0; p < form.pairs; ++p) memcpy(lane + p * kPackedLanes * 2, scratch + 2 * p, 2 * sizeof *lane);
+    }
+    const Floats scale = broadcast(up), norm = square_root(lane_sums(sums.norm)) * scale;
+    const Floats length = square_root(lane_sums(sums.length)) * scale;
+    const Floats error = multiply_add(norm, broadcast(4 * static_cast<float>(kUnit)),
+                                      multiply_add(square_root(lane_sums(sums.error)), scale, broadcast(least)));
+    const Floats grid = broadcast(static_cast<float>(kGridNorm));
+    store(numbers + first, choose_below(norm, grid, error * scale, broadcast(__builtin_inff())));
+    store(numbers + kPackedLanes + first, choose_below(norm, grid, length, broadcast(0)));
+    const uint32_t fits = at_most_mask(norm, grid);
+    for (size_t i = 0; i < kWidth; ++i) {
+      if ((fits >> i & 1) != 0) continue;
+      for (size_t p = 0; p < form.pairs; ++p) {
+        memset(packed + (p * kPackedLanes + first + i) * 2, 0, 2 * sizeof *packed);
+      }
+    }
+  }
+}
+
+// The lowest value of each of some rows among all centers, the second lowest, and which is lowest.
+struct PackedBest {
+  Floats lowest[kPackedVectors], second[kPackedVectors];
+  Ints index[kPackedVectors];
+};
+
+// A tile of centers; x: where each vector of rows begins.
+inline __attribute__((always_inline)) void packed_tile(const int16_t* const (&x)[kPackedVectors],
+                                                       const PackedPanels& c, size_t pairs, size_t t,
+                                                       PackedBest& best) {
+  Ints sum[kPackedVectors][kPackedTile];
+  each<0, kPackedTile>([&](size_t i) __attribute__((always_inline)) {
+    for (size_t v = 0; v < kPackedVectors; ++v) sum[v][i] = no_ints();
+  });
+  const int16_t* panel = c.packed + t * pairs * kPackedTile * 2;
+  for (size_t p = 0; p < pairs; ++p) {
+    Ints rows[kPackedVectors];
+    for (size_t v = 0; v < kPackedVectors; ++v) rows[v] = load_pairs(x[v] + p * kPackedLanes * 2);
+    each<0, kPackedTile>([&](size_t i) __attribute__((always_inline)) {
+      const Ints center = broadcast_pair(panel + (p * kPackedTile + i) * 2);
+      for (size_t v = 0; v < kPackedVectors; ++v) add_pairs(sum[v][i], rows[v], center);
+    });
+  }
+  each<0, kPackedTile>([&](size_t i) __attribute__((always_inline)) {
+    const Floats start = broadcast(c.start[t * kPackedTile + i]);
+    const Ints name = broadcast_int(static_cast<int32_t>(t * kPackedTile + i));
+    for (size_t v = 0; v < kPackedVectors; ++v) {
+      const Floats value = add(to_floats(sum[v][i]), start);
+      best.index[v] = select_below(value, best.lowest[v], name, best.index[v]);
+      if constexpr (kChecked) best.second[v] = minimum(best.second[v], maximum(best.lowest[v], value));
+      best.lowest[v] = minimum(best.lowest[v], value);
+    }
+  });
+}
+
+// Labels of a block; returns a bit for each row that is left open, and in `changed` one for each other label than that
+// in `before`.
+uint64_t packed_labels(const PackedForm& form, const PackedPanels& centers, const int16_t* rows, const float* numbers,
+                       const int32_t* before, int32_t* labels, uint64_t* changed) {
+  uint64_t decided = 0, same = 0;
+  for (size_t first = 0; first < kPackedRows; first += kPackedVectors * kWidth) {
+    const int16_t* x[kPackedVectors];
+    PackedBest best;
+    for (size_t v = 0; v < kPackedVectors; ++v) {
+      const size_t row = first + v * kWidth;
+      x[v] = rows + (row / kPackedLanes * form.pairs * kPackedLanes + row % kPackedLanes) * 2;
+      best.lowest[v] = best.second[v] = broadcast(kHuge);
+      best.index[v] = broadcast_int(0);
+    }
+    for (size_t t = 0; t < centers.tiles; ++t) packed_tile(x, centers, form.pairs, t, best);
+    for (size_t v = 0; v < kPackedVectors; ++v) {
+      const size_t row = first + v * kWidth;
+      float bits[kWidth];
+      store_ints(bits, best.index[v]);
+      memcpy(labels + row, bits, sizeof bits);
+      memcpy(bits, before + row, sizeof bits);
+      const Floats own_label = to_floats(load_ints(bits)), label = to_floats(best.index[v]);
+      same |= static_cast<uint64_t>(at_most_mask(own_label, label) & at_most_mask(label, own_label)) << row;
+      const float* own = numbers + row / kPackedLanes * 2 * kPackedLanes + row % kPackedLanes;
+      const Floats width = multiply_add(load(own), broadcast(centers.length),
+                                        multiply_add(load(own + kPackedLanes), broadcast(centers.error),
+                                                     broadcast(centers.rounding)));
+      // What is no number is not at most anything.
+      decided |= static_cast<uint64_t>(at_most_mask(width, best.second[v] - best.lowest[v])) << row;
+    }
+  }
+  *changed = ~same;
+  return kChecked ? ~decided : 0;
+}
+
+// Centers (k, d) -> panels (out), as the proof above wants them.
+template <class T>
+void pack_panels(const T* centers, size_t k, const PackedForm& form, PackedPanels& out) {
+  double longest = 0;
+  const auto coordinate = [&](size_t c, size_t j) {
+    return static_cast<double>(centers[c * form.d + j]) - form.origin[j];
+  };
+  const auto squares_of = [&](size_t c) {
+    double squares = 0;
+    for (size_t j = 0; j < form.d; ++j) squares += coordinate(c, j) * coordinate(c, j);
+    return squares;
+  };
+  for (size_t c = 0; c < k; ++c) longest = __builtin_fmax(longest, __builtin_sqrt(squares_of(c)));
+  const double row_step = static_cast<double>(form.step), step = longest > 0 ? longest / kGridNorm : row_step;
+  const double inverse = 1 / step;
+  double most_error = 0, most_start = 0;
+  for (size_t lane = 0; lane < out.tiles * kPackedTile; ++lane) {
+    int16_t* column = out.packed + (lane / kPackedTile * form.pairs * kPackedTile + lane % kPackedTile) * 2;
+    double error = 0;
+    for (size_t j = 0; j < 2 * form.pairs; ++j) {
+      const double scaled = lane < k && j < form.d ? -coordinate(lane, j) * inverse : 0;
+      const double rounded = __builtin_rint(scaled);
+      column[j / 2 * kPackedTile * 2 + j % 2] = static_cast<int16_t>(rounded);
+      error += (scaled - rounded) * (scaled - rounded);
+    }
+    const double start = lane < k ? squares_of(lane) / (2 * row_step * step) : static_cast<double>(kHuge);
+    out.start[lane] = static_cast<float>(start);
+    if (lane >= k) continue;
+    most_error = __builtin_fmax(most_error, __builtin_sqrt(error));
+    most_start = __builtin_fmax(most_start, start);
+  }
+  constexpr double kUp = 1 + 0x1p-20;  // beside the roundings of float64 above, and those of the width
+  out.length = next_up(2 * kUp * (longest / step));
+  out.error = next_up(2 * kUp * (most_error + 0x1p-30));
+  out.rounding = next_up(kUp * 0x1p-21 * (most_start + 0x1p30));
+}
+
+}  // namespace
+}  // namespace MACQUEEN_ISA
+}  // namespace macqueen

@@ -1,0 +1,223 @@
+#include "packed_rows.hpp"
+
+#include <algorithm>
+#include <bit>
+#include <cmath>
+
+#include "blocks.hpp"
+
+namespace macqueen {
+
+namespace {
+
+constexpr size_t kSampleRows = 512;
+constexpr double kWithinGrid = 0.99;     // of the rows of the sample: longer ones may have to go the other way
+constexpr double kRoom = 1.25;           // beyond them
+constexpr double kGridSteps = 32000;     // of the longest row that fits, as in cpp/short_screen.hpp
+constexpr double kFinest = 0x1p-90, kCoarsest = 0x1p90;
+constexpr size_t kRunBlocks = 8;         // whose rows are added together in the first step
+constexpr size_t kTaskWork = 16000000;   // multiplications: less is not worth waking a thread for
+constexpr size_t kMostWaiting = 1 << 13;  // values noted as changed before they are added
+
+// Calls visit(place) for each bit, ascending.
+template <class Visit>
+void for_bits(uint64_t bits, const Visit& visit) {
+  for (; bits != 0; bits &= bits - 1) visit(static_cast<size_t>(std::countr_zero(bits)));
+}
+
+}  // namespace
+
+template <class T>
+struct PackedRows<T>::Slot {
+  AssignBuffers assigning;
+  std::vector<size_t> open;     // rows that the integers did not decide
+  std::vector<T> open_rows;     // (block, d)
+  std::vector<int32_t> labels;  // (block,)
+  std::vector<int16_t> packing;
+  GridBuffer squares_grid;
+  Changes<T> changes;
+  BoundedStep done;
+
+  Slot(const Kernels& kernels, size_t k, size_t d) : open_rows(kernels.block * d), labels(kernels.block), packing(d + 2 * kPackedLanes) {
+    assigning.resize(kernels, k, d);
+    squares_grid.resize(d);
+    changes.resize(k, d);
+  }
+};
+
+template <class T>
+PackedRows<T>::~PackedRows() = default;
+
+template <class T>
+PackedRows<T>::PackedRows(const T* rows, size_t n, size_t d)
+    : rows_(rows), n_(n), origin_(d), narrow_origin_(d), labels_((n + kPackedRows - 1) / kPackedRows * kPackedRows, -1), squares_(d) {
+  form_.d = d;
+  form_.pairs = (d + 1) / 2;
+  form_.origin = origin_.data();
+  form_.narrow_origin = narrow_origin_.data();
+  const size_t padded = blocks() * kPackedRows;
+  packed_ = std::make_unique_for_overwrite<int16_t[]>(padded * form_.pairs * 2);
+  numbers_ = std::make_unique_for_overwrite<float[]>(padded * 2);
+  settle_grid();
+}
+
+// The mean of a sample becomes the origin, and nearly all of its rows fit the grid. Values that are not finite make a
+// grid of no use, but no wrong labels.
+template <class T>
+void PackedRows<T>::settle_grid() {
+  const PinFloatingPoint pin;
+  const size_t d = form_.d, every = std::max<size_t>(1, n_ / kSampleRows), count = (n_ + every - 1) / every;
+  for (size_t i = 0; i < n_; i += every) {
+    for (size_t j = 0; j < d; ++j) {
+      origin_[j] += static_cast<double>(rows_[i * d + j]) / static_cast<double>(count);
+    }
+  }
+  for (double& value : origin_) {
+    const T rounded = static_cast<T>(value);
+    value = std::abs(value) < 1e30 ? static_cast<double>(rounded) : 0.0;
+  }
+  std::copy(origin_.begin(), origin_.end(), narrow_origin_.begin());
+  std::vector<double> lengths;
+  for (size_t i = 0; i < n_; i += every) {
+    double squares = 0;
+    for (size_t j = 0; j < d; ++j) {
+      const double v = static_cast<double>(rows_[i * d + j]) - origin_[j];
+      squares += v * v;
+    }
+    if (std::isfinite(squares)) lengths.push_back(std::sqrt(squares));
+  }
+  if (lengths.empty()) lengths.push_back(1);
+  const auto most = lengths.begin() + static_cast<std::ptrdiff_t>(kWithinGrid * static_cast<double>(lengths.size() - 1));
+  std::nth_element(lengths.begin(), most, lengths.end());
+  form_.step = static_cast<float>(std::clamp(*most * kRoom / kGridSteps, kFinest, kCoarsest));
+}
+
+template <class T>
+void PackedRows<T>::begin_step(const Centers<T>& centers) {
+  const PinFloatingPoint pin;
+  if (!totals_) {
+    totals_ = std::make_unique<Totals>(centers.k(), form_.d);
+    panels_.tiles = (centers.k() + kPackedTile - 1) / kPackedTile;
+    panel_values_.resize(panels_.tiles * kPackedTile * form_.pairs * 2);
+    start_.resize(panels_.tiles * kPackedTile);
+    panels_.packed = panel_values_.data();
+    panels_.start = start_.data();
+  }
+  row_kernels<T>(centers.kernels()).pack_panels(centers.values(), centers.k(), form_, panels_);
+  for (auto& slot : slots_) slot->done = BoundedStep{};
+}
+
+template <class T>
+int64_t PackedRows<T>::step_blocks(Threads& threads, const Centers<T>& centers, size_t begin, size_t end) {
+  while (static_cast<int>(slots_.size()) < threads.count()) {
+    slots_.push_back(std::make_unique<Slot>(centers.kernels(), k(), form_.d));
+  }
+  BadRow bad;
+  const size_t work = kTaskWork / (kPackedRows * k() * form_.d), blocks = std::max(kRunBlocks, work);
+  threads.run((end - begin + blocks - 1) / blocks, [&](int index, size_t task) {
+    Slot& slot = *slots_[static_cast<size_t>(index)];
+    const size_t last = std::min(end, begin + (task + 1) * blocks);
+    for (size_t block = begin + task * blocks; block < last; ++block) {
+      if (labels_[block * kPackedRows] < 0) {
+        const size_t to = std::min(last, block + kRunBlocks);
+        const int64_t refused = first_blocks(centers, block, to, slot);
+        if (refused != kAllFinite) {
+          bad.note(static_cast<size_t>(refused));
+          return;
+        }
+        block = to - 1;
+        continue;
+      }
+      compare(centers, block, slot);
+      if (slot.open.size() >= centers.kernels().block) settle(centers, slot);
+      if (slot.changes.waiting() > kMostWaiting) slot.changes.add(centers.kernels(), *totals_);
+    }
+    settle(centers, slot);
+    slot.changes.add(centers.kernels(), *totals_);
+  });
+  return bad.get();
+}
+
+// Packs blocks, labels them and adds their rows; or returns the first row that cannot be clustered.
+template <class T>
+int64_t PackedRows<T>::first_blocks(const Centers<T>& centers, size_t begin, size_t end, Slot& slot) {
+  const auto& kernels = row_kernels<T>(centers.kernels());
+  const size_t d = form_.d, first = begin * kPackedRows, count = std::min(n_, end * kPackedRows) - first;
+  const T* rows = rows_ + first * d;
+  const size_t refused = first_bad_row(centers.kernels(), rows, count, d);
+  if (refused < count) return static_cast<int64_t>(first + refused);
+  for (size_t block = begin; block < end; ++block) {
+    for (size_t lane = 0; lane < kPackedRows; lane += kPackedLanes) {
+      const size_t row = block * kPackedRows + lane;
+      const size_t present = row < n_ ? std::min(kPackedLanes, n_ - row) : 0;
+      kernels.pack_lanes(rows_ + std::min(row, n_) * d, present, form_, slot.packing.data(),
+                         packed(block) + lane * form_.pairs * 2, &numbers_[row * 2]);
+    }
+    compare(centers, block, slot);
+  }
+  settle(centers, slot);
+  slot.changes.add_rows(centers.kernels(), rows, &labels_[first], count, *totals_);
+  // The grid of squares follows that of rows, as in a pass.
+  slot.squares_grid.prepare(std::max(2 * slot.changes.top(), kLowestTop), 2 * count, squares_);
+  kernels.add_squares(rows, &labels_[first], count, d, slot.squares_grid.view());
+  return kAllFinite;
+}
+
+template <class T>
+void PackedRows<T>::compare(const Centers<T>& centers, size_t block, Slot& slot) {
+  const size_t first = block * kPackedRows;
+  int32_t found[kPackedRows];
+  uint64_t changed, open = centers.kernels().packed_labels(form_, panels_, packed(block), &numbers_[first * 2],
+                                                           &labels_[first], found, &changed);
+  const uint64_t rows = rows_of(block) == kPackedRows ? ~uint64_t{0} : (uint64_t{1} << rows_of(block)) - 1;
+  for_bits(open & rows, [&](size_t i) { slot.open.push_back(first + i); });
+  for_bits(changed & ~open & rows, [&](size_t i) { relabel(first + i, found[i], slot); });
+}
+
+// Labels the rows that are open.
+template <class T>
+void PackedRows<T>::settle(const Centers<T>& centers, Slot& slot) {
+  const size_t d = form_.d, most = centers.kernels().block;
+  slot.done.hard += static_cast<double>(slot.open.size());
+  for (size_t first = 0; first < slot.open.size(); first += most) {
+    const size_t count = std::min(most, slot.open.size() - first);
+    for (size_t i = 0; i < count; ++i) std::copy_n(rows_ + slot.open[first + i] * d, d, &slot.open_rows[i * d]);
+    row_kernels<T>(centers.kernels())
+        .assign(slot.open_rows.data(), count, centers.values(), centers.screen(), slot.assigning.scratch(),
+                slot.labels.data());
+    for (size_t i = 0; i < count; ++i) relabel(slot.open[first + i], slot.labels[i], slot);
+  }
+  slot.open.clear();
+}
+
+template <class T>
+void PackedRows<T>::relabel(size_t row, int32_t label, Slot& slot) {
+  const int32_t before = labels_[row];
+  if (label == before) return;
+  if (before >= 0) slot.changes.note(rows_ + row * form_.d, 1, before, label);
+  labels_[row] = label;
+}
+
+template <class T>
+BoundedStep PackedRows<T>::end_step(Threads& threads, Totals& totals) {
+  BoundedStep sum;
+  std::vector<Changes<T>*> changes;
+  for (auto& slot : slots_) {
+    sum.hard += slot->done.hard;
+    changes.push_back(&slot->changes);
+    if (!slot->squares_grid.ready()) continue;
+    slot->squares_grid.reserve(squares_);
+    slot->squares_grid.flush(0, form_.d, squares_);
+    squares_.note_adds(kLevels);
+    slot->squares_grid.forget();
+  }
+  sum.moved = static_cast<double>(Changes<T>::flush(threads, changes, *totals_));
+  totals.merge(*totals_);
+  totals.squares.merge(squares_);
+  return sum;
+}
+
+template class PackedRows<float>;
+template class PackedRows<double>;
+
+}  // namespace macqueen

@@ -1,0 +1,63 @@
+// Rows in memory with a copy in 16-bit integers, for few clusters: a step compares all rows with all centers in that
+// copy, reads only rows that it cannot decide, and adds up what changed.
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include "bounded_rows.hpp"
+#include "changes.hpp"
+
+namespace macqueen {
+
+template <class T>
+class PackedRows {
+ public:
+  // Rows (n, d) stay the caller's and must outlive this object.
+  PackedRows(const T* rows, size_t n, size_t d);
+  ~PackedRows();
+  PackedRows(const PackedRows&) = delete;
+
+  size_t n() const { return n_; }
+  size_t d() const { return form_.d; }
+  size_t blocks() const { return (n_ + kPackedRows - 1) / kPackedRows; }
+  size_t k() const { return totals_ ? totals_->k : 0; }  // 0 before the first step
+
+  // A step in parts, as that of PairBounds.
+  void begin_step(const Centers<T>& centers);
+  int64_t step_blocks(Threads& threads, const Centers<T>& centers, size_t begin, size_t end);
+  BoundedStep end_step(Threads& threads, Totals& totals);
+
+  const std::vector<int32_t>& labels() const { return labels_; }  // (n,) up to a whole block
+
+ private:
+  struct Slot;
+
+  void settle_grid();
+  int64_t first_blocks(const Centers<T>& centers, size_t begin, size_t end, Slot& slot);
+  void compare(const Centers<T>& centers, size_t block, Slot& slot);
+  void settle(const Centers<T>& centers, Slot& slot);
+  void relabel(size_t row, int32_t label, Slot& slot);
+  size_t rows_of(size_t block) const { return std::min(kPackedRows, n_ - block * kPackedRows); }
+  int16_t* packed(size_t block) { return packed_.get() + block * kPackedRows * form_.pairs * 2; }
+
+  const T* rows_;
+  size_t n_;
+  PackedForm form_{};
+  std::vector<double> origin_;  // (d,)
+  std::vector<float> narrow_origin_;
+
+  std::unique_ptr<int16_t[]> packed_;  // (blocks, 4, pairs, kPackedLanes, 2)
+  std::unique_ptr<float[]> numbers_;   // (blocks, 4, 2, kPackedLanes)
+  std::vector<int32_t> labels_;        // (n,) up to a whole block, -1 before the first step
+
+  PackedPanels panels_{};
+  std::vector<int16_t> panel_values_;
+  std::vector<float> start_;
+
+  std::unique_ptr<Totals> totals_;  // of the labels
+  exact::Sums squares_;
+  std::vector<std::unique_ptr<Slot>> slots_;
+};
+
+}  // namespace macqueen
