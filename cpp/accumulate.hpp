@@ -126,9 +126,7 @@ inline bool any_set(const Longs& v) {
   return _mm512_test_epi64_mask(bits, bits) != 0;
 }
 #else
-inline bool any_set(const Longs& v) {
-  return ((v[0] | v[1]) | (v[2] | v[3]) | (v[4] | v[5]) | (v[6] | v[7])) != 0;
-}
+inline bool any_set(const Longs& v) { return ((v[0] | v[1]) | (v[2] | v[3]) | (v[4] | v[5]) | (v[6] | v[7])) != 0; }
 #endif
 
 // Up to kDoubleLanes columns from j0 on. Squares have twice the bits of a row, so that nearly all need two grids: the

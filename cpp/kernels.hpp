@@ -171,9 +171,9 @@ struct PackedForm {
   const float* narrow_origin;
 };
 struct PackedPanels {
-  size_t tiles;     // ceil(k / kPackedTile)
-  int16_t* packed;  // (tiles, pairs, kPackedTile, 2): less the center
-  float* start;     // (tiles, kPackedTile): |C|^2 in twice the steps, huge where there is no center
+  size_t k, tiles;                // ceil(k / kPackedTile)
+  int16_t* packed;                // (tiles, pairs, kPackedTile, 2): less the center
+  float* start;                   // (tiles, kPackedTile): |C|^2 in twice the steps, huge where there is no center
   float length, error, rounding;  // of the width of what is left open: per unit of e, per unit of |a|, and beside
 };
 
@@ -256,7 +256,7 @@ struct RowKernels {
   void (*pack_lanes)(const T* rows, size_t n, const PackedForm& form, int16_t* scratch, int16_t* packed,
                      float* numbers);
   // centers (k, d) -> panels (out)
-  void (*pack_panels)(const T* centers, size_t k, const PackedForm& form, PackedPanels& out);
+  void (*pack_panels)(const T* centers, const PackedForm& form, PackedPanels& out);
   // squared distances (float64) of rows (n, d) to their own center; out (n,)
   void (*own_distances)(const T* rows, const int32_t* labels, const T* centers, size_t n, size_t d, double* out);
   // all squared distances of rows (n, d) to centers (k, d), times `factor`; out (n, k)

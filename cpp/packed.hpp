@@ -1,15 +1,16 @@
 // Rows as 16-bit integers on one grid, kPackedLanes rows side by side: all rows are compared with all centers, and what
 // this leaves open goes to the float32 screen. For few clusters, where bounds cost more than such a comparison.
 //
-// Write X, C for row and center less the origin, as real numbers. A row is stored as x^ = s a and a center as c^ = s' b,
-// a and b integers, |a|, |b| < 2^15 as vectors, so that the products a.b are exact. In units of 2 s s' the difference of
-// |X - C|^2 and |X|^2 is S = |C|^2 / (2 s s') - X.C / (s s'), and
+// Write X, C for row and center less the origin, as real numbers. A row is stored as x^ = s a and a center as c^ = s'
+// b, a and b integers, |a|, |b| < 2^15 as vectors, so that the products a.b are exact. In units of 2 s s' the
+// difference of |X - C|^2 and |X|^2 is S = |C|^2 / (2 s s') - X.C / (s s'), and
 //
 //   |S - (|C|^2 / (2 s s') - a.b)| <= e L + |a| g,   |X - x^| <= e s,   |C| <= L s',   |C - c^| <= g s'
 //
 // since X.C = x^.c^ + (X - x^).C + x^.(C - c^). With the largest L and g of all centers, a center is ruled out by
 // another whose value is lower by more than 2 (e L + |a| g), beside roundings to float32: of |C|^2 / (2 s s') <= A, of
-// a.b < 2^30, of their difference, for both centers, and of the difference of the two, below 2^-24 (6 A + 6 2^30) in all.
+// a.b < 2^30, of their difference, for both centers, and of the difference of the two, below 2^-24 (6 A + 6 2^30) in
+// all.
 #pragma once
 
 #include "pairs.hpp"
@@ -37,7 +38,8 @@ inline void pack_lane(const T* x, const PackedForm& form, size_t i, int16_t* out
   const T* origin = origin_of(form, x);
   Floats norm = broadcast(0), length = norm, error = norm;
   for (size_t j = 0; j < form.d; j += kWidth) {
-    const Floats gap_of = form.d - j < kWidth ? difference(x + j, origin + j, form.d - j) : difference(x + j, origin + j);
+    const Floats gap_of =
+        form.d - j < kWidth ? difference(x + j, origin + j, form.d - j) : difference(x + j, origin + j);
     const Floats scaled = gap_of * inverse, within = maximum(minimum(scaled, most), broadcast(0) - most);
     const Floats rounded = (within + round) - round, gap = scaled - rounded;
     norm = multiply_add(scaled, scaled, norm);
@@ -94,24 +96,24 @@ struct PackedBest {
   Ints index[kPackedVectors];
 };
 
-// A tile of centers; x: where each vector of rows begins.
-inline __attribute__((always_inline)) void packed_tile(const int16_t* const (&x)[kPackedVectors],
-                                                       const PackedPanels& c, size_t pairs, size_t t,
-                                                       PackedBest& best) {
-  Ints sum[kPackedVectors][kPackedTile];
-  each<0, kPackedTile>([&](size_t i) __attribute__((always_inline)) {
+// The first kCenters of a tile of centers; x: where each vector of rows begins.
+template <size_t kCenters>
+inline __attribute__((always_inline)) void packed_tile(const int16_t* const (&x)[kPackedVectors], const PackedPanels& c,
+                                                       size_t pairs, size_t t, PackedBest& best) {
+  Ints sum[kPackedVectors][kCenters];
+  each<0, kCenters>([&](size_t i) __attribute__((always_inline)) {
     for (size_t v = 0; v < kPackedVectors; ++v) sum[v][i] = no_ints();
   });
   const int16_t* panel = c.packed + t * pairs * kPackedTile * 2;
   for (size_t p = 0; p < pairs; ++p) {
     Ints rows[kPackedVectors];
     for (size_t v = 0; v < kPackedVectors; ++v) rows[v] = load_pairs(x[v] + p * kPackedLanes * 2);
-    each<0, kPackedTile>([&](size_t i) __attribute__((always_inline)) {
+    each<0, kCenters>([&](size_t i) __attribute__((always_inline)) {
       const Ints center = broadcast_pair(panel + (p * kPackedTile + i) * 2);
       for (size_t v = 0; v < kPackedVectors; ++v) add_pairs(sum[v][i], rows[v], center);
     });
   }
-  each<0, kPackedTile>([&](size_t i) __attribute__((always_inline)) {
+  each<0, kCenters>([&](size_t i) __attribute__((always_inline)) {
     const Floats start = broadcast(c.start[t * kPackedTile + i]);
     const Ints name = broadcast_int(static_cast<int32_t>(t * kPackedTile + i));
     for (size_t v = 0; v < kPackedVectors; ++v) {
@@ -137,7 +139,15 @@ uint64_t packed_labels(const PackedForm& form, const PackedPanels& centers, cons
       best.lowest[v] = best.second[v] = broadcast(kHuge);
       best.index[v] = broadcast_int(0);
     }
-    for (size_t t = 0; t < centers.tiles; ++t) packed_tile(x, centers, form.pairs, t, best);
+    const size_t last = centers.tiles - 1, left = centers.k - last * kPackedTile;
+    for (size_t t = 0; t < last; ++t) packed_tile<kPackedTile>(x, centers, form.pairs, t, best);
+    if (left <= 2) {
+      packed_tile<2>(x, centers, form.pairs, last, best);
+    } else if (left <= 4) {
+      packed_tile<4>(x, centers, form.pairs, last, best);
+    } else {
+      packed_tile<kPackedTile>(x, centers, form.pairs, last, best);
+    }
     for (size_t v = 0; v < kPackedVectors; ++v) {
       const size_t row = first + v * kWidth;
       float bits[kWidth];
@@ -147,9 +157,9 @@ uint64_t packed_labels(const PackedForm& form, const PackedPanels& centers, cons
       const Floats own_label = to_floats(load_ints(bits)), label = to_floats(best.index[v]);
       same |= static_cast<uint64_t>(at_most_mask(own_label, label) & at_most_mask(label, own_label)) << row;
       const float* own = numbers + row / kPackedLanes * 2 * kPackedLanes + row % kPackedLanes;
-      const Floats width = multiply_add(load(own), broadcast(centers.length),
-                                        multiply_add(load(own + kPackedLanes), broadcast(centers.error),
-                                                     broadcast(centers.rounding)));
+      const Floats width =
+          multiply_add(load(own), broadcast(centers.length),
+                       multiply_add(load(own + kPackedLanes), broadcast(centers.error), broadcast(centers.rounding)));
       // What is no number is not at most anything.
       decided |= static_cast<uint64_t>(at_most_mask(width, best.second[v] - best.lowest[v])) << row;
     }
@@ -160,7 +170,8 @@ uint64_t packed_labels(const PackedForm& form, const PackedPanels& centers, cons
 
 // Centers (k, d) -> panels (out), as the proof above wants them.
 template <class T>
-void pack_panels(const T* centers, size_t k, const PackedForm& form, PackedPanels& out) {
+void pack_panels(const T* centers, const PackedForm& form, PackedPanels& out) {
+  const size_t k = out.k;
   double longest = 0;
   const auto coordinate = [&](size_t c, size_t j) {
     return static_cast<double>(centers[c * form.d + j]) - form.origin[j];

@@ -10,13 +10,15 @@ namespace macqueen {
 
 namespace {
 
-constexpr size_t kSampleRows = 512;
-constexpr double kWithinGrid = 0.99;     // of the rows of the sample: longer ones may have to go the other way
-constexpr double kRoom = 1.25;           // beyond them
-constexpr double kGridSteps = 32000;     // of the longest row that fits, as in cpp/short_screen.hpp
+constexpr size_t kSampleRows = 256;
+constexpr double kWithinGrid = 0.99;  // of the rows of the sample: longer ones may have to go the other way
+constexpr double kRoom = 1.25;        // beyond them
+constexpr double kGridSteps = 32000;  // of the longest row that fits, as in cpp/short_screen.hpp
+constexpr double kFarthest = 1e30;    // of an origin
 constexpr double kFinest = 0x1p-90, kCoarsest = 0x1p90;
-constexpr size_t kRunBlocks = 8;         // whose rows are added together in the first step
-constexpr size_t kTaskWork = 16000000;   // multiplications: less is not worth waking a thread for
+constexpr size_t kRunBlocks = 8;          // whose rows are added together in the first step
+constexpr size_t kFirstWork = 60000;      // values that are stored and added in the first step: some 80 microseconds
+constexpr size_t kTaskWork = 16000000;    // multiplications: less is not worth waking a thread for
 constexpr size_t kMostWaiting = 1 << 13;  // values noted as changed before they are added
 
 // Calls visit(place) for each bit, ascending.
@@ -38,7 +40,8 @@ struct PackedRows<T>::Slot {
   Changes<T> changes;
   BoundedStep done;
 
-  Slot(const Kernels& kernels, size_t k, size_t d) : open_rows(kernels.block * d), labels(kernels.block), packing(d + 2 * kPackedLanes) {
+  Slot(const Kernels& kernels, size_t k, size_t d)
+      : open_rows(kernels.block * d), labels(kernels.block), packing(d + 2 * kPackedLanes) {
     assigning.resize(kernels, k, d);
     squares_grid.resize(d);
     changes.resize(k, d);
@@ -50,7 +53,12 @@ PackedRows<T>::~PackedRows() = default;
 
 template <class T>
 PackedRows<T>::PackedRows(const T* rows, size_t n, size_t d)
-    : rows_(rows), n_(n), origin_(d), narrow_origin_(d), labels_((n + kPackedRows - 1) / kPackedRows * kPackedRows, -1), squares_(d) {
+    : rows_(rows),
+      n_(n),
+      origin_(d),
+      narrow_origin_(d),
+      labels_((n + kPackedRows - 1) / kPackedRows * kPackedRows, -1),
+      squares_(d) {
   form_.d = d;
   form_.pairs = (d + 1) / 2;
   form_.origin = origin_.data();
@@ -58,52 +66,47 @@ PackedRows<T>::PackedRows(const T* rows, size_t n, size_t d)
   const size_t padded = blocks() * kPackedRows;
   packed_ = std::make_unique_for_overwrite<int16_t[]>(padded * form_.pairs * 2);
   numbers_ = std::make_unique_for_overwrite<float[]>(padded * 2);
-  settle_grid();
 }
 
 // The mean of a sample becomes the origin, and nearly all of its rows fit the grid. Values that are not finite make a
 // grid of no use, but no wrong labels.
 template <class T>
-void PackedRows<T>::settle_grid() {
-  const PinFloatingPoint pin;
-  const size_t d = form_.d, every = std::max<size_t>(1, n_ / kSampleRows), count = (n_ + every - 1) / every;
-  for (size_t i = 0; i < n_; i += every) {
-    for (size_t j = 0; j < d; ++j) {
-      origin_[j] += static_cast<double>(rows_[i * d + j]) / static_cast<double>(count);
-    }
+void PackedRows<T>::settle_grid(const Kernels& kernels) {
+  const size_t d = form_.d, every = (n_ + kSampleRows - 1) / kSampleRows, count = (n_ + every - 1) / every;
+  std::vector<T> sample(count * d), middle(d);
+  for (size_t i = 0; i < count; ++i) std::copy_n(rows_ + i * every * d, d, &sample[i * d]);
+  for (size_t i = 0; i < count; ++i) {
+    for (size_t j = 0; j < d; ++j) origin_[j] += static_cast<double>(sample[i * d + j]) / static_cast<double>(count);
   }
-  for (double& value : origin_) {
-    const T rounded = static_cast<T>(value);
-    value = std::abs(value) < 1e30 ? static_cast<double>(rounded) : 0.0;
+  for (size_t j = 0; j < d; ++j) {
+    middle[j] = std::abs(origin_[j]) < kFarthest ? static_cast<T>(origin_[j]) : T{0};
+    origin_[j] = static_cast<double>(middle[j]);
+    narrow_origin_[j] = static_cast<float>(origin_[j]);
   }
-  std::copy(origin_.begin(), origin_.end(), narrow_origin_.begin());
-  std::vector<double> lengths;
-  for (size_t i = 0; i < n_; i += every) {
-    double squares = 0;
-    for (size_t j = 0; j < d; ++j) {
-      const double v = static_cast<double>(rows_[i * d + j]) - origin_[j];
-      squares += v * v;
-    }
-    if (std::isfinite(squares)) lengths.push_back(std::sqrt(squares));
-  }
-  if (lengths.empty()) lengths.push_back(1);
-  const auto most = lengths.begin() + static_cast<std::ptrdiff_t>(kWithinGrid * static_cast<double>(lengths.size() - 1));
-  std::nth_element(lengths.begin(), most, lengths.end());
-  form_.step = static_cast<float>(std::clamp(*most * kRoom / kGridSteps, kFinest, kCoarsest));
+  std::vector<double> squares(count);
+  row_kernels<T>(kernels).distances_to(sample.data(), middle.data(), count, d, squares.data());
+  std::erase_if(squares, [](double value) { return !std::isfinite(value); });
+  if (squares.empty()) squares.push_back(1);
+  const double place = kWithinGrid * static_cast<double>(squares.size() - 1);
+  const auto most = squares.begin() + static_cast<std::ptrdiff_t>(place);
+  std::nth_element(squares.begin(), most, squares.end());
+  form_.step = static_cast<float>(std::clamp(std::sqrt(*most) * kRoom / kGridSteps, kFinest, kCoarsest));
 }
 
 template <class T>
 void PackedRows<T>::begin_step(const Centers<T>& centers) {
   const PinFloatingPoint pin;
   if (!totals_) {
+    settle_grid(centers.kernels());
     totals_ = std::make_unique<Totals>(centers.k(), form_.d);
+    panels_.k = centers.k();
     panels_.tiles = (centers.k() + kPackedTile - 1) / kPackedTile;
     panel_values_.resize(panels_.tiles * kPackedTile * form_.pairs * 2);
     start_.resize(panels_.tiles * kPackedTile);
     panels_.packed = panel_values_.data();
     panels_.start = start_.data();
   }
-  row_kernels<T>(centers.kernels()).pack_panels(centers.values(), centers.k(), form_, panels_);
+  row_kernels<T>(centers.kernels()).pack_panels(centers.values(), form_, panels_);
   for (auto& slot : slots_) slot->done = BoundedStep{};
 }
 
@@ -113,7 +116,9 @@ int64_t PackedRows<T>::step_blocks(Threads& threads, const Centers<T>& centers, 
     slots_.push_back(std::make_unique<Slot>(centers.kernels(), k(), form_.d));
   }
   BadRow bad;
-  const size_t work = kTaskWork / (kPackedRows * k() * form_.d), blocks = std::max(kRunBlocks, work);
+  const bool first = begin < blocks() && labels_[begin * kPackedRows] < 0;
+  const size_t multiplications = first ? kFirstWork / form_.d : kTaskWork / (k() * form_.d);
+  const size_t blocks = std::max(kRunBlocks, multiplications / kPackedRows);
   threads.run((end - begin + blocks - 1) / blocks, [&](int index, size_t task) {
     Slot& slot = *slots_[static_cast<size_t>(index)];
     const size_t last = std::min(end, begin + (task + 1) * blocks);

@@ -33,7 +33,7 @@ class PackedRows {
  private:
   struct Slot;
 
-  void settle_grid();
+  void settle_grid(const Kernels& kernels);
   int64_t first_blocks(const Centers<T>& centers, size_t begin, size_t end, Slot& slot);
   void compare(const Centers<T>& centers, size_t block, Slot& slot);
   void settle(const Centers<T>& centers, Slot& slot);

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import secrets
 import tempfile
 import time
 from typing import Any
@@ -18,6 +19,8 @@ from macqueen.errors import ArgumentError, ArgumentTypeError, NotTrainedError, S
 from macqueen.state import State
 
 _LOG = logging.getLogger("macqueen")
+
+TEMPORARY = "macqueen-"  # begins the name of a model directory that nobody asked for; it is made when it is needed
 
 
 class Model:
@@ -39,6 +42,11 @@ class Model:
         self.constants: checkpoint.Tensors = {}  # weights of feature columns: they never change
         columns = params.feature_columns
         self._columns = {} if columns is None else {"feature_columns": feature_columns.describe(columns)}
+
+    def make_directory(self) -> None:
+        """Make a temporary directory, for this user alone; those that users name are made by what writes to them."""
+        if os.path.basename(self.directory).startswith(TEMPORARY):
+            os.makedirs(self.directory, mode=0o700, exist_ok=True)
 
     def holds(self, state: State) -> bool:
         """Tell whether there is nothing to save: not that state, or not on disk at all."""
@@ -193,6 +201,6 @@ def settle_config(config: RunConfig | None, model_dir: str | os.PathLike[str] | 
         )
     path = path or config.model_dir
     if not path:
-        path = tempfile.mkdtemp()
+        path = os.path.join(tempfile.gettempdir(), TEMPORARY + secrets.token_hex(12))  # which nobody can have made
         _LOG.warning("Using temporary folder as model directory: %s", path)
     return config.replace(model_dir=path)

@@ -44,7 +44,7 @@ class KMeans:
     num_clusters
         How many clusters, k >= 1. Not looked at where `initial_clusters` is an array.
     model_dir
-        Directory of the model: training continues from it and saves to it. None makes a temporary one.
+        Directory of the model: training continues from it and saves to it. None stands for a temporary one.
     initial_clusters
         `RANDOM_INIT`: distinct random rows; `KMEANS_PLUS_PLUS_INIT`; `KMEANS_PARALLEL_INIT`: k-means||, which reads
         the rows six times whatever k is; an array (k, d); or a callable ``f(inputs, k)`` that picks 0 to k rows from
@@ -282,6 +282,7 @@ class KMeans:
         metrics = reader.evaluate(input_fn, above_zero("steps", steps))
         _LOG.info("evaluated %s: %s", reader.checkpoint_path, metrics)
         if self._config.save_summary_steps:
+            self._model.make_directory()
             summaries.write_evaluation(directory, metrics, reader.checkpoint_path, time.time())
         return metrics
 

@@ -67,6 +67,7 @@ class Training:
     def begin(self) -> None:
         """See that the directory can be written, and announce the call; nothing has been computed yet."""
         if self._model.saves or self._config.save_summary_steps:
+            self._model.make_directory()
             checkpoint.check_writable(self._model.directory)
         if self._listeners is not None:
             self._listeners.begin()
