@@ -14,6 +14,7 @@ namespace {
 
 constexpr float kFar = 3e38f;
 constexpr float kRoom = 2;  // largest stored bound, in units of the row's longest at first
+constexpr double kLargestScale = 0x1p126;  // a float32
 constexpr double kUp = 1 + 0x1p-30, kDown = 1 - 0x1p-30;            // beside a sum of float64 squares
 constexpr double kFloatUp = 1 + 0x1p-20, kFloatDown = 1 - 0x1p-20;  // beside a few roundings of float32
 
@@ -74,20 +75,20 @@ BoundedRows<T>::~BoundedRows() = default;
 template <class T>
 BoundedRows<T>::BoundedRows(Threads& threads, const Kernels& kernels, const T* rows, size_t n, size_t d,
                             const SketchPlan& plan)
-    : rows_(rows), n_(n), form_{}, origin_(plan.origin), labels_(n, -1), squares_(d) {
+    : rows_(rows), n_(n), form_{}, labels_(n, -1), squares_(d) {
   const PinFloatingPoint pin;
   const size_t used = plan.axes.size() / d;
   form_.d = d;
   form_.columns = (used + kernels.lanes - 1) / kernels.lanes * kernels.lanes;
   form_.heads = plan.heads;
   form_.tails = used == 0 ? d - plan.heads : d;
-  form_.origin = origin_.data();
-  basis_.assign(form_.columns * d, 0.0f);
-  axes_.resize(plan.axes.size());
+  const size_t padded = form_.padded();
+  basis_.assign(form_.columns * padded, 0.0f);
+  axes_.assign(used * padded, 0.0f);
   for (size_t c = 0; c < used; ++c) {
     for (size_t j = 0; j < d; ++j) {
-      axes_[c * d + j] = static_cast<float>(plan.axes[c * d + j]);
-      basis_[(c / kernels.lanes * d + j) * kernels.lanes + c % kernels.lanes] = axes_[c * d + j];
+      axes_[c * padded + j] = static_cast<float>(plan.axes[c * d + j]);
+      basis_[(c / kernels.lanes * padded + j) * kernels.lanes + c % kernels.lanes] = axes_[c * padded + j];
     }
   }
   form_.basis = basis_.data();
@@ -95,13 +96,13 @@ BoundedRows<T>::BoundedRows(Threads& threads, const Kernels& kernels, const T* r
   const double chain = (form_.heads == 0 ? 0.0 : 64 + static_cast<double>(form_.heads) / 64) + 12;
   const double product = used == 0 ? 0.0 : 80 + static_cast<double>(d) / 80 + 8;  // of the basis
   form_.slack = 1.1 * 0x1p-24 * (3 * chain + 3 * product) + (used == 0 ? 0.0 : 2 * departure(plan.axes, d));
-  set_scale(threads, kernels);
+  set_scale(threads, kernels, plan.origin);
   sketch_rows(threads, kernels);
 }
 
 // The power of two that brings the largest coordinate to about 1.
 template <class T>
-void BoundedRows<T>::set_scale(Threads& threads, const Kernels& kernels) {
+void BoundedRows<T>::set_scale(Threads& threads, const Kernels& kernels, const std::vector<double>& origin) {
   const auto& functions = row_kernels<T>(kernels);
   std::vector<double> tops(static_cast<size_t>(threads.count()), 0.0);
   const size_t d = form_.d, blocks = (n_ + kSketchRows - 1) / kSketchRows;
@@ -112,15 +113,18 @@ void BoundedRows<T>::set_scale(Threads& threads, const Kernels& kernels) {
     top = std::max(top, std::ldexp(1.0, top_exponent<T>(bits)));
   });
   double top = *std::max_element(tops.begin(), tops.end());
-  for (const double o : origin_) top = std::max(top, std::abs(o));
-  form_.scale = top > 0 ? std::ldexp(1.0, -std::ilogb(2 * top)) : 1.0;
+  for (const double o : origin) top = std::max(top, std::abs(o));
+  form_.scale = top > 0 ? std::min(std::ldexp(1.0, -std::ilogb(2 * top)), kLargestScale) : 1.0;
+  shift_.assign(form_.padded(), 0.0f);
+  for (size_t j = 0; j < d; ++j) shift_[j] = static_cast<float>(origin[j] * form_.scale);
+  form_.shift = shift_.data();
 }
 
 template <class T>
 void BoundedRows<T>::sketch_rows(Threads& threads, const Kernels& kernels) {
   const auto& functions = row_kernels<T>(kernels);
   const size_t d = form_.d, blocks = (n_ + kSketchRows - 1) / kSketchRows;
-  records_.resize(n_ * form_.record());
+  records_ = std::make_unique_for_overwrite<uint8_t[]>(n_ * form_.record());
   upper_.resize(n_);
   least_.resize(n_);
   units_.assign(blocks * kSketchRows, 1);
@@ -131,7 +135,7 @@ void BoundedRows<T>::sketch_rows(Threads& threads, const Kernels& kernels) {
     const auto slot = static_cast<size_t>(index);
     const size_t first = block * kSketchRows, count = std::min(kSketchRows, n_ - first);
     const T* rows = rows_ + first * d;
-    scratch[slot].resize((kSketchRows + kernels.tile) * (d + form_.coordinates()));
+    scratch[slot].resize(form_.scratch(kernels.tile));
     functions.sketch(rows, count, form_, scratch[slot].data(), &records_[first * form_.record()]);
     // The grid of squares follows that of rows, as in a pass.
     GridBuffer &rows_grid = rows_grids[slot], &grid = grids[slot];
@@ -158,7 +162,7 @@ void BoundedRows<T>::begin(const Centers<T>& centers, std::vector<int32_t> place
   places_ = std::move(places);
   centers_at_.assign(groups_ * kGroup, -1);
   for (size_t c = 0; c < k; ++c) centers_at_[static_cast<size_t>(places_[c])] = static_cast<int32_t>(c);
-  bounds_.resize((n_ + kSketchRows - 1) / kSketchRows * kSketchRows * groups_);
+  bounds_ = std::make_unique_for_overwrite<uint16_t[]>((n_ + kSketchRows - 1) / kSketchRows * kSketchRows * groups_);
   paths_.assign(k, 0);
   group_paths_.assign(groups_, 0);
   before_.assign(centers.values(), centers.values() + k * d);
@@ -200,8 +204,7 @@ void BoundedRows<T>::move_centers(const Centers<T>& centers) {
 
 template <class T>
 void BoundedRows<T>::sketch_centers(const Centers<T>& centers) {
-  const size_t d = form_.d;
-  std::vector<float> scratch((kSketchRows + centers.kernels().tile) * (d + form_.coordinates()));
+  std::vector<float> scratch(form_.scratch(centers.kernels().tile));
   row_kernels<T>(centers.kernels())
       .sketch_centers(centers.values(), places_.data(), centers.k(), groups_, form_, scratch.data(), panels_);
 }
@@ -338,6 +341,7 @@ void BoundedRows<T>::look(const Centers<T>& centers, size_t first, size_t count,
     look_at_lists();
     return;
   }
+  std::fill_n(&bounds_[first * groups_], kSketchRows * groups_, uint16_t{0});  // pages are written before they are read
   // The first step looks at all groups without knowing a limit, then again at those that turn out to be near.
   std::fill(slot.least.begin(), slot.least.end(), kFar);
   std::fill(slot.limit.begin(), slot.limit.end(), -kFar);

@@ -24,6 +24,9 @@ class GridBuffer {
       level.reset(static_cast<int64_t*>(std::calloc(cells, sizeof(int64_t))));
       if (!level) throw std::bad_alloc();
     }
+    // A page that is read before it is written is mapped twice, the second time with a word to all other threads.
+    constexpr size_t kPage = 4096 / sizeof(int64_t);
+    for (size_t cell = 0; cell < cells; cell += kPage) static_cast<volatile int64_t&>(levels_[0][cell]) = 0;
   }
 
   // Readies the grid for `rows` more rows, most of whose magnitudes are below 2^top.

@@ -103,11 +103,12 @@ constexpr size_t kMostCandidates = 32;  // of a row, beyond them all centers are
 struct SketchForm {
   size_t d, columns, heads, tails;
   double scale;
-  const double* origin;  // (d,)
-  const float* basis;    // (columns / lanes, d, lanes), columns a multiple of the lanes of a panel; 0: no basis
-  const float* axes;     // (heads, d): the same as rows
+  const float* shift;  // (padded,): scale * origin
+  const float* basis;  // (columns / lanes, padded, lanes), columns a multiple of the lanes of a panel; 0: no basis
+  const float* axes;   // (heads, padded): the same as rows
   double slack;          // of products, relative to |X||C|: what rounding may have changed, see cpp/sketch.hpp
-  size_t coordinates() const { return heads + tails; }
+  size_t padded() const { return (d + 15) / 16 * 16; }  // whole vectors; what is beyond d is 0
+  size_t scratch(size_t tile) const { return (kSketchRows + tile) * padded() + kSketchRows * (heads + 1) + padded(); }
   size_t padded_tails() const { return (tails + 3) / 4 * 4; }
   size_t record() const { return (kRecordStart + heads) * 4 + padded_tails(); }  // bytes
   static constexpr size_t kRecordStart = 6;
@@ -234,7 +235,7 @@ struct RowKernels {
   // Labels the rows of a box among centers (., d), which have moved by paths (.,) since its bounds were made; null: all
   // rows are looked at. Returns a bit for each row whose label is another than before; looked_at in/out: comparisons.
   uint64_t (*box_labels)(const BoxRows<T>& box, size_t d, const T* centers, const T* paths, size_t* looked_at);
-  // rows (n, d), n <= kSketchRows -> records (out); scratch (kSketchRows + tile, d + coordinates)
+  // rows (n, d), n <= kSketchRows -> records (out); scratch (form.scratch(tile),)
   void (*sketch)(const T* rows, size_t n, const SketchForm& form, float* scratch, uint8_t* records);
   // centers (k, d), places (k,): where each goes among groups * kGroup places -> panels (out); scratch as above
   void (*sketch_centers)(const T* centers, const int32_t* places, size_t k, size_t groups, const SketchForm& form,

@@ -207,6 +207,25 @@ constexpr size_t kLanes = kTileVectors * kWidth;
 constexpr size_t kBlockRows = 128;
 static_assert(kBlockRows % kTileRows == 0);
 
+// The sum, and the largest, of the lanes of a vector.
+#if defined(__AVX512F__)
+inline float sum_of(Floats v) { return _mm512_reduce_add_ps(v); }
+inline float highest_of(Floats v) { return _mm512_reduce_max_ps(v); }
+#else
+inline float sum_of(Floats v) {
+  float lanes[kWidth], sum = 0;
+  store(lanes, v);
+  for (size_t l = 0; l < kWidth; ++l) sum += lanes[l];
+  return sum;
+}
+inline float highest_of(Floats v) {
+  float lanes[kWidth];
+  store(lanes, v);
+  for (size_t l = 1; l < kWidth; ++l) lanes[0] = lanes[l] > lanes[0] ? lanes[l] : lanes[0];
+  return lanes[0];
+}
+#endif
+
 // Eight float64 lanes whatever the register width: what is reported is summed in this fixed order.
 typedef double Doubles __attribute__((vector_size(64)));
 constexpr size_t kDoubleLanes = 8;

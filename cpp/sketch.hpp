@@ -41,107 +41,141 @@ constexpr bool kInt8Products = false;
 
 typedef int32_t Int32 __attribute__((may_alias, aligned(1)));
 
-// v of `count` rows into out (count, d).
+// v of `count` rows into out (count, padded). Scaling is exact: values of at most about 1 come of it.
 template <class T>
 inline void center_rows(const T* rows, size_t count, const SketchForm& f, float* out) {
+  const T scale = static_cast<T>(f.scale);
   for (size_t i = 0; i < count; ++i) {
-    for (size_t j = 0; j < f.d; ++j) {
-      out[i * f.d + j] = static_cast<float>((static_cast<double>(rows[i * f.d + j]) - f.origin[j]) * f.scale);
-    }
+    const T* row = rows + i * f.d;
+    float* v = out + i * f.padded();
+    for (size_t j = 0; j < f.d; ++j) v[j] = static_cast<float>(row[j] * scale - static_cast<T>(f.shift[j]));
+    for (size_t j = f.d; j < f.padded(); ++j) v[j] = 0;
   }
 }
 
-// Coordinates of `count` <= kSketchRows rows into out (count, coordinates); `centered` (count + kTileRows, d) out.
-template <class T>
-inline void coordinates(const T* rows, size_t count, const SketchForm& f, float* centered, float* out) {
-  center_rows(rows, count, f, centered);
-  const size_t width = f.coordinates();
-  if (f.columns == 0) {
-    memcpy(out, centered, count * f.d * sizeof(float));
-    return;
-  }
+// The first kVectors vectors of heads in panel p of the basis, of rows v (count + kTileRows, padded); y (count, heads)
+// out.
+template <size_t kVectors>
+inline void project_panel(const float* v, size_t count, const SketchForm& f, size_t p, float* y) {
   const float zeros[kLanes] = {};
-  memset(centered + count * f.d, 0, kTileRows * f.d * sizeof(float));
-  for (size_t p = 0; p < f.columns / kLanes; ++p) {
-    for (size_t i = 0; i < count; i += kTileRows) {
-      tile(centered + i * f.d, f.d, f.basis + p * f.d * kLanes, zeros, [&](size_t r, const Floats* t) {
-        if (i + r >= count) return;
-        float y[kLanes];
-        for (size_t v = 0; v < kTileVectors; ++v) store(y + v * kWidth, t[v]);
-        for (size_t l = 0; l < kLanes && p * kLanes + l < f.heads; ++l) out[(i + r) * width + p * kLanes + l] = y[l];
-      });
+  for (size_t i = 0; i < count; i += kTileRows) {
+    const auto take = [&](size_t r, const Floats* t) {
+      if (i + r >= count) return;
+      float values[kLanes];
+      for (size_t k = 0; k < kVectors; ++k) store(values + k * kWidth, t[k]);
+      float* own = y + (i + r) * f.heads + p * kLanes;
+      for (size_t l = 0; l < kVectors * kWidth && p * kLanes + l < f.heads; ++l) own[l] = values[l];
+    };
+    tile_of<kVectors>(v + i * f.padded(), f.padded(), f.basis + p * f.padded() * kLanes, zeros, take);
+  }
+}
+
+// Takes W y off rows v (count + kTileRows, padded), kTileRows at a time.
+inline void take_off_heads(float* v, size_t count, const SketchForm& f, const float* y) {
+  constexpr size_t kRows = 4;
+  for (size_t i = 0; i < count; i += kRows) {
+    const size_t rows = count - i < kRows ? count - i : kRows;
+    const float* own[kRows];
+    for (size_t r = 0; r < kRows; ++r) own[r] = y + (i + (r < rows ? r : 0)) * f.heads;
+    for (size_t j = 0; j < f.padded(); j += kWidth) {
+      Floats rest[kRows];
+      for (size_t r = 0; r < kRows; ++r) rest[r] = load(v + (i + r) * f.padded() + j);
+      for (size_t c = 0; c < f.heads; ++c) {
+        const Floats axis = load(f.axes + c * f.padded() + j);
+        for (size_t r = 0; r < kRows; ++r) rest[r] = multiply_add(broadcast(-own[r][c]), axis, rest[r]);
+      }
+      for (size_t r = 0; r < rows; ++r) store(v + (i + r) * f.padded() + j, rest[r]);
     }
   }
+}
+
+// Centers `count` <= kSketchRows rows into v (count + kTileRows, padded); with a basis, their heads go into y (count,
+// heads). squares (count,) out: |X|^2, right to `relative` of it.
+template <class T>
+inline void coordinates(const T* rows, size_t count, const SketchForm& f, float* v, float* y, float* squares) {
+  center_rows(rows, count, f, v);
   for (size_t i = 0; i < count; ++i) {
-    float* rest = out + i * width + f.heads;
-    memcpy(rest, centered + i * f.d, f.d * sizeof(float));
-    for (size_t c = 0; c < f.heads; ++c) {
-      const float y = out[i * width + c];
-      const float* axis = f.axes + c * f.d;
-      for (size_t j = 0; j < f.d; ++j) rest[j] -= y * axis[j];
+    Floats sum = broadcast(0);
+    for (size_t j = 0; j < f.padded(); j += kWidth) {
+      const Floats x = load(v + i * f.padded() + j);
+      sum = multiply_add(x, x, sum);
+    }
+    squares[i] = sum_of(sum);
+  }
+  if (f.columns == 0) return;
+  memset(v + count * f.padded(), 0, kTileRows * f.padded() * sizeof(float));
+  for (size_t p = 0; p < f.columns / kLanes; ++p) {
+    if (f.heads - p * kLanes <= kWidth) {
+      project_panel<1>(v, count, f, p, y);
+    } else {
+      project_panel<kTileVectors>(v, count, f, p, y);
     }
   }
+  take_off_heads(v, count, f, y);
 }
 
-inline double squares_of(const float* v, size_t count) {
-  Doubles sum = {};
-  size_t j = 0;
-  for (; j + kDoubleLanes <= count; j += kDoubleLanes) {
-    const Doubles x = load_doubles(v + j);
-    sum += x * x;
-  }
-  if (j < count) {
-    const Doubles x = load_doubles(v + j, count - j);
-    sum += x * x;
-  }
-  return sum_lanes(sum);
-}
+// What sums of padded squares in float32 may be off, relative to them: `padded` / kWidth and kWidth in a chain.
+inline double relative(const SketchForm& f) { return static_cast<double>(f.padded() / kWidth + kWidth + 4) * 0x1p-23; }
 
-// Rounds a tail in place to the grid of its largest value: integers from -127 to 127. Returns the grid's step.
-inline float to_grid(float* tail, size_t count, double* error) {
-  const float top = largest_value(tail, count);
-  const float step = top > 0x1p-100f ? top / 127 : 0;
-  const float inverse = step > 0 ? 1 / step : 0;
-  Doubles sum = {};
-  for (size_t j = 0; j < count; j += kDoubleLanes) {
-    const size_t lanes = count - j < kDoubleLanes ? count - j : kDoubleLanes;
-    const Doubles exact = lanes == kDoubleLanes ? load_doubles(tail + j) : load_doubles(tail + j, lanes);
-    for (size_t l = 0; l < lanes; ++l) tail[j + l] = __builtin_rintf(tail[j + l] * inverse);
-    const Doubles rounded = lanes == kDoubleLanes ? load_doubles(tail + j) : load_doubles(tail + j, lanes);
-    const Doubles gap = exact - static_cast<double>(step) * rounded;
-    sum += gap * gap;
+// A tail on the grid of its largest value: integers from -127 to 127.
+struct Tail {
+  float step;
+  double length, grid_length, error;  // of the tail, of what is stored for it, of their difference: all rounded up
+  int32_t sum;                        // of the integers
+};
+
+// v (padded,), of which the first f.tails count; integers (padded,) out.
+inline Tail to_grid(const float* v, const SketchForm& f, int8_t* integers) {
+  const Floats zero = broadcast(0), round = broadcast(12582912);  // 1.5 * 2^23: adding it rounds to an integer
+  Floats high = zero;
+  for (size_t j = 0; j < f.padded(); j += kWidth) {
+    const Floats x = load(v + j);
+    high = maximum(high, maximum(x, zero - x));
   }
-  *error = __builtin_sqrt(sum_lanes(sum)) * (1 + 0x1p-30);
-  return step;
+  const float top = highest_of(high), step = top > 0x1p-100f ? top / 127 : 0;
+  const Floats inverse = broadcast(step > 0 ? 1 / step : 0);
+  Floats length = zero, grid_length = zero, error = zero, sum = zero;
+  for (size_t j = 0; j < f.padded(); j += kWidth) {
+    const Floats scaled = load(v + j) * inverse, rounded = (scaled + round) - round, gap = scaled - rounded;
+    length = multiply_add(scaled, scaled, length);
+    grid_length = multiply_add(rounded, rounded, grid_length);
+    error = multiply_add(gap, gap, error);
+    sum = add(sum, rounded);
+    float values[kWidth];
+    store(values, rounded);
+    for (size_t l = 0; l < kWidth; ++l) integers[j + l] = static_cast<int8_t>(static_cast<int32_t>(values[l]));
+  }
+  // `scaled` is right to 2^-23, and where the step is 0 all of the tail is below 2^-100.
+  const double up = 1 + relative(f), unit = static_cast<double>(step);
+  const double long_as = unit * __builtin_sqrt(static_cast<double>(sum_of(length))) * up;
+  const double least = static_cast<double>(f.padded()) * 0x1p-99;
+  return {step, long_as + least, unit * __builtin_sqrt(static_cast<double>(sum_of(grid_length))) * up,
+          unit * __builtin_sqrt(static_cast<double>(sum_of(error))) * up + 0x1p-22 * long_as + least,
+          static_cast<int32_t>(sum_of(sum))};
 }
 
 template <class T>
 void sketch(const T* rows, size_t n, const SketchForm& f, float* scratch, uint8_t* records) {
-  float* centered = scratch;
-  float* coordinate = scratch + (kSketchRows + kTileRows) * f.d;
-  const size_t width = f.coordinates();
-  coordinates(rows, n, f, centered, coordinate);
+  float *v = scratch, *y = v + (kSketchRows + kTileRows) * f.padded(), *squares = y + kSketchRows * f.heads;
+  int8_t* integers = reinterpret_cast<int8_t*>(squares + kSketchRows);
+  coordinates(rows, n, f, v, y, squares);
+  const double off = relative(f) + 0x1p-20;
   for (size_t i = 0; i < n; ++i) {
-    float* v = coordinate + i * width;
-    const double squares = squares_of(centered + i * f.d, f.d);
     uint8_t* record = records + i * f.record();
-    memcpy(record + sizeof(RecordStart), v, f.heads * sizeof(float));
-    const double tail = __builtin_sqrt(squares_of(v + f.heads, f.tails));
-    double error = 0;
-    const float step = to_grid(v + f.heads, f.tails, &error);
-    int8_t* tails = reinterpret_cast<int8_t*>(record + sizeof(RecordStart) + f.heads * sizeof(float));
-    int32_t sum = 0;
-    for (size_t j = 0; j < f.tails; ++j) {
-      tails[j] = static_cast<int8_t>(v[f.heads + j]);
-      sum += tails[j];
+    const float* own = v + i * f.padded();
+    memcpy(record + sizeof(RecordStart), f.columns == 0 ? own : y + i * f.heads, f.heads * sizeof(float));
+    Tail tail{};
+    if (f.tails > 0) {
+      tail = to_grid(own, f, integers);
+      memcpy(record + sizeof(RecordStart) + f.heads * sizeof(float), integers, f.padded_tails());
     }
-    for (size_t j = f.tails; j < f.padded_tails(); ++j) tails[j] = 0;
-    const RecordStart start{-2 * step,
-                            next_up((tail + error) * (1 + 0x1p-20)),
-                            next_up(error),
-                            next_down(squares * (1 - 0x1p-20)),
-                            next_up(squares * f.slack * (1 + 0x1p-20)),
-                            -128 * sum};
+    const double square = static_cast<double>(squares[i]);
+    const RecordStart start{-2 * tail.step,
+                            next_up(tail.grid_length * (1 + 0x1p-20)),
+                            next_up(tail.error),
+                            next_down(square * (1 - off)),
+                            next_up(square * f.slack * (1 + off)),
+                            -128 * tail.sum};
     memcpy(record, &start, sizeof start);
   }
 }
@@ -158,46 +192,49 @@ inline void empty_place(const SketchForm& f, size_t place, const SketchPanels& p
 
 inline void raise_to(float& most, double value) { most = next_up(value) > most ? next_up(value) : most; }
 
-// One center in its place, from its centered values and coordinates v, which are overwritten.
-inline void place_center(const float* centered, float* v, const SketchForm& f, size_t place,
-                         const SketchPanels& panels) {
+// One center in its place, from its coordinates (`v` without a basis, else `v` and `y`) and |C|^2.
+inline void place_center(const float* v, const float* y, double square, const SketchForm& f, size_t place,
+                         int8_t* integers, const SketchPanels& panels) {
   const size_t g = place / kGroup, lane = place % kGroup;
   float* most = panels.most + g * 3;
-  const double squares = squares_of(centered, f.d);
-  if (!(squares < kMostSketched * kMostSketched)) {
+  if (!(square < kMostSketched * kMostSketched)) {
     panels.start[place] = -kHuge;
     most[2] = __builtin_inff();
     return;
   }
-  for (size_t j = 0; j < f.heads; ++j) panels.heads[(g * f.heads + j) * kGroup + lane] = -2 * v[j];
-  const double tail = __builtin_sqrt(squares_of(v + f.heads, f.tails)) * (1 + 0x1p-20);
-  double error = 0;
-  panels.step[place] = to_grid(v + f.heads, f.tails, &error);
-  for (size_t j = 0; j < f.tails; ++j) {
-    panels.tails[(g * f.padded_tails() / 4 + j / 4) * kGroup * 4 + lane * 4 + j % 4] =
-        static_cast<uint8_t>(static_cast<int>(v[f.heads + j]) + 128);
+  const float* heads = f.columns == 0 ? v : y;
+  for (size_t j = 0; j < f.heads; ++j) panels.heads[(g * f.heads + j) * kGroup + lane] = -2 * heads[j];
+  Tail tail{};
+  if (f.tails > 0) {
+    tail = to_grid(v, f, integers);
+    for (size_t j = 0; j < f.tails; ++j) {
+      panels.tails[(g * f.padded_tails() / 4 + j / 4) * kGroup * 4 + lane * 4 + j % 4] =
+          static_cast<uint8_t>(integers[j] + 128);
+    }
   }
-  panels.start[place] = next_down(squares * (1 - 2 * f.slack - 0x1p-20) - 0x1p-90);
-  panels.tail[place] = -2 * next_up(tail);
-  panels.error[place] = -2 * next_up(error);
-  raise_to(most[0], 4.001 * tail);
-  raise_to(most[1], 4.001 * error);
-  raise_to(most[2], squares * (4 * f.slack + 0x1p-18) + 0x1p-85);
+  const double off = relative(f);
+  panels.step[place] = tail.step;
+  panels.start[place] = next_down(square * (1 - 2 * f.slack - 0x1p-20 - off) - 0x1p-90);
+  panels.tail[place] = -2 * next_up(tail.length);
+  panels.error[place] = -2 * next_up(tail.error);
+  raise_to(most[0], 4.001 * tail.length);
+  raise_to(most[1], 4.001 * tail.error);
+  raise_to(most[2], square * (4 * f.slack + 0x1p-18 + 4 * off) + 0x1p-85);
 }
 
 template <class T>
 void sketch_centers(const T* centers, const int32_t* places, size_t k, size_t groups, const SketchForm& f,
                     float* scratch, const SketchPanels& panels) {
-  float* centered = scratch;
-  float* coordinate = scratch + (kSketchRows + kTileRows) * f.d;
+  float *v = scratch, *y = v + (kSketchRows + kTileRows) * f.padded(), *squares = y + kSketchRows * f.heads;
+  int8_t* integers = reinterpret_cast<int8_t*>(squares + kSketchRows);
   for (size_t place = 0; place < groups * kGroup; ++place) empty_place(f, place, panels);
   for (size_t i = 0; i < groups * 3; ++i) panels.most[i] = 0;
   for (size_t first = 0; first < k; first += kSketchRows) {
     const size_t count = k - first < kSketchRows ? k - first : kSketchRows;
-    coordinates(centers + first * f.d, count, f, centered, coordinate);
+    coordinates(centers + first * f.d, count, f, v, y, squares);
     for (size_t i = 0; i < count; ++i) {
-      place_center(centered + i * f.d, coordinate + i * f.coordinates(), f, static_cast<size_t>(places[first + i]),
-                   panels);
+      place_center(v + i * f.padded(), y + i * f.heads, static_cast<double>(squares[i]), f,
+                   static_cast<size_t>(places[first + i]), integers, panels);
     }
   }
 }
