@@ -13,7 +13,7 @@ namespace macqueen {
 namespace {
 
 constexpr float kFar = 3e38f;
-constexpr float kRoom = 2;  // largest stored bound, in units of the row's longest at first
+constexpr float kRoom = 2;                 // largest stored bound, in units of the row's longest at first
 constexpr double kLargestScale = 0x1p126;  // a float32
 constexpr double kUp = 1 + 0x1p-30, kDown = 1 - 0x1p-30;            // beside a sum of float64 squares
 constexpr double kFloatUp = 1 + 0x1p-20, kFloatDown = 1 - 0x1p-20;  // beside a few roundings of float32

@@ -82,11 +82,12 @@ class BoundedRows {
   std::unique_ptr<uint8_t[]> records_;  // (n, record)
 
   // Of the rows; the bounds are stored beside the paths at that time, so that a step need not touch them.
-  std::vector<int32_t> labels_;   // -1 before the first step
-  std::vector<float> upper_;      // at least the distance to the own center, less its path
-  std::vector<float> least_;      // at most the distance to any other center, plus the longest path
-  std::vector<float> units_;      // of `bounds_`
-  std::unique_ptr<uint16_t[]> bounds_;  // (blocks, groups, rows): distance to the nearest other center, plus the group's path
+  std::vector<int32_t> labels_;  // -1 before the first step
+  std::vector<float> upper_;     // at least the distance to the own center, less its path
+  std::vector<float> least_;     // at most the distance to any other center, plus the longest path
+  std::vector<float> units_;     // of `bounds_`
+  std::unique_ptr<uint16_t[]>
+      bounds_;  // (blocks, groups, rows): distance to the nearest other center, plus the group's path
 
   // Of the centers: places are those in groups, -1 where nobody is.
   size_t groups_ = 0;

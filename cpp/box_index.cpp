@@ -51,10 +51,9 @@ bool equal_rows(const T* a, const T* b, size_t d) {
   return true;
 }
 
-// Equal rows lie side by side in this order (n,), or nearly so: keeps one of each and returns how many it stands for;
-// n in/out. Where a sample shows few repeats, changes nothing and returns nothing.
+// Whether a sample of rows shows that many repeat.
 template <class T>
-std::vector<int32_t> fold_repeats(const T* rows, size_t d, uint32_t* order, size_t& n) {
+bool many_repeat(const T* rows, size_t d, const uint32_t* order, size_t n) {
   constexpr size_t kStretch = 256, kStretches = 16;
   size_t seen = 0, found = 0;
   for (size_t first = 1; first < n; first += std::max(kStretch, n / kStretches)) {
@@ -62,19 +61,42 @@ std::vector<int32_t> fold_repeats(const T* rows, size_t d, uint32_t* order, size
       found += equal_rows(rows + order[i - 1] * d, rows + order[i] * d, d);
     }
   }
-  if (4 * found < seen || seen == 0) return {};
-  std::vector<int32_t> weights;
-  size_t kept = 0;
-  for (size_t i = 0; i < n; ++i) {
-    const uint32_t row = order[i];
-    if (kept > 0 && weights.back() + 1 < kMostWeight && equal_rows(rows + order[kept - 1] * d, rows + row * d, d)) {
-      ++weights.back();
-      continue;
+  return seen > 0 && 4 * found >= seen;
+}
+
+// Equal rows lie side by side in this order (n,), or nearly so: keeps one of each, or one in each part of the order,
+// and returns how many it stands for; n in/out. Where few repeat, changes nothing and returns nothing.
+template <class T>
+std::vector<int32_t> fold_repeats(Threads& threads, const T* rows, size_t d, uint32_t* order, size_t& n) {
+  if (!many_repeat(rows, d, order, n)) return {};
+  constexpr size_t kParts = 32;
+  const size_t part_rows = (n + kParts - 1) / kParts, all = n;
+  std::vector<int32_t> weights(n);
+  size_t kept[kParts] = {};
+  threads.run(kParts, [&](int, size_t part) {
+    const size_t first = part * part_rows, end = std::min(all, first + part_rows);
+    size_t next = first;
+    for (size_t i = first; i < end; ++i) {
+      const uint32_t row = order[i];
+      if (next > first && weights[next - 1] + 1 < kMostWeight &&
+          equal_rows(rows + order[next - 1] * d, rows + row * d, d)) {
+        ++weights[next - 1];
+      } else {
+        order[next] = row;
+        weights[next++] = 1;
+      }
     }
-    order[kept++] = row;
-    weights.push_back(1);
+    kept[part] = end > first ? next - first : 0;
+  });
+  n = 0;
+  for (size_t part = 0; part < kParts; ++part) {
+    if (kept[part] == 0) continue;
+    std::copy_n(order + part * part_rows, kept[part], order + n);
+    std::copy_n(weights.begin() + static_cast<std::ptrdiff_t>(part * part_rows), kept[part],
+                weights.begin() + static_cast<std::ptrdiff_t>(n));
+    n += kept[part];
   }
-  n = kept;
+  weights.resize(n);
   return weights;
 }
 
@@ -138,7 +160,7 @@ void BoxIndex<T>::sort(Threads& threads, const Kernels& kernels, const T* rows) 
   auto* order = reinterpret_cast<uint32_t*>(labels_.get());
   curve_order(threads, kernels, rows, n_, d_, reinterpret_cast<uint64_t*>(columns_.get()),
               reinterpret_cast<uint64_t*>(bounds_.get()), order);
-  weights_ = fold_repeats(rows, d_, order, n_);
+  weights_ = fold_repeats(threads, rows, d_, order, n_);
   compared_.resize(boxes());
   levels_.resize(1);
   levels_[0].low.resize(boxes() * d_);

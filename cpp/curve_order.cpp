@@ -12,7 +12,7 @@ namespace {
 constexpr unsigned kPlaceBits = 32, kMostCellBits = 31;
 constexpr unsigned kRadixBits = 11;
 constexpr size_t kBuckets = size_t{1} << kRadixBits;
-constexpr size_t kMostParts = 64;  // that are sorted side by side
+constexpr size_t kMostParts = 16;  // that are sorted side by side; each costs a pass over the buckets
 constexpr size_t kPartRows = size_t{1} << 14;
 
 // Rows cut into a few parts of even size, a task each.

@@ -106,7 +106,7 @@ struct SketchForm {
   const float* shift;  // (padded,): scale * origin
   const float* basis;  // (columns / lanes, padded, lanes), columns a multiple of the lanes of a panel; 0: no basis
   const float* axes;   // (heads, padded): the same as rows
-  double slack;          // of products, relative to |X||C|: what rounding may have changed, see cpp/sketch.hpp
+  double slack;        // of products, relative to |X||C|: what rounding may have changed, see cpp/sketch.hpp
   size_t padded() const { return (d + 15) / 16 * 16; }  // whole vectors; what is beyond d is 0
   size_t scratch(size_t tile) const { return (kSketchRows + tile) * padded() + kSketchRows * (heads + 1) + padded(); }
   size_t padded_tails() const { return (tails + 3) / 4 * 4; }
