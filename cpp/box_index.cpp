@@ -45,10 +45,9 @@ struct List {
 template <class T>
 bool equal_rows(const T* a, const T* b, size_t d) {
   constexpr T kMost = std::numeric_limits<T>::max() / kMostWeight;  // `note_changes` multiplies by less
-  for (size_t j = 0; j < d; ++j) {
-    if (a[j] != b[j] || std::abs(a[j]) > kMost) return false;
-  }
-  return true;
+  bool equal = true;  // without a branch: where rows repeat, nobody can foretell which
+  for (size_t j = 0; j < d; ++j) equal &= (a[j] == b[j]) & (std::abs(a[j]) <= kMost);
+  return equal;
 }
 
 // Whether a sample of rows shows that many repeat.
@@ -69,24 +68,25 @@ bool many_repeat(const T* rows, size_t d, const uint32_t* order, size_t n) {
 template <class T>
 std::vector<int32_t> fold_repeats(Threads& threads, const T* rows, size_t d, uint32_t* order, size_t& n) {
   if (!many_repeat(rows, d, order, n)) return {};
-  constexpr size_t kParts = 32;
+  constexpr size_t kParts = 32, kAhead = 16;
   const size_t part_rows = (n + kParts - 1) / kParts, all = n;
   std::vector<int32_t> weights(n);
   size_t kept[kParts] = {};
   threads.run(kParts, [&](int, size_t part) {
     const size_t first = part * part_rows, end = std::min(all, first + part_rows);
-    size_t next = first;
-    for (size_t i = first; i < end; ++i) {
-      const uint32_t row = order[i];
-      if (next > first && weights[next - 1] + 1 < kMostWeight &&
-          equal_rows(rows + order[next - 1] * d, rows + row * d, d)) {
-        ++weights[next - 1];
-      } else {
-        order[next] = row;
-        weights[next++] = 1;
-      }
+    if (first >= end) return;
+    size_t next = first;  // the place of the last row that is kept
+    int32_t weight = weights[first] = 1;
+    for (size_t i = first + 1; i < end; ++i) {
+      __builtin_prefetch(rows + order[std::min(i + kAhead, end - 1)] * d);
+      const uint32_t row = order[i], last = order[next];
+      const bool same = equal_rows(rows + last * d, rows + row * d, d) & (weight + 1 < kMostWeight);
+      weight = same ? weight + 1 : 1;
+      next += same ? 0 : 1;
+      order[next] = same ? last : row;
+      weights[next] = weight;
     }
-    kept[part] = end > first ? next - first : 0;
+    kept[part] = next - first + 1;
   });
   n = 0;
   for (size_t part = 0; part < kParts; ++part) {

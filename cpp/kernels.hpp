@@ -175,6 +175,7 @@ struct PackedPanels {
   size_t k, tiles;                // ceil(k / kPackedTile)
   int16_t* packed;                // (tiles, pairs, kPackedTile, 2): less the center
   float* start;                   // (tiles, kPackedTile): |C|^2 in twice the steps, huge where there is no center
+  uint8_t* far;                   // (k,) out, 1: too far for the grid
   float length, error, rounding;  // of the width of what is left open: per unit of e, per unit of |a|, and beside
 };
 

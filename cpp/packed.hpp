@@ -168,39 +168,78 @@ uint64_t packed_labels(const PackedForm& form, const PackedPanels& centers, cons
   return kChecked ? ~decided : 0;
 }
 
-// Centers (k, d) -> panels (out), as the proof above wants them.
+// A length that at least half of the values (k,) do not pass.
+inline float middle_of(const float* values, size_t k) {
+  for (size_t i = 0; i < k; ++i) {
+    size_t below = 0, equal = 0;
+    for (size_t c = 0; c < k; ++c) {
+      below += values[c] < values[i] ? 1 : 0;
+      equal += values[c] == values[i] ? 1 : 0;
+    }
+    if (below <= k / 2 && k / 2 < below + equal) return values[i];
+  }
+  return 0;
+}
+
+template <class T>
+inline double center_squares(const T* center, const PackedForm& form) {
+  double squares = 0;
+  for (size_t j = 0; j < form.d; ++j) {
+    const double v = static_cast<double>(center[j]) - form.origin[j];
+    squares += v * v;
+  }
+  return squares;
+}
+
+// One center onto its grid, in units of 1 / `inverse`; returns the length of what that changes, in these.
+template <class T>
+inline double pack_center(const T* center, const PackedForm& form, double inverse, int16_t* column) {
+  double error = 0;
+  for (size_t j = 0; j < 2 * form.pairs; ++j) {
+    const double scaled = j < form.d ? (form.origin[j] - static_cast<double>(center[j])) * inverse : 0;
+    const double rounded = __builtin_rint(scaled);
+    column[j / 2 * kPackedTile * 2 + j % 2] = static_cast<int16_t>(rounded);
+    error += (scaled - rounded) * (scaled - rounded);
+  }
+  return __builtin_sqrt(error);
+}
+
+// Centers (k, d) -> panels (out), as the proof above wants them. A center that lies much farther away than most would
+// coarsen the grid of all: its products are taken to be the most they can be, and rows that it is nearest to are open.
 template <class T>
 void pack_panels(const T* centers, const PackedForm& form, PackedPanels& out) {
-  const size_t k = out.k;
+  constexpr double kUp = 1 + 0x1p-20;  // beside the roundings of float64 here, and those of the width
+  constexpr float kFar = 8;
+  for (size_t c = 0; c < out.k; ++c) {
+    out.start[c] = static_cast<float>(__builtin_sqrt(center_squares(centers + c * form.d, form)));
+  }
+  const float most = kFar * middle_of(out.start, out.k);
   double longest = 0;
-  const auto coordinate = [&](size_t c, size_t j) {
-    return static_cast<double>(centers[c * form.d + j]) - form.origin[j];
-  };
-  const auto squares_of = [&](size_t c) {
-    double squares = 0;
-    for (size_t j = 0; j < form.d; ++j) squares += coordinate(c, j) * coordinate(c, j);
-    return squares;
-  };
-  for (size_t c = 0; c < k; ++c) longest = __builtin_fmax(longest, __builtin_sqrt(squares_of(c)));
+  for (size_t c = 0; c < out.k; ++c) {
+    out.far[c] = out.start[c] > most ? 1 : 0;
+    if (out.far[c] == 0) longest = __builtin_fmax(longest, static_cast<double>(out.start[c]) * kUp);
+  }
   const double row_step = static_cast<double>(form.step), step = longest > 0 ? longest / kGridNorm : row_step;
-  const double inverse = 1 / step;
   double most_error = 0, most_start = 0;
   for (size_t lane = 0; lane < out.tiles * kPackedTile; ++lane) {
     int16_t* column = out.packed + (lane / kPackedTile * form.pairs * kPackedTile + lane % kPackedTile) * 2;
-    double error = 0;
-    for (size_t j = 0; j < 2 * form.pairs; ++j) {
-      const double scaled = lane < k && j < form.d ? -coordinate(lane, j) * inverse : 0;
-      const double rounded = __builtin_rint(scaled);
-      column[j / 2 * kPackedTile * 2 + j % 2] = static_cast<int16_t>(rounded);
-      error += (scaled - rounded) * (scaled - rounded);
+    out.start[lane] = kHuge;
+    if (lane >= out.k || out.far[lane] != 0) {
+      for (size_t p = 0; p < form.pairs; ++p) column[p * kPackedTile * 2] = column[p * kPackedTile * 2 + 1] = 0;
     }
-    const double start = lane < k ? squares_of(lane) / (2 * row_step * step) : static_cast<double>(kHuge);
+    if (lane >= out.k) continue;
+    const T* center = centers + lane * form.d;
+    const double squares = center_squares(center, form);
+    double start = squares / (2 * row_step * step);
+    if (out.far[lane] != 0) {
+      const double most_product = 1.1 * kGridNorm * __builtin_sqrt(squares) / step;  // of a row that fits the grid
+      start -= most_product + 0x1p-20 * (start + most_product);
+    } else {
+      most_error = __builtin_fmax(most_error, pack_center(center, form, 1 / step, column));
+      most_start = __builtin_fmax(most_start, start);
+    }
     out.start[lane] = static_cast<float>(start);
-    if (lane >= k) continue;
-    most_error = __builtin_fmax(most_error, __builtin_sqrt(error));
-    most_start = __builtin_fmax(most_start, start);
   }
-  constexpr double kUp = 1 + 0x1p-20;  // beside the roundings of float64 above, and those of the width
   out.length = next_up(2 * kUp * (longest / step));
   out.error = next_up(2 * kUp * (most_error + 0x1p-30));
   out.rounding = next_up(kUp * 0x1p-21 * (most_start + 0x1p30));

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <bit>
 #include <cmath>
+#include <iterator>
+#include <limits>
 
 #include "blocks.hpp"
 
@@ -11,6 +13,7 @@ namespace macqueen {
 namespace {
 
 constexpr size_t kSampleRows = 256;
+constexpr double kNearMiddle = 0.9;   // of the rows of the sample: others may lie far away
 constexpr double kWithinGrid = 0.99;  // of the rows of the sample: longer ones may have to go the other way
 constexpr double kRoom = 1.25;        // beyond them
 constexpr double kGridSteps = 32000;  // of the longest row that fits, as in cpp/short_screen.hpp
@@ -68,29 +71,37 @@ PackedRows<T>::PackedRows(const T* rows, size_t n, size_t d)
   numbers_ = std::make_unique_for_overwrite<float[]>(padded * 2);
 }
 
-// The mean of a sample becomes the origin, and nearly all of its rows fit the grid. Values that are not finite make a
-// grid of no use, but no wrong labels.
+// The mean of nearly all rows of a sample becomes the origin, and nearly all rows fit the grid. Values that are not
+// finite make a grid of no use, but no wrong labels.
 template <class T>
 void PackedRows<T>::settle_grid(const Kernels& kernels) {
   const size_t d = form_.d, every = (n_ + kSampleRows - 1) / kSampleRows, count = (n_ + every - 1) / every;
   std::vector<T> sample(count * d), middle(d);
   for (size_t i = 0; i < count; ++i) std::copy_n(rows_ + i * every * d, d, &sample[i * d]);
-  for (size_t i = 0; i < count; ++i) {
-    for (size_t j = 0; j < d; ++j) origin_[j] += static_cast<double>(sample[i * d + j]) / static_cast<double>(count);
+  double most = std::numeric_limits<double>::infinity();  // of the squares of rows that count
+  std::vector<double> squares(count, 0.0), ranked;
+  for (const double part : {kNearMiddle, kWithinGrid}) {
+    std::fill(origin_.begin(), origin_.end(), 0.0);
+    const auto counted =
+        static_cast<double>(std::count_if(squares.begin(), squares.end(), [&](double s) { return s <= most; }));
+    for (size_t i = 0; i < count; ++i) {
+      for (size_t j = 0; squares[i] <= most && j < d; ++j)
+        origin_[j] += static_cast<double>(sample[i * d + j]) / counted;
+    }
+    for (size_t j = 0; j < d; ++j) middle[j] = std::abs(origin_[j]) < kFarthest ? static_cast<T>(origin_[j]) : T{0};
+    row_kernels<T>(kernels).distances_to(sample.data(), middle.data(), count, d, squares.data());
+    ranked.clear();
+    std::copy_if(squares.begin(), squares.end(), std::back_inserter(ranked), [](double s) { return std::isfinite(s); });
+    if (ranked.empty()) ranked.push_back(1);
+    const auto place = ranked.begin() + static_cast<std::ptrdiff_t>(part * static_cast<double>(ranked.size() - 1));
+    std::nth_element(ranked.begin(), place, ranked.end());
+    most = *place;
   }
   for (size_t j = 0; j < d; ++j) {
-    middle[j] = std::abs(origin_[j]) < kFarthest ? static_cast<T>(origin_[j]) : T{0};
     origin_[j] = static_cast<double>(middle[j]);
     narrow_origin_[j] = static_cast<float>(origin_[j]);
   }
-  std::vector<double> squares(count);
-  row_kernels<T>(kernels).distances_to(sample.data(), middle.data(), count, d, squares.data());
-  std::erase_if(squares, [](double value) { return !std::isfinite(value); });
-  if (squares.empty()) squares.push_back(1);
-  const double place = kWithinGrid * static_cast<double>(squares.size() - 1);
-  const auto most = squares.begin() + static_cast<std::ptrdiff_t>(place);
-  std::nth_element(squares.begin(), most, squares.end());
-  form_.step = static_cast<float>(std::clamp(std::sqrt(*most) * kRoom / kGridSteps, kFinest, kCoarsest));
+  form_.step = static_cast<float>(std::clamp(std::sqrt(most) * kRoom / kGridSteps, kFinest, kCoarsest));
 }
 
 template <class T>
@@ -105,8 +116,11 @@ void PackedRows<T>::begin_step(const Centers<T>& centers) {
     start_.resize(panels_.tiles * kPackedTile);
     panels_.packed = panel_values_.data();
     panels_.start = start_.data();
+    far_.resize(centers.k());
+    panels_.far = far_.data();
   }
   row_kernels<T>(centers.kernels()).pack_panels(centers.values(), form_, panels_);
+  any_far_ = std::find(far_.begin(), far_.end(), 1) != far_.end();
   for (auto& slot : slots_) slot->done = BoundedStep{};
 }
 
@@ -175,6 +189,7 @@ void PackedRows<T>::compare(const Centers<T>& centers, size_t block, Slot& slot)
   uint64_t changed, open = centers.kernels().packed_labels(form_, panels_, packed(block), &numbers_[first * 2],
                                                            &labels_[first], found, &changed);
   const uint64_t rows = rows_of(block) == kPackedRows ? ~uint64_t{0} : (uint64_t{1} << rows_of(block)) - 1;
+  for (size_t i = 0; any_far_ && i < kPackedRows; ++i) open |= uint64_t{far_[static_cast<size_t>(found[i])]} << i;
   for_bits(open & rows, [&](size_t i) { slot.open.push_back(first + i); });
   for_bits(changed & ~open & rows, [&](size_t i) { relabel(first + i, found[i], slot); });
 }

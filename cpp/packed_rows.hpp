@@ -54,6 +54,8 @@ class PackedRows {
   PackedPanels panels_{};
   std::vector<int16_t> panel_values_;
   std::vector<float> start_;
+  std::vector<uint8_t> far_;
+  bool any_far_ = false;
 
   std::unique_ptr<Totals> totals_;  // of the labels
   exact::Sums squares_;

@@ -148,7 +148,7 @@ def test_the_plan_follows_from_the_data():
 def test_a_wrong_path_is_an_error(monkeypatch):
     monkeypatch.setenv("MACQUEEN_FORCE_PATH", "fast")
     with pytest.raises(
-        ArgumentError, match="MACQUEEN_FORCE_PATH must be one of plain, boxes, bounds, pairs, sorted, got 'fast'"
+        ArgumentError, match="MACQUEEN_FORCE_PATH must be one of plain, boxes, bounds, packed, pairs, sorted, got 'fast'"
     ):
         plan(np.zeros((10, 2)), 2)
 
@@ -157,4 +157,4 @@ def test_the_plan_is_logged(caplog):
     rows = np.random.default_rng(0).normal(size=(3000, 20))
     with caplog.at_level("INFO", "macqueen"):
         KMeans(10, use_mini_batch=False, seed=0).train(rows, steps=1)
-    assert "plan: pairs: 10 clusters" in caplog.text
+    assert "plan: packed: 10 clusters" in caplog.text

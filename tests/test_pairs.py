@@ -1,4 +1,4 @@
-"""Bounds of single pairs of a row and a center give the bits of a plain pass: labels, sums, counts, squares."""
+"""Few clusters: bounds of pairs and packed rows give the bits of a plain pass: labels, sums, counts, squares."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from macqueen import RunConfig, _core, plan
-from macqueen.engine.indexes import Pairs
+from macqueen.engine.indexes import Packed, Pairs
 from macqueen.errors import DataError
 from tests.models import in_memory
 from tests.test_bounds import KINDS, THREADS, digits, step
@@ -16,6 +16,10 @@ from tests.test_bounds import KINDS, THREADS, digits, step
 
 def pairs_of(rows):
     return (_core.Pairs32 if rows.dtype == np.float32 else _core.Pairs64)(rows)
+
+
+def packed_of(rows):
+    return (_core.Packed32 if rows.dtype == np.float32 else _core.Packed64)(rows)
 
 
 def plain(isa, rows, centers):
@@ -31,8 +35,9 @@ def means(totals, centers):
     return np.where(counts[:, None] > 0, sums / np.maximum(counts, 1)[:, None], centers).astype(centers.dtype)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=300, deadline=None)
 @given(
+    make=st.sampled_from([pairs_of, packed_of]),
     kind=st.sampled_from(sorted(KINDS)),
     dtype=st.sampled_from([np.float32, np.float64]),
     n=st.sampled_from([1, 5, 63, 64, 65, 1000, 3000]),
@@ -43,16 +48,16 @@ def means(totals, centers):
     isa=st.sampled_from(_core.available_isas()),
     count=st.sampled_from(sorted(THREADS)),
 )
-def test_every_step_adds_up_what_a_plain_pass_does(kind, dtype, n, d, k, start, seed, isa, count):
+def test_every_step_adds_up_what_a_plain_pass_does(make, kind, dtype, n, d, k, start, seed, isa, count):
     random = np.random.default_rng(seed)
     rows = np.ascontiguousarray(KINDS[kind](random, n, d), dtype)
-    pairs = pairs_of(rows)
+    index = make(rows)
     with np.errstate(over="ignore"):
         centers = np.ascontiguousarray(np.clip(rows[random.integers(n, size=k)] * start, -3e38, 3e38), dtype)
     prepare = _core.Centers32 if dtype == np.float32 else _core.Centers64
     for _ in range(6):
         found = _core.Totals(k, d)
-        step(pairs, THREADS[count], prepare(isa, centers), found)
+        step(index, THREADS[count], prepare(isa, centers), found)
         assert digits(found) == digits(plain(isa, rows, centers))
         centers = means(found, centers)
 
@@ -93,34 +98,69 @@ def test_values_too_large_for_bounds_go_the_plain_way_and_back(dims, large):
     assert hard == ([700, 700, 0, 700, 700, 0] if large == "centers" else [64] * 6)
 
 
+@pytest.mark.parametrize("isa", _core.available_isas())
+def test_packed_rows_decide_nearly_all_rows_and_leave_outliers_open(isa):
+    random = np.random.default_rng(4)
+    rows = (
+        10 * random.normal(size=(9, 16))[random.integers(9, size=3000)] + random.normal(size=(3000, 16)) + 1e4
+    ).astype(np.float32)
+    rows[::500] *= 1000  # too long for the grid that most rows fit
+    packed, centers = packed_of(rows), rows[1:10]
+    for _ in range(4):
+        found = _core.Totals(9, 16)
+        done = step(packed, THREADS[1], _core.Centers32(isa, centers), found)
+        assert digits(found) == digits(plain(isa, rows, centers))
+        assert 6 <= done.hard < 150
+        centers = means(found, centers)
+
+
+@pytest.mark.parametrize("path", ["pairs", "packed"])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_training_has_the_bits_of_plain_passes(dtype, monkeypatch):
+def test_training_has_the_bits_of_plain_passes(dtype, path, monkeypatch):
+    kind = Pairs if path == "pairs" else Packed
     rows = np.random.default_rng(0).normal(size=(8000, 40)).astype(dtype)
-    steps, add_to = [], Pairs.add_to
-    monkeypatch.setattr(Pairs, "add_to", lambda *args: steps.append(1) or add_to(*args))
+    steps, add_to = [], kind.add_to
+    monkeypatch.setattr(kind, "add_to", lambda *args: steps.append(1) or add_to(*args))
     models = []
-    for path in ("pairs", "plain"):
-        monkeypatch.setenv("MACQUEEN_FORCE_PATH", path)
+    for forced in (path, "plain"):
+        monkeypatch.setenv("MACQUEEN_FORCE_PATH", forced)
         models.append(in_memory(20, use_mini_batch=False, seed=3).train(rows, steps=8))
     assert len(steps) == 8
     assert models[0].cluster_centers().tobytes() == models[1].cluster_centers().tobytes()
     assert models[0].history()["cost"].tolist() == models[1].history()["cost"].tolist()
 
 
+@pytest.mark.parametrize("path", ["pairs", "packed"])
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
-def test_a_row_that_cannot_be_clustered_is_named(bad):
+def test_a_row_that_cannot_be_clustered_is_named(bad, path, monkeypatch):
+    monkeypatch.setenv("MACQUEEN_FORCE_PATH", path)
     rows = np.random.default_rng(0).normal(size=(5000, 12)).astype(np.float32)
     rows[4321, 7] = bad
-    assert plan(rows, 5).path == "pairs"
+    assert plan(rows, 5).path == path
     centers = rows[:5]
     with pytest.raises(DataError, match="row 4321, column 7"):
         in_memory(5, centers, use_mini_batch=False).train(rows, steps=1)
 
 
-def test_the_plan_takes_pairs_for_few_clusters():
-    rows = np.random.default_rng(0).normal(size=(4000, 16)).astype(np.float32)
-    assert plan(rows, 10).path == "pairs"
-    assert plan(rows, 64).path == "pairs"
-    assert plan(rows, 65).path != "pairs"  # a byte a pair would be more than other bounds take
+def test_rows_that_the_grid_does_not_tell_apart_go_the_plain_way(monkeypatch):
+    """Two clouds far apart: a grid that holds both leaves nearly all rows open, and one step shows it."""
+    random = np.random.default_rng(5)
+    rows = (random.normal(size=(4000, 8)) + 1e6 * random.choice([-1, 1], size=(4000, 1))).astype(np.float32)
+    monkeypatch.setenv("MACQUEEN_FORCE_PATH", "packed")
+    steps, add_to = [], Packed.add_to
+    monkeypatch.setattr(Packed, "add_to", lambda *args: steps.append(1) or add_to(*args))
+    in_memory(20, rows[:20], use_mini_batch=False).train(rows, steps=4)
+    assert len(steps) == 1
+
+
+def test_the_plan_takes_packed_rows_for_few_clusters_and_pairs_for_wide_rows():
+    random = np.random.default_rng(0)
+    rows = random.normal(size=(4000, 16)).astype(np.float32)
+    for clusters in (10, 64, 96):
+        assert plan(rows, clusters).path == "packed"
+        assert plan(rows, clusters).memory < 4000 * (16 + clusters // 8 + clusters // 16 + 48) + clusters * 16 * 50
+    assert plan(rows, 97).path not in {"packed", "pairs"}
     assert plan(rows, 10, config=RunConfig(memory_limit=1000)).path == "plain"
-    assert plan(rows, 10).memory < 4000 * (16 + 10 // 8 + 10 // 16 + 48) + 10 * 16 * 50
+    wide = random.normal(size=(20_000, 200)).astype(np.float32)
+    assert plan(wide, 10).path == "pairs"  # a copy of the rows would be more than other bounds take
+    assert plan(wide[:2000], 10).path == "packed"  # but not of few rows

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from macqueen import _core, runtime_info
 from macqueen.engine import forms, plan
-from macqueen.engine.indexes import Bounds, Boxes, Pairs, Sorted
+from macqueen.engine.indexes import Bounds, Boxes, Packed, Pairs, Sorted
 from macqueen.engine.kernels import Kernels
 from macqueen.engine.metric import METRICS
 from macqueen.engine.prepared import Pass, Prepared
@@ -67,7 +67,7 @@ def all_forms(rows, kernels):
 
 def all_paths(rows, centers, kernels):
     """Return an index of each path and form, by name; they outlive the steps."""
-    found = {"pairs": Pairs(rows, name)}
+    found = {"pairs": Pairs(rows, name), "packed": Packed(rows, name)}
     if rows.shape[1] == 1:
         found["sorted"] = Sorted(rows, kernels, name)
     if rows.shape[1] <= plan.MOST_BOX_DIMS:
@@ -111,8 +111,8 @@ def case_number(number, k, d):
 def test_the_paths_differ():
     rows, centers = strategies.case("normal", 0, 9, 5, 8, np.float32)
     paths = all_paths(rows, centers, KERNELS[core.ISAS[-1]][0])
-    assert {path.split(",")[0] for path in paths} == {"boxes", "bounds", "pairs"}
-    assert len({type(index) for index in paths.values()}) == 3
+    assert {path.split(",")[0] for path in paths} == {"boxes", "bounds", "packed", "pairs"}
+    assert len({type(index) for index in paths.values()}) == 4
     assert core.ISAS[0] == "scalar"
     if "avx512vnni" in core.ISAS:
         assert len(all_forms(rows, KERNELS["avx512vnni"][0])) == 4
@@ -188,6 +188,7 @@ def trained(path, kind, dtype):
         patch.setenv(plan.VARIABLE, path)
         patch.setattr(Boxes, "WORTH", float("inf"))
         patch.setattr(Bounds, "WORTH", float("inf"))
+        patch.setattr(Packed, "WORTH", float("inf"))
         patch.setattr(Pass, "add_index", lambda *arguments: steps.append(1) or add_index(*arguments))
         model = in_memory(40, centers, use_mini_batch=False).train(rows, steps=5)
     history = model.history()

@@ -14,6 +14,7 @@
 #include "box_index.hpp"
 #include "check.hpp"
 #include "dispatch.hpp"
+#include "packed_rows.hpp"
 #include "pair_bounds.hpp"
 #include "sorted_rows.hpp"
 #include "step.hpp"
@@ -25,7 +26,7 @@ namespace {
 
 constexpr int kSteps = 4;
 
-enum class Path { kPlain, kBoxes, kFloat32, kInt8, kAxes, kPairs, kSorted };
+enum class Path { kPlain, kBoxes, kFloat32, kInt8, kAxes, kPacked, kPairs, kSorted };
 constexpr struct {
   Path path;
   const char* name;
@@ -34,6 +35,7 @@ constexpr struct {
               {Path::kFloat32, "bounds, float32"},
               {Path::kInt8, "bounds, int8"},
               {Path::kAxes, "bounds, int8 and axes"},
+              {Path::kPacked, "packed"},
               {Path::kPairs, "pairs"},
               {Path::kSorted, "sorted"}};
 
@@ -134,9 +136,9 @@ AddRows<T> bounds(Path path, Threads& threads, const Kernels& kernels, const Cas
   };
 }
 
-template <class T>
-AddRows<T> pairs(Threads& threads, const Case<T>& c) {
-  auto rows = std::make_shared<PairBounds<T>>(c.rows.data(), c.n, c.d);
+template <class T, class Rows>
+AddRows<T> few(Threads& threads, const Case<T>& c) {
+  auto rows = std::make_shared<Rows>(c.rows.data(), c.n, c.d);
   return [&threads, rows](const Centers<T>& centers, Totals& totals, std::vector<int32_t>& labels) {
     rows->begin_step(centers);
     rows->step_blocks(threads, centers, 0, rows->blocks() / 2);
@@ -156,7 +158,7 @@ AddRows<T> sorted(Threads& threads, const Case<T>& c) {
 
 template <class T>
 bool can_take(Path path, const Kernels& kernels, Kind kind, const Case<T>& c) {
-  if (path == Path::kPlain || path == Path::kPairs) return true;
+  if (path == Path::kPlain || path == Path::kPacked || path == Path::kPairs) return true;
   if (path == Path::kSorted) return c.d == 1;
   if (path == Path::kBoxes) return c.d <= kMostBoxDims;
   // Squares of their differences are no float64; the planner knows that (src/macqueen/engine/plan.py).
@@ -168,7 +170,8 @@ template <class T>
 AddRows<T> make_path(Path path, Threads& threads, const Kernels& kernels, const Case<T>& c) {
   if (path == Path::kPlain) return plain(threads, c);
   if (path == Path::kBoxes) return boxes(threads, kernels, c);
-  if (path == Path::kPairs) return pairs(threads, c);
+  if (path == Path::kPacked) return few<T, PackedRows<T>>(threads, c);
+  if (path == Path::kPairs) return few<T, PairBounds<T>>(threads, c);
   if (path == Path::kSorted) return sorted(threads, c);
   return bounds(path, threads, kernels, c);
 }
