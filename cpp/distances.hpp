@@ -23,6 +23,29 @@ inline Doubles load_doubles(const T* p, size_t count) {
   return v;
 }
 
+// x - c, of a whole vector or of `count` values and zeros, rounded to float32.
+template <class T>
+inline Floats difference(const T* x, const T* c, size_t count) {
+  float v[kWidth] = {};
+  for (size_t l = 0; l < count; ++l) v[l] = static_cast<float>(x[l] - c[l]);
+  return load(v);
+}
+
+#if defined(__AVX512F__)
+inline Floats difference(const float* x, const float* c, size_t count) {
+  const auto mask = static_cast<__mmask16>((1u << count) - 1);
+  return _mm512_maskz_loadu_ps(mask, x) - _mm512_maskz_loadu_ps(mask, c);
+}
+inline Floats difference(const double* x, const double* c) {
+  const __m256 low = _mm512_cvtpd_ps(_mm512_loadu_pd(x) - _mm512_loadu_pd(c));
+  const __m256 high = _mm512_cvtpd_ps(_mm512_loadu_pd(x + 8) - _mm512_loadu_pd(c + 8));
+  return _mm512_insertf32x8(_mm512_castps256_ps512(low), high, 1);
+}
+#else
+inline Floats difference(const double* x, const double* c) { return difference(x, c, kWidth); }
+#endif
+inline Floats difference(const float* x, const float* c) { return load(x) - load(c); }
+
 // sum_j (x_j - c_j)^2; relative error at most (d + 8) 2^-53 beside underflow of float64 squares.
 template <class T>
 inline double squared_distance(const T* x, const T* c, size_t d) {

@@ -61,7 +61,7 @@ struct ShortScreen {
 
 // Buffers of one thread for the 16-bit screen.
 struct ShortScratch {
-  float* row;       // (d,)
+  float* row;       // (d + width,)
   int16_t* packed;  // (block + tile, pairs, 2)
   float* numbers;   // (block + tile, 2): of each row the factor of a.b, and N
   float* best;      // as AssignScratch

@@ -34,7 +34,7 @@ void AssignBuffers::resize(const Kernels& kernels, size_t k, size_t d) {
 
 void ShortBuffers::resize(const Kernels& kernels, size_t d) {
   const size_t rows = kernels.block + kernels.tile;
-  row_.resize(d);
+  row_.resize(d + kernels.width);
   packed_.resize(rows * ((d + 1) / 2) * 2);
   numbers_.resize(rows * 2);
   best_.resize(rows * 3 * kernels.width);

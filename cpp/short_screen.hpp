@@ -126,31 +126,56 @@ bool pack_short(const T* centers, const Screen& s, float* scratch, ShortScreen& 
   return true;
 }
 
+// The stored coordinates of a row, in whole vectors (scratch), and the square of its length, right to `relative` of it.
+struct ShortRow {
+  float largest, squares;
+};
+inline double relative_short(size_t d) { return static_cast<double>(d / kWidth + kWidth + 8) * 0x1p-23; }
+
+template <class T>
+inline ShortRow screened_row(const T* row, const Screen& s, float* scratch) {
+  if constexpr (sizeof(T) == 8) {
+    for (size_t j = 0; j < s.d; ++j) scratch[j] = screened(row[j], s, j);
+    for (size_t j = s.d; j < s.d + kWidth; ++j) scratch[j] = 0;
+  }
+  const Floats zero = broadcast(0), scale = broadcast(static_cast<float>(s.scale));
+  Floats high = zero, sum = zero;
+  for (size_t j = 0; j < s.d; j += kWidth) {
+    Floats v;
+    if constexpr (sizeof(T) == 8) {
+      v = load(scratch + j);
+    } else if (s.d - j < kWidth) {
+      v = difference(row + j, s.narrow_origin + j, s.d - j) * scale;
+    } else {
+      v = difference(row + j, s.narrow_origin + j) * scale;
+    }
+    store(scratch + j, v);
+    high = maximum(high, maximum(v, zero - v));
+    sum = multiply_add(v, v, sum);
+  }
+  return {highest_of(high), sum_of(sum)};
+}
+
 // A row on its grid: values (pairs, 2) out, numbers (2,) out: the factor of a.b, and N; kHuge for a row too long.
+// scratch (d + kWidth,); up to kWidth values behind `values` are overwritten.
 template <class T>
 inline void pack_short_row(const T* row, const Screen& s, const ShortScreen& q, float* scratch, int16_t* values,
                            float* numbers) {
-  for (size_t j = 0; j < s.d; ++j) scratch[j] = screened(row[j], s, j);
-  double norm = 0;
-  const bool fits = largest_value(scratch, s.d) < static_cast<float>(kWidestRow);
-  if (fits) {
-    Doubles sum = {};
-    size_t j = 0;
-    for (; j + kDoubleLanes <= s.d; j += kDoubleLanes) {
-      const Doubles v = load_doubles(scratch + j);
-      sum += v * v;
-    }
-    if (j < s.d) {
-      const Doubles v = load_doubles(scratch + j, s.d - j);
-      sum += v * v;
-    }
-    norm = __builtin_sqrt(sum_lanes(sum)) * (1 + 0x1p-30);
-  }
+  const ShortRow found = screened_row(row, s, scratch);
+  const bool fits = found.largest < static_cast<float>(kWidestRow);
+  // Squares that vanish belong to values below 2^-74.
+  const double norm = fits ? __builtin_sqrt(static_cast<double>(found.squares)) * (1 + relative_short(s.d)) +
+                                 static_cast<double>(s.d) * 0x1p-74
+                           : 0;
   const bool stored = norm > kShortest;
   const double step = stored ? norm / kGridNorm : 0;
-  const float inverse = stored ? static_cast<float>(kGridNorm / norm) : 0;
-  for (size_t j = 0; j < s.d; ++j) values[j] = static_cast<int16_t>(__builtin_rintf(scratch[j] * inverse));
-  if (s.d % 2 != 0) values[s.d] = 0;
+  const Floats inverse = broadcast(stored ? static_cast<float>(kGridNorm / norm) : 0);
+  const Floats round = broadcast(12582912);  // 1.5 * 2^23: adding it rounds to an integer
+  for (size_t j = 0; j < s.d; j += kWidth) {
+    float integers[kWidth];
+    store(integers, (load(scratch + j) * inverse + round) - round);
+    for (size_t l = 0; l < kWidth; ++l) values[j + l] = static_cast<int16_t>(static_cast<int32_t>(integers[l]));
+  }
   numbers[0] = static_cast<float>(-2 * step * q.step);
   // beta N >= |x| of a row stored as 0: beta > 2^-20.
   numbers[1] = !fits ? kHuge : next_up(stored ? norm * (1 + 0x1p-30) : 0x1p-38);
