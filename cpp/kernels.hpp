@@ -174,8 +174,9 @@ struct PackedForm {
 struct PackedPanels {
   size_t k, tiles;                // ceil(k / kPackedTile)
   int16_t* packed;                // (tiles, pairs, kPackedTile, 2): less the center
-  float* start;                   // (tiles, kPackedTile): |C|^2 in twice the steps, huge where there is no center
+  int32_t* start;                 // (tiles, kPackedTile): |C|^2 in twice the steps, the most where there is no center
   uint8_t* far;                   // (k,) out, 1: too far for the grid
+  int32_t names;                  // the bits of a value that hold the name of its center: 2^m - 1 >= k - 1
   float length, error, rounding;  // of the width of what is left open: per unit of e, per unit of |a|, and beside
 };
 
@@ -257,8 +258,8 @@ struct RowKernels {
   // (d + kPackedLanes,)
   void (*pack_lanes)(const T* rows, size_t n, const PackedForm& form, int16_t* scratch, int16_t* packed,
                      float* numbers);
-  // centers (k, d) -> panels (out)
-  void (*pack_panels)(const T* centers, const PackedForm& form, PackedPanels& out);
+  // centers (k, d) -> panels (out); lengths (k,): scratch
+  void (*pack_panels)(const T* centers, const PackedForm& form, float* lengths, PackedPanels& out);
   // squared distances (float64) of rows (n, d) to their own center; out (n,)
   void (*own_distances)(const T* rows, const int32_t* labels, const T* centers, size_t n, size_t d, double* out);
   // all squared distances of rows (n, d) to centers (k, d), times `factor`; out (n, k)

@@ -8,9 +8,9 @@
 //   |S - (|C|^2 / (2 s s') - a.b)| <= e L + |a| g,   |X - x^| <= e s,   |C| <= L s',   |C - c^| <= g s'
 //
 // since X.C = x^.c^ + (X - x^).C + x^.(C - c^). With the largest L and g of all centers, a center is ruled out by
-// another whose value is lower by more than 2 (e L + |a| g), beside roundings to float32: of |C|^2 / (2 s s') <= A, of
-// a.b < 2^30, of their difference, for both centers, and of the difference of the two, below 2^-24 (6 A + 6 2^30) in
-// all.
+// another whose value is lower by more than 2 (e L + |a| g), beside what is lost of the values themselves: |C|^2 / (2 s
+// s') is rounded to an integer, up to 2^30 by the choice of s'; the last bits of each value make room for the name of
+// the center, m of them; and the difference of two values is taken in float32. All that is below 2 (1 + 2^m) + 2^9.
 #pragma once
 
 #include "pairs.hpp"
@@ -20,6 +20,7 @@ namespace macqueen {
 namespace MACQUEEN_ISA {
 namespace {
 
+constexpr int32_t kMostValue = 0x7fffffff;
 constexpr size_t kPackedVectors = kWidth == 16 ? 2 : 1;  // of rows: with a tile of centers they fill the registers
 
 inline const float* origin_of(const PackedForm& form, const float*) { return form.narrow_origin; }
@@ -90,10 +91,10 @@ void pack_lanes(const T* rows, size_t n, const PackedForm& form, int16_t* scratc
   }
 }
 
-// The lowest value of each of some rows among all centers, the second lowest, and which is lowest.
+// The lowest value of each of some rows among all centers, and the second lowest; each ends with the name of its
+// center.
 struct PackedBest {
-  Floats lowest[kPackedVectors], second[kPackedVectors];
-  Ints index[kPackedVectors];
+  Ints lowest[kPackedVectors], second[kPackedVectors];
 };
 
 // The first kCenters of a tile of centers; x: where each vector of rows begins.
@@ -102,7 +103,8 @@ inline __attribute__((always_inline)) void packed_tile(const int16_t* const (&x)
                                                        size_t pairs, size_t t, PackedBest& best) {
   Ints sum[kPackedVectors][kCenters];
   each<0, kCenters>([&](size_t i) __attribute__((always_inline)) {
-    for (size_t v = 0; v < kPackedVectors; ++v) sum[v][i] = no_ints();
+    const Ints start = broadcast_int(c.start[t * kPackedTile + i]);
+    for (size_t v = 0; v < kPackedVectors; ++v) sum[v][i] = start;
   });
   const int16_t* panel = c.packed + t * pairs * kPackedTile * 2;
   for (size_t p = 0; p < pairs; ++p) {
@@ -113,14 +115,13 @@ inline __attribute__((always_inline)) void packed_tile(const int16_t* const (&x)
       for (size_t v = 0; v < kPackedVectors; ++v) add_pairs(sum[v][i], rows[v], center);
     });
   }
+  const Ints names = broadcast_int(c.names);
   each<0, kCenters>([&](size_t i) __attribute__((always_inline)) {
-    const Floats start = broadcast(c.start[t * kPackedTile + i]);
     const Ints name = broadcast_int(static_cast<int32_t>(t * kPackedTile + i));
     for (size_t v = 0; v < kPackedVectors; ++v) {
-      const Floats value = add(to_floats(sum[v][i]), start);
-      best.index[v] = select_below(value, best.lowest[v], name, best.index[v]);
-      if constexpr (kChecked) best.second[v] = minimum(best.second[v], maximum(best.lowest[v], value));
-      best.lowest[v] = minimum(best.lowest[v], value);
+      const Ints value = mix_bits(sum[v][i], name, names);
+      if constexpr (kChecked) best.second[v] = least_ints(best.second[v], most_ints(best.lowest[v], value));
+      best.lowest[v] = least_ints(best.lowest[v], value);
     }
   });
 }
@@ -136,8 +137,7 @@ uint64_t packed_labels(const PackedForm& form, const PackedPanels& centers, cons
     for (size_t v = 0; v < kPackedVectors; ++v) {
       const size_t row = first + v * kWidth;
       x[v] = rows + (row / kPackedLanes * form.pairs * kPackedLanes + row % kPackedLanes) * 2;
-      best.lowest[v] = best.second[v] = broadcast(kHuge);
-      best.index[v] = broadcast_int(0);
+      best.lowest[v] = best.second[v] = broadcast_int(kMostValue);
     }
     const size_t last = centers.tiles - 1, left = centers.k - last * kPackedTile;
     for (size_t t = 0; t < last; ++t) packed_tile<kPackedTile>(x, centers, form.pairs, t, best);
@@ -150,18 +150,20 @@ uint64_t packed_labels(const PackedForm& form, const PackedPanels& centers, cons
     }
     for (size_t v = 0; v < kPackedVectors; ++v) {
       const size_t row = first + v * kWidth;
+      const Ints index = mix_bits(broadcast_int(0), best.lowest[v], broadcast_int(centers.names));
       float bits[kWidth];
-      store_ints(bits, best.index[v]);
+      store_ints(bits, index);
       memcpy(labels + row, bits, sizeof bits);
       memcpy(bits, before + row, sizeof bits);
-      const Floats own_label = to_floats(load_ints(bits)), label = to_floats(best.index[v]);
+      const Floats own_label = to_floats(load_ints(bits)), label = to_floats(index);
       same |= static_cast<uint64_t>(at_most_mask(own_label, label) & at_most_mask(label, own_label)) << row;
       const float* own = numbers + row / kPackedLanes * 2 * kPackedLanes + row % kPackedLanes;
       const Floats width =
           multiply_add(load(own), broadcast(centers.length),
                        multiply_add(load(own + kPackedLanes), broadcast(centers.error), broadcast(centers.rounding)));
       // What is no number is not at most anything.
-      decided |= static_cast<uint64_t>(at_most_mask(width, best.second[v] - best.lowest[v])) << row;
+      decided |= static_cast<uint64_t>(at_most_mask(width, to_floats(best.second[v]) - to_floats(best.lowest[v])))
+                 << row;
     }
   }
   *changed = ~same;
@@ -204,45 +206,51 @@ inline double pack_center(const T* center, const PackedForm& form, double invers
   return __builtin_sqrt(error);
 }
 
-// Centers (k, d) -> panels (out), as the proof above wants them. A center that lies much farther away than most would
-// coarsen the grid of all: its products are taken to be the most they can be, and rows that it is nearest to are open.
+// Centers (k, d) -> panels (out), as the proof above wants them; lengths (k,) is scratch. A center that lies much
+// farther away than most would coarsen the grid of all: its products are taken to be the most they can be, and rows
+// that it is nearest to are open.
 template <class T>
-void pack_panels(const T* centers, const PackedForm& form, PackedPanels& out) {
+void pack_panels(const T* centers, const PackedForm& form, float* lengths, PackedPanels& out) {
   constexpr double kUp = 1 + 0x1p-20;  // beside the roundings of float64 here, and those of the width
   constexpr float kFar = 8;
   for (size_t c = 0; c < out.k; ++c) {
-    out.start[c] = static_cast<float>(__builtin_sqrt(center_squares(centers + c * form.d, form)));
+    lengths[c] = static_cast<float>(__builtin_sqrt(center_squares(centers + c * form.d, form)));
   }
-  const float most = kFar * middle_of(out.start, out.k);
+  const float most = kFar * middle_of(lengths, out.k);
   double longest = 0;
   for (size_t c = 0; c < out.k; ++c) {
-    out.far[c] = out.start[c] > most ? 1 : 0;
-    if (out.far[c] == 0) longest = __builtin_fmax(longest, static_cast<double>(out.start[c]) * kUp);
+    out.far[c] = lengths[c] > most ? 1 : 0;
+    if (out.far[c] == 0) longest = __builtin_fmax(longest, static_cast<double>(lengths[c]) * kUp);
   }
-  const double row_step = static_cast<double>(form.step), step = longest > 0 ? longest / kGridNorm : row_step;
-  double most_error = 0, most_start = 0;
+  const double row_step = static_cast<double>(form.step), most_start = 0x1p30;
+  double step = longest > 0 ? longest / kGridNorm : row_step;
+  step = __builtin_fmax(step, longest * longest / (2 * row_step * most_start) * kUp);
+  double most_error = 0;
   for (size_t lane = 0; lane < out.tiles * kPackedTile; ++lane) {
     int16_t* column = out.packed + (lane / kPackedTile * form.pairs * kPackedTile + lane % kPackedTile) * 2;
-    out.start[lane] = kHuge;
     if (lane >= out.k || out.far[lane] != 0) {
       for (size_t p = 0; p < form.pairs; ++p) column[p * kPackedTile * 2] = column[p * kPackedTile * 2 + 1] = 0;
     }
+    out.start[lane] = kMostValue;
     if (lane >= out.k) continue;
     const T* center = centers + lane * form.d;
     const double squares = center_squares(center, form);
     double start = squares / (2 * row_step * step);
     if (out.far[lane] != 0) {
-      const double most_product = 1.1 * kGridNorm * __builtin_sqrt(squares) / step;  // of a row that fits the grid
-      start -= most_product + 0x1p-20 * (start + most_product);
+      start -=
+          1.1 * kGridNorm * __builtin_sqrt(squares) / step * kUp;  // no product of a row that fits the grid is more
     } else {
       most_error = __builtin_fmax(most_error, pack_center(center, form, 1 / step, column));
-      most_start = __builtin_fmax(most_start, start);
     }
-    out.start[lane] = static_cast<float>(start);
+    out.start[lane] = static_cast<int32_t>(start < -most_start          ? -most_start
+                                           : start < 2 * most_start - 1 ? start
+                                                                        : 2 * most_start - 1);
   }
+  out.names = 1;
+  while (static_cast<size_t>(out.names) < out.k - 1) out.names = 2 * out.names + 1;
   out.length = next_up(2 * kUp * (longest / step));
   out.error = next_up(2 * kUp * (most_error + 0x1p-30));
-  out.rounding = next_up(kUp * 0x1p-21 * (most_start + 0x1p30));
+  out.rounding = next_up(2 * (2.0 + out.names) + 0x1p9);
 }
 
 }  // namespace

@@ -117,9 +117,10 @@ void PackedRows<T>::begin_step(const Centers<T>& centers) {
     panels_.packed = panel_values_.data();
     panels_.start = start_.data();
     far_.resize(centers.k());
+    lengths_.resize(centers.k());
     panels_.far = far_.data();
   }
-  row_kernels<T>(centers.kernels()).pack_panels(centers.values(), form_, panels_);
+  row_kernels<T>(centers.kernels()).pack_panels(centers.values(), form_, lengths_.data(), panels_);
   any_far_ = std::find(far_.begin(), far_.end(), 1) != far_.end();
   for (auto& slot : slots_) slot->done = BoundedStep{};
 }

@@ -53,7 +53,8 @@ class PackedRows {
 
   PackedPanels panels_{};
   std::vector<int16_t> panel_values_;
-  std::vector<float> start_;
+  std::vector<int32_t> start_;
+  std::vector<float> lengths_;
   std::vector<uint8_t> far_;
   bool any_far_ = false;
 

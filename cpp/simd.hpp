@@ -16,6 +16,7 @@ namespace macqueen {
 namespace MACQUEEN_ISA {
 namespace {
 
+// Of integers: least_ints and most_ints; mix_bits takes from b the bits that are set in `mask`, from a the others.
 #if defined(__AVX512F__)
 
 constexpr size_t kWidth = 16;
@@ -51,6 +52,9 @@ inline Floats choose_below(Floats a, Floats b, Floats then, Floats otherwise) {
 inline Floats choose_equal(Ints a, Ints b, Floats then, Floats otherwise) {
   return _mm512_mask_mov_ps(otherwise, _mm512_cmpeq_epi32_mask(a, b), then);
 }
+inline Ints least_ints(Ints a, Ints b) { return _mm512_min_epi32(a, b); }
+inline Ints most_ints(Ints a, Ints b) { return _mm512_max_epi32(a, b); }
+inline Ints mix_bits(Ints a, Ints b, Ints mask) { return _mm512_ternarylogic_epi32(a, b, mask, 0xd8); }
 
 #elif defined(__AVX2__)
 
@@ -90,6 +94,11 @@ inline Floats choose_below(Floats a, Floats b, Floats then, Floats otherwise) {
 }
 inline Floats choose_equal(Ints a, Ints b, Floats then, Floats otherwise) {
   return _mm256_blendv_ps(otherwise, then, _mm256_castsi256_ps(_mm256_cmpeq_epi32(a, b)));
+}
+inline Ints least_ints(Ints a, Ints b) { return _mm256_min_epi32(a, b); }
+inline Ints most_ints(Ints a, Ints b) { return _mm256_max_epi32(a, b); }
+inline Ints mix_bits(Ints a, Ints b, Ints mask) {
+  return _mm256_or_si256(_mm256_andnot_si256(mask, a), _mm256_and_si256(b, mask));
 }
 
 #elif defined(__SSE2__)
@@ -133,6 +142,11 @@ inline Floats choose_equal(Ints a, Ints b, Floats then, Floats otherwise) {
   const Floats mask = _mm_castsi128_ps(_mm_cmpeq_epi32(a, b));
   return _mm_or_ps(_mm_and_ps(mask, then), _mm_andnot_ps(mask, otherwise));
 }
+inline Ints mix_bits(Ints a, Ints b, Ints mask) {
+  return _mm_or_si128(_mm_andnot_si128(mask, a), _mm_and_si128(b, mask));
+}
+inline Ints least_ints(Ints a, Ints b) { return mix_bits(a, b, _mm_cmpgt_epi32(a, b)); }
+inline Ints most_ints(Ints a, Ints b) { return mix_bits(b, a, _mm_cmpgt_epi32(a, b)); }
 
 #elif defined(__ARM_NEON)
 
@@ -168,6 +182,9 @@ inline Floats choose_below(Floats a, Floats b, Floats then, Floats otherwise) {
 inline Floats choose_equal(Ints a, Ints b, Floats then, Floats otherwise) {
   return vbslq_f32(vceqq_s32(a, b), then, otherwise);
 }
+inline Ints least_ints(Ints a, Ints b) { return vminq_s32(a, b); }
+inline Ints most_ints(Ints a, Ints b) { return vmaxq_s32(a, b); }
+inline Ints mix_bits(Ints a, Ints b, Ints mask) { return vbslq_s32(vreinterpretq_u32_s32(mask), b, a); }
 
 #else
 
@@ -199,6 +216,9 @@ inline void store_shorts(uint16_t* p, Floats v) { *p = static_cast<uint16_t>(v);
 inline Floats square_root(Floats a) { return __builtin_sqrtf(a); }
 inline Floats choose_below(Floats a, Floats b, Floats then, Floats otherwise) { return a < b ? then : otherwise; }
 inline Floats choose_equal(Ints a, Ints b, Floats then, Floats otherwise) { return a == b ? then : otherwise; }
+inline Ints least_ints(Ints a, Ints b) { return a < b ? a : b; }
+inline Ints most_ints(Ints a, Ints b) { return a < b ? b : a; }
+inline Ints mix_bits(Ints a, Ints b, Ints mask) { return (a & ~mask) | (b & mask); }
 
 #endif
 
