@@ -70,6 +70,16 @@ inline void add_row(const T* row, size_t d, size_t cell, SumBuffer& s) {
   if (left != 0) add_rest(row, d, cell, s);
 }
 
+// Adds any row to some cells.
+template <class T>
+inline void add_any_row(const T* row, size_t d, size_t cell, SumBuffer& s) {
+  if (!kChecked || static_cast<double>(largest_value(row, d)) < s.limit) {
+    add_row(row, d, cell, s);
+    return;
+  }
+  for (size_t j = 0; j < d; ++j) exact::add_value(s.exact, cell + j, static_cast<double>(row[j]));
+}
+
 template <class T>
 void add(const T* rows, const int32_t* labels, size_t n, size_t d, SumBuffer& s) {
   const bool all_fit = !kChecked || static_cast<double>(largest_value(rows, n * d)) < s.limit;
@@ -77,11 +87,53 @@ void add(const T* rows, const int32_t* labels, size_t n, size_t d, SumBuffer& s)
     if (labels[i] < 0) continue;
     const T* row = rows + i * d;
     const size_t cell = static_cast<size_t>(labels[i]) * d;
-    if (all_fit || static_cast<double>(largest_value(row, d)) < s.limit) {
-      add_row(row, d, cell, s);
-    } else {
-      for (size_t j = 0; j < d; ++j) exact::add_value(s.exact, cell + j, static_cast<double>(row[j]));
+    all_fit ? add_row(row, d, cell, s) : add_any_row(row, d, cell, s);
+  }
+}
+
+constexpr size_t kMovesAhead = 4;  // rows that are fetched before they are needed
+
+// Calls add(x, n, cell) for the negative of a row, in parts.
+template <class T, class Add>
+inline void add_negated(const T* row, size_t d, size_t cell, const Add& add) {
+  constexpr size_t kPart = 64;
+  T part[kPart];
+  for (size_t j0 = 0; j0 < d; j0 += kPart) {
+    const size_t count = d - j0 < kPart ? d - j0 : kPart;
+    for (size_t j = 0; j < count; ++j) part[j] = -row[j0 + j];
+    add(part, count, cell + j0);
+  }
+}
+
+// Moves rows (., d) from the cells of one cluster to those of another; each was added before, so that it fits or is one
+// of the few that do not.
+template <class T>
+void move_rows(const T* const* rows, const int32_t* before, const int32_t* after, size_t count, size_t d,
+               SumBuffer& s) {
+  for (size_t i = 0; i < count; ++i) {
+    const T* row = rows[i];
+    const size_t from = static_cast<size_t>(before[i]) * d, to = static_cast<size_t>(after[i]) * d;
+    __builtin_prefetch(rows[i + kMovesAhead < count ? i + kMovesAhead : i]);
+    if (!kChecked || !(static_cast<double>(largest_value(row, d)) < s.limit)) {
+      add_any_row(row, d, to, s);
+      add_negated(row, d, from, [&s](const T* x, size_t n, size_t cell) { add_any_row(x, n, cell, s); });
+      continue;
     }
+    const double shift = s.shifts[0];
+    const int64_t base = bits_of(shift);
+    int64_t *less = s.levels[0] + from, *more = s.levels[0] + to;
+    int64_t left = 0;
+    for (size_t j = 0; j < d; ++j) {
+      const double x = static_cast<double>(row[j]);
+      const double t = x + shift;
+      const int64_t steps = bits_of(t) - base;
+      less[j] -= steps;
+      more[j] += steps;
+      left |= bits_of(x - (t - shift)) << 1;
+    }
+    if (left == 0) continue;
+    add_rest(row, d, to, s);
+    add_negated(row, d, from, [&s](const T* x, size_t n, size_t cell) { add_rest(x, n, cell, s); });
   }
 }
 

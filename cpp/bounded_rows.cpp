@@ -363,6 +363,7 @@ void BoundedRows<T>::step(const Centers<T>& centers, size_t block, Slot& slot) {
   look(centers, first, count, slot);
   label_hard_rows(centers, first, slot);
   for (const uint8_t i : slot.opened) finish(centers, first + i, i, slot);
+  if (totals_ && begins) slot.changes.add_rows(kernels, rows_ + first * form_.d, &labels_[first], count, *totals_);
   if (totals_) slot.changes.add(kernels, *totals_);
   if (begins) {
     kernels.longest_found(slot.found.data(), slot.squares.data(), groups_, slot.longest.data());
@@ -453,7 +454,7 @@ void BoundedRows<T>::finish(const Centers<T>& centers, size_t row, size_t place,
       int32_t& listed = slot.list_counts[at / kGroup];
       listed = std::max(listed, 1);  // `store_groups` leaves out groups that no row of the block has opened
     }
-    if (totals_) slot.changes.note(rows_ + row * form_.d, 1, before, label);
+    if (before >= 0) slot.changes.note(rows_ + row * form_.d, before, label);
     labels_[row] = label;
   }
 }

@@ -21,23 +21,29 @@ class Changes {
     touched_.resize(k, 0);
   }
 
-  // Notes row x, its coordinates `stride` apart, which went from cluster `before` (-1: from nowhere) to `after`.
-  void note(const T* x, size_t stride, int32_t before, int32_t after) {
+  // Notes that row x, which must stay where it is until `add`, went from one cluster to another.
+  void note(const T* x, int32_t before, int32_t after) {
     ++moved_;
-    if (before >= 0) append(x, stride, before, T{-1});
-    append(x, stride, after, T{1});
+    rows_.push_back(x);
+    before_.push_back(before);
+    after_.push_back(after);
+    count(before, -1);
+    count(after, 1);
   }
 
-  // Adds what was noted to this thread's sums; what the grids cannot hold goes to `totals` at once.
+  // Moves what was noted between this thread's sums; what the grids cannot hold goes to `totals` at once.
   void add(const Kernels& kernels, Totals& totals) {
-    if (labels_.empty()) return;
+    if (rows_.empty()) return;
     const auto& functions = row_kernels<T>(kernels);
-    const uint64_t largest = functions.largest(rows_.data(), rows_.size());
-    sums_.prepare(next_exponent(functions, rows_.data(), labels_.size(), d_, largest, sums_), labels_.size(),
-                  totals.sums);
-    functions.add(rows_.data(), labels_.data(), labels_.size(), d_, sums_.view());
+    tops_.clear();
+    for (const T* row : rows_) tops_.push_back(top_exponent<T>(functions.largest(row, d_)));
+    int top = *std::max_element(tops_.begin(), tops_.end());
+    if (!sums_.ready() || top > sums_.top()) top = usual_of(tops_);
+    sums_.prepare(top, 2 * rows_.size(), totals.sums);
+    functions.move_rows(rows_.data(), before_.data(), after_.data(), rows_.size(), d_, sums_.view());
     rows_.clear();
-    labels_.clear();
+    before_.clear();
+    after_.clear();
   }
 
   // Adds rows (n, d) that come from nowhere to the clusters `labels` (n,).
@@ -50,7 +56,7 @@ class Changes {
     moved_ += n;
   }
 
-  size_t waiting() const { return rows_.size(); }  // values that `add` will add
+  size_t waiting() const { return rows_.size() * d_; }  // values that `add` will move
   int top() const { return sums_.top(); }
 
   // Moves the sums and counts of all threads to `totals`, clusters shared out among the threads; returns how many rows
@@ -89,17 +95,10 @@ class Changes {
     touched_[static_cast<size_t>(label)] = 1;
   }
 
-  void append(const T* x, size_t stride, int32_t label, T sign) {
-    const size_t end = rows_.size();
-    rows_.resize(end + d_);
-    for (size_t j = 0; j < d_; ++j) rows_[end + j] = sign * x[j * stride];
-    labels_.push_back(label);
-    count(label, sign > 0 ? 1 : -1);
-  }
-
   size_t d_ = 0;
-  std::vector<T> rows_;           // (m, d)
-  std::vector<int32_t> labels_;   // (m,)
+  std::vector<const T*> rows_;  // (m,) that moved
+  std::vector<int32_t> before_, after_;
+  std::vector<int> tops_;         // their exponents
   std::vector<int64_t> counts_;   // (k,) differences
   std::vector<uint8_t> touched_;  // (k,) whether anything was added or taken off
   GridBuffer sums_;               // (k, d)

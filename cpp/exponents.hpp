@@ -20,14 +20,19 @@ int top_exponent(uint64_t bits) {
   return std::max(exponent, kLowestTop);
 }
 
-// An exponent that all but a sixteenth of the rows stay below: an outlier must not coarsen the grid for all.
+// The one of the exponents of rows, reordered, that all but a sixteenth of the rows do not pass: an outlier must not
+// coarsen the grid for all.
+inline int usual_of(std::vector<int>& tops) {
+  const auto usual = tops.begin() + static_cast<std::ptrdiff_t>(tops.size() - 1 - tops.size() / 16);
+  std::nth_element(tops.begin(), usual, tops.end());
+  return *usual;
+}
+
 template <class T>
 int usual_exponent(const RowKernels<T>& kernels, const T* rows, size_t n, size_t d) {
   std::vector<int> tops(n);
   for (size_t i = 0; i < n; ++i) tops[i] = top_exponent<T>(kernels.largest(rows + i * d, d));
-  const auto usual = tops.begin() + static_cast<std::ptrdiff_t>(n - 1 - n / 16);
-  std::nth_element(tops.begin(), usual, tops.end());
-  return *usual;
+  return usual_of(tops);
 }
 
 // The exponent to prepare a buffer of row sums with for rows (n, d) whose largest magnitude has these bits.

@@ -216,6 +216,9 @@ struct RowKernels {
   void (*listed_distances)(const T* row, const T* centers, size_t d, const int32_t* list, size_t count, double* out);
   // rows (n, d) added to cells (k, d) of `sums` (in/out) at their label; negative labels are left out
   void (*add)(const T* rows, const int32_t* labels, size_t n, size_t d, SumBuffer& sums);
+  // rows (count,) of d values, taken off the cells (k, d) of `sums` (in/out) at `before` and added at `after`
+  void (*move_rows)(const T* const* rows, const int32_t* before, const int32_t* after, size_t count, size_t d,
+                    SumBuffer& sums);
   // squares of rows (n, d) added to cells (d,) of `sums` (in/out); rows with a negative label are left out
   void (*add_squares)(const T* rows, const int32_t* labels, size_t n, size_t d, SumBuffer& sums);
   // bits of the largest |value| among `count` values, as an unsigned integer (NaN and infinity sort above all)

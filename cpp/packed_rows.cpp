@@ -215,7 +215,7 @@ template <class T>
 void PackedRows<T>::relabel(size_t row, int32_t label, Slot& slot) {
   const int32_t before = labels_[row];
   if (label == before) return;
-  if (before >= 0) slot.changes.note(rows_ + row * form_.d, 1, before, label);
+  if (before >= 0) slot.changes.note(rows_ + row * form_.d, before, label);
   labels_[row] = label;
 }
 

@@ -250,7 +250,7 @@ void PairBounds<T>::compare_plainly(const Centers<T>& centers, size_t block, Slo
               slot.labels.data());
   for (size_t row = first; row < first + count; ++row) {
     const int32_t label = slot.labels[row - first], before = std::exchange(labels_[row], label);
-    if (before >= 0 && label != before) slot.changes.note(rows_ + row * d_, 1, before, label);
+    if (before >= 0 && label != before) slot.changes.note(rows_ + row * d_, before, label);
   }
   std::fill_n(&bounds_[first * k], kPairRows * k, 0);  // at 0 a pair is always needed
   std::fill_n(&bases_[first], kPairRows, 0.0f);
@@ -319,7 +319,7 @@ void PairBounds<T>::compare(const Centers<T>& centers, size_t block, uint64_t op
     const int32_t before = labels_[first + place];
     const int32_t label = nearest(centers, block, place, slot);
     if (label == before) return;
-    if (before >= 0) slot.changes.note(rows_ + (first + place) * d_, 1, before, label);
+    if (before >= 0) slot.changes.note(rows_ + (first + place) * d_, before, label);
     if (!whole) move_mark(centers.kernels(), block, place, before, label, slot);
     labels_[first + place] = label;
   });

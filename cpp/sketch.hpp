@@ -90,17 +90,17 @@ inline void take_off_heads(float* v, size_t count, const SketchForm& f, const fl
 }
 
 // Centers `count` <= kSketchRows rows into v (count + kTileRows, padded); with a basis, their heads go into y (count,
-// heads). squares (count,) out: |X|^2, right to `relative` of it.
+// heads). squares (count,) out: |X|^2, right to a few roundings of float32.
 template <class T>
 inline void coordinates(const T* rows, size_t count, const SketchForm& f, float* v, float* y, float* squares) {
   center_rows(rows, count, f, v);
   for (size_t i = 0; i < count; ++i) {
-    Floats sum = broadcast(0);
-    for (size_t j = 0; j < f.padded(); j += kWidth) {
-      const Floats x = load(v + i * f.padded() + j);
-      sum = multiply_add(x, x, sum);
+    Doubles sum = {};
+    for (size_t j = 0; j < f.padded(); j += kDoubleLanes) {
+      const Doubles x = load_doubles(v + i * f.padded() + j);
+      sum += x * x;
     }
-    squares[i] = sum_of(sum);
+    squares[i] = static_cast<float>(sum_lanes(sum));
   }
   if (f.columns == 0) return;
   memset(v + count * f.padded(), 0, kTileRows * f.padded() * sizeof(float));
@@ -114,7 +114,8 @@ inline void coordinates(const T* rows, size_t count, const SketchForm& f, float*
   take_off_heads(v, count, f, y);
 }
 
-// What sums of padded squares in float32 may be off, relative to them: `padded` / kWidth and kWidth in a chain.
+// What sums of padded squares in float32 may be off, relative to them, twice over: `padded` / kWidth and kWidth in a
+// chain.
 inline double relative(const SketchForm& f) { return static_cast<double>(f.padded() / kWidth + kWidth + 4) * 0x1p-23; }
 
 // A tail on the grid of its largest value: integers from -127 to 127.
@@ -159,7 +160,6 @@ void sketch(const T* rows, size_t n, const SketchForm& f, float* scratch, uint8_
   float *v = scratch, *y = v + (kSketchRows + kTileRows) * f.padded(), *squares = y + kSketchRows * f.heads;
   int8_t* integers = reinterpret_cast<int8_t*>(squares + kSketchRows);
   coordinates(rows, n, f, v, y, squares);
-  const double off = relative(f) + 0x1p-20;
   for (size_t i = 0; i < n; ++i) {
     uint8_t* record = records + i * f.record();
     const float* own = v + i * f.padded();
@@ -173,8 +173,8 @@ void sketch(const T* rows, size_t n, const SketchForm& f, float* scratch, uint8_
     const RecordStart start{-2 * tail.step,
                             next_up(tail.grid_length * (1 + 0x1p-20)),
                             next_up(tail.error),
-                            next_down(square * (1 - off)),
-                            next_up(square * f.slack * (1 + off)),
+                            next_down(square * (1 - 0x1p-20)),
+                            next_up(square * f.slack * (1 + 0x1p-20)),
                             -128 * tail.sum};
     memcpy(record, &start, sizeof start);
   }
@@ -212,14 +212,13 @@ inline void place_center(const float* v, const float* y, double square, const Sk
           static_cast<uint8_t>(integers[j] + 128);
     }
   }
-  const double off = relative(f);
   panels.step[place] = tail.step;
-  panels.start[place] = next_down(square * (1 - 2 * f.slack - 0x1p-20 - off) - 0x1p-90);
+  panels.start[place] = next_down(square * (1 - 2 * f.slack - 0x1p-20) - 0x1p-90);
   panels.tail[place] = -2 * next_up(tail.length);
   panels.error[place] = -2 * next_up(tail.error);
   raise_to(most[0], 4.001 * tail.length);
   raise_to(most[1], 4.001 * tail.error);
-  raise_to(most[2], square * (4 * f.slack + 0x1p-18 + 4 * off) + 0x1p-85);
+  raise_to(most[2], square * (4 * f.slack + 0x1p-18) + 0x1p-85);
 }
 
 template <class T>

@@ -29,6 +29,7 @@ constexpr RowKernels<T> row_kernels_here() {
       .near_candidates = near_candidates<T>,
       .listed_distances = listed_distances<T>,
       .add = add<T>,
+      .move_rows = move_rows<T>,
       .add_squares = add_squares<T>,
       .largest = largest<T>,
       .extremes = extremes<T>,
