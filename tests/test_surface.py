@@ -104,7 +104,6 @@ def test_a_row_that_works_is_there():
 def test_what_is_not_there_yet():
     for name in ("export_saved_model", "export_savedmodel", "experimental_export_all_saved_models"):
         assert not hasattr(KMeans, name)
-    assert not hasattr(macqueen.tf_estimator, "export")
     assert not hasattr(macqueen, "convert_to_tensor")
 
 

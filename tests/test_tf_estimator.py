@@ -17,10 +17,15 @@ from tests.models import in_memory, small_integers
 ROWS = small_integers()
 
 TENSORFLOW = [
+    "BestExporter",
     "CheckpointSaverHook",
     "CheckpointSaverListener",
     "EstimatorSpec",
+    "EvalSpec",
+    "Exporter",
+    "FinalExporter",
     "FinalOpsHook",
+    "LatestExporter",
     "LoggingTensorHook",
     "ModeKeys",
     "NanLossDuringTrainingError",
@@ -33,8 +38,12 @@ TENSORFLOW = [
     "SessionRunValues",
     "StepCounterHook",
     "StopAtStepHook",
+    "TrainSpec",
     "experimental",
+    "export",
     "inputs",
+    "install",
+    "train_and_evaluate",
 ]
 
 

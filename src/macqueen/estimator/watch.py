@@ -67,7 +67,9 @@ class Watch:
         session = []
         for number, hook in enumerate(items_of(hooks, "hooks")):
             if is_session_hook(hook):
-                session.append(hook)
+                from macqueen.tf_estimator.hook_graph import adopted  # noqa: PLC0415 -- only old programs need it
+
+                session.append(adopted(hook, f"hooks[{number}]"))
             else:
                 check(hook, f"hooks[{number}]")
                 self._native.append(hook)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from macqueen.errors import ArgumentTypeError
+from macqueen.tf_estimator.hook_graph import end_of_input, graph_of_names
 from macqueen.tf_estimator.session import (
     Session,
     SessionRunArgs,
@@ -24,14 +25,16 @@ class HookSession:
 
     def __init__(self, hooks: Sequence[Any]) -> None:
         self._hooks = hooks
+        self._end_of_input = end_of_input()
         self._session = Session()
         self._context = SessionRunContext(NOTHING, self._session)
         self._asked: list[Any] = []  # what each hook wants of the run under way
 
     def begin(self) -> None:
         """Call `begin` of all."""
-        for hook in self._hooks:
-            hook.begin()
+        with graph_of_names():
+            for hook in self._hooks:
+                hook.begin()
 
     def created(self, values: Values) -> None:
         """Call `after_create_session` of all."""
@@ -48,8 +51,8 @@ class HookSession:
         for hook in self._hooks:
             try:
                 asked = hook.before_run(self._context)
-            except StopIteration:
-                return _stopped(hook)
+            except self._end_of_input as error:
+                return _stopped(hook, error)
             if asked is not None and not hasattr(asked, "fetches"):
                 raise ArgumentTypeError(
                     f"before_run must return SessionRunArgs or None, but that of {type(hook).__name__} returned "
@@ -69,8 +72,8 @@ class HookSession:
                     found = fetched(asked.fetches, values, asked.feed_dict)
             try:
                 hook.after_run(self._context, SessionRunValues(found, options, None))
-            except StopIteration:
-                return _stopped(hook)
+            except self._end_of_input as error:
+                return _stopped(hook, error)
         return "a hook asked to stop" if self._context.stop_requested or self._session.should_stop() else None
 
     def end(self, values: Values) -> None:
@@ -107,8 +110,9 @@ class SaveListeners:
 
     def begin(self) -> None:
         """Call `begin` of all."""
-        for listener in self._listeners:
-            listener.begin()
+        with graph_of_names():
+            for listener in self._listeners:
+                listener.begin()
 
     def before_save(self, values: Values, step: int) -> None:
         """Call `before_save` of all."""
@@ -129,5 +133,5 @@ class SaveListeners:
             listener.end(self._session, step)
 
 
-def _stopped(hook: object) -> str:
-    return f"{type(hook).__name__} raised StopIteration"
+def _stopped(hook: object, error: Exception) -> str:
+    return f"{type(hook).__name__} raised {type(error).__name__}"

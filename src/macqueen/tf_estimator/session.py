@@ -48,8 +48,8 @@ class Session:
         self._values: Callable[[], Values] = dict
         self._stop = False
 
-    def run(self, fetches: Any, feed_dict: Any = None) -> Any:
-        """Return the values of the model as it is now.
+    def run(self, fetches: Any, feed_dict: Any = None, options: Any = None, run_metadata: Any = None) -> Any:
+        """Return the values of the model as it is now; `options` and `run_metadata` are not looked at.
 
         Raises
         ------
@@ -166,7 +166,13 @@ def fetched(fetches: Any, values: Values, feed_dict: Any = None) -> Any:
 
 
 def _value(name: str, values: Values) -> Any:
-    found = values.get(name.removesuffix(":0"))
+    plain = name.removesuffix(":0")
+    if plain.startswith("global_step/"):  # how TensorFlow's own hooks read it
+        plain = "global_step"
+    found = values.get(plain)
     if found is None:
-        raise ArgumentError(f"there is nothing to fetch under the name {name!r}; known: {', '.join(sorted(values))}")
+        raise ArgumentError(
+            f"there is nothing to fetch under the name {name!r}: no graph computes it; known names: "
+            f"{', '.join(sorted(values))}"
+        )
     return np.float64(found) if isinstance(found, float) else found
