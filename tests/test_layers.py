@@ -31,7 +31,7 @@ COMMON_MAY_KNOW = {
     "extras": {"errors"},
     "threads": {"errors", "_core"},
 }
-ROOM_MAY_ALSO_KNOW = {"hooks": {"checkpoint", "summaries"}}
+ROOM_MAY_ALSO_KNOW = {"hooks": {"checkpoint", "summaries"}, "exports": {"feature_columns"}}
 HEAVY = (
     "safetensors",
     "rich",

@@ -15,6 +15,7 @@ Every class is also the built-in that callers of the old estimator expect::
     ├── NotTrainedError          ValueError   there are no centers yet
     ├── CheckpointError          OSError, ValueError   a checkpoint is missing, damaged or cannot be written
     ├── SummaryError             OSError      an event file cannot be written
+    ├── ExportError              OSError      an exported model cannot be written, or does not say what the model says
     └── MissingExtraError        ImportError  an optional package is not installed
 
 Not converging is a result, not an error.
@@ -71,6 +72,10 @@ class CheckpointError(MacqueenError, OSError, ValueError):
 
 class SummaryError(MacqueenError, OSError):
     """An event file cannot be written."""
+
+
+class ExportError(MacqueenError, OSError):
+    """An exported model cannot be written, or does not say what the model says."""
 
 
 class MissingExtraError(MacqueenError, ImportError):

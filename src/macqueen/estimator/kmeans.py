@@ -18,6 +18,7 @@ from macqueen.config import KMeansParams, RunConfig
 from macqueen.config.checks import above_zero
 from macqueen.engine import Engine, Kept, Kernels
 from macqueen.errors import ArgumentError, ArgumentTypeError
+from macqueen.estimator.exporting import Exporting
 from macqueen.estimator.reader import Reader
 from macqueen.estimator.training import Training
 from macqueen.hooks import History
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
 _LOG = logging.getLogger("macqueen")
 
 
-class KMeans:
+class KMeans(Exporting):
     """K-means clustering with exact labels, exact sums and a model directory.
 
     The class of ``tf.compat.v1.estimator.experimental.KMeans``, without TensorFlow. The same data, parameters and

@@ -66,6 +66,8 @@ class InputLayer:
 
     Attributes
     ----------
+    columns : tuple of DenseColumn
+        Sorted by name.
     keys : tuple of str
         The features it reads, sorted.
     dims : int
@@ -84,7 +86,7 @@ class InputLayer:
         found = checked(columns)
         if found is None:
             raise ArgumentError("feature_columns must have at least one column, got none")
-        self._columns = found
+        self.columns = found
         self.keys = tuple(sorted({key for column in found for key in column.keys}))
         self.names = tuple(label for column in found for label in column.labels())
         self.dims = len(self.names)
@@ -121,7 +123,7 @@ class InputLayer:
             A feature is not there, is of the wrong kind, or a value is missing.
         """
         read = Features(features, what, first)
-        parts = [column.rows(read, self.weights) for column in self._columns]
+        parts = [column.rows(read, self.weights) for column in self.columns]
         made = np.empty((len(parts[0]), self.dims), self.dtype)
         begin = 0
         with np.errstate(over="ignore"):  # infinite values are refused where rows are checked

@@ -1,0 +1,107 @@
+"""A folder `<base>/<unix seconds>` that is there as a whole or not at all."""
+
+from __future__ import annotations
+
+import errno
+import os
+import secrets
+import shutil
+from collections.abc import Callable
+from contextlib import suppress
+
+from macqueen.errors import ArgumentError, ArgumentTypeError, ExportError
+
+
+def checked_path(path: object, argument: str) -> str:
+    """Return a path of the local file system."""
+    if not isinstance(path, str | os.PathLike):
+        raise ArgumentTypeError(f"{argument} must be a path, got {path!r} of type {type(path).__name__}; name a folder")
+    text = os.fspath(path)
+    if not isinstance(text, str) or not text or "://" in text:
+        raise ArgumentError(
+            f"{argument} must be a path of the local file system, got {text!r}; export to a local one and copy it"
+        )
+    return text
+
+
+def new_folder(base: str, fill: Callable[[str], None], now: float) -> str:
+    """Make a folder named by the time, the first second from `now` on that is free.
+
+    Parameters
+    ----------
+    base
+        Where; made if it is not there.
+    fill
+        Writes into the folder whose path it is given: one of a temporary name, renamed when all is on disk.
+    now
+        Seconds since the epoch.
+
+    Returns
+    -------
+    str
+        Its path.
+
+    Raises
+    ------
+    ExportError
+        Something cannot be written. Then, as with any other error, nothing is left behind.
+    """
+    missing = _missing(base)
+    temporary = os.path.join(base, f".{int(now)}.tmp-{os.getpid()}-{secrets.token_hex(4)}")
+    try:
+        os.makedirs(base, exist_ok=True)
+        os.mkdir(temporary)
+        fill(temporary)
+        for folder, _, names in os.walk(temporary, topdown=False):
+            for path in (*(os.path.join(folder, name) for name in names), folder):
+                _sync(path)
+        target = _renamed(temporary, base, int(now))
+        _sync(base)
+    except BaseException as error:
+        shutil.rmtree(temporary, ignore_errors=True)
+        for folder in missing:
+            with suppress(OSError):
+                os.rmdir(folder)
+        if isinstance(error, OSError) and not isinstance(error, ExportError):
+            raise ExportError(
+                f"cannot write into {base}: {error.strerror or error}. Free space there, make it a folder that can be "
+                "written, or give another one"
+            ) from error
+        raise
+    return target
+
+
+def _missing(base: str) -> list[str]:
+    """Return the folders that have to be made for `base`, the innermost first."""
+    found = []
+    path = os.path.abspath(base)
+    while not os.path.exists(path):
+        found.append(path)
+        path = os.path.dirname(path)
+    return found
+
+
+def _renamed(temporary: str, base: str, seconds: int) -> str:
+    """Rename to the first free second. A full folder cannot be renamed onto, so that two exports never share one."""
+    while True:
+        target = os.path.join(base, str(seconds))
+        if not os.path.lexists(target):
+            try:
+                os.rename(temporary, target)
+            except OSError as error:
+                if error.errno not in {errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR}:
+                    raise
+            else:
+                return target
+        seconds += 1
+
+
+def _sync(path: str) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    except OSError as error:
+        if error.errno != errno.EINVAL:  # a file system that cannot sync folders
+            raise
+    finally:
+        os.close(handle)
