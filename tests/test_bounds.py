@@ -148,7 +148,8 @@ def test_the_plan_follows_from_the_data():
 def test_a_wrong_path_is_an_error(monkeypatch):
     monkeypatch.setenv("MACQUEEN_FORCE_PATH", "fast")
     with pytest.raises(
-        ArgumentError, match="MACQUEEN_FORCE_PATH must be one of plain, boxes, bounds, packed, pairs, sorted, got 'fast'"
+        ArgumentError,
+        match="MACQUEEN_FORCE_PATH must be one of plain, boxes, bounds, packed, pairs, sorted, got 'fast'",
     ):
         plan(np.zeros((10, 2)), 2)
 

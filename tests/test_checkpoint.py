@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from macqueen import checkpoint
-from macqueen.checkpoint import Retention, encoding
+from macqueen.checkpoint import Retention, cache, encoding
 from macqueen.errors import ArgumentError, CheckpointError, NotTrainedError, SettingsMismatchError
 from macqueen.state import State
 
@@ -161,7 +161,7 @@ def test_an_unchanged_file_is_read_once(tmp_path, monkeypatch):
     prefix = save(tmp_path, small())
     reads = []
     decoded = encoding.decoded
-    monkeypatch.setattr(checkpoint, "decoded", lambda data, path: reads.append(path) or decoded(data, path))
+    monkeypatch.setattr(cache, "decoded", lambda data, path: reads.append(path) or decoded(data, path))
     for _ in range(3):
         assert checkpoint.latest(tmp_path) == prefix
         checkpoint.restore(prefix)

@@ -63,7 +63,7 @@ def test_run_config_defaults():
 
 def test_the_arguments_are_those_of_tensorflow_in_its_order():
     names = list(inspect.signature(RunConfig).parameters)
-    assert names == [*TENSORFLOW, "num_threads", "memory_limit"]
+    assert names == [*TENSORFLOW, "num_threads", "memory_limit", "checkpoint_format"]
     config = RunConfig("somewhere", 7, 50)
     assert (config.model_dir, config.tf_random_seed, config.save_summary_steps) == ("somewhere", 7, 50)
     assert inspect.signature(RunConfig).parameters["num_threads"].kind == inspect.Parameter.KEYWORD_ONLY

@@ -106,8 +106,10 @@ def test_what_is_not_there_yet():
 
 
 def test_there_is_no_base_class():
-    """What KMeans is put together from is not public."""
-    assert not {base.__name__ for base in KMeans.__bases__} & set(macqueen.__all__)
+    *own, last = KMeans.__mro__
+    assert last is object
+    assert all(part.__module__.startswith("macqueen.estimator.") for part in own)  # of this class alone
+    assert not {base.__name__ for base in own[1:]} & set(macqueen.__all__)  # what it is put together from
     assert "Estimator" not in dir(macqueen)
 
 

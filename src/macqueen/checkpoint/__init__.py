@@ -6,15 +6,17 @@ import copy
 import dataclasses
 import logging
 import os
-import threading
-from collections import OrderedDict
+from collections.abc import Mapping
+from operator import methodcaller
 from pathlib import Path
-from typing import IO, Any, TypeAlias
+from typing import IO, Any, NamedTuple
 
 from numpy.typing import NDArray
 
-from macqueen.checkpoint.encoding import STATE_TENSORS, Content, RefusedError, Tensors, decoded, encoded
+from macqueen.checkpoint.cache import CACHE, identity_of
+from macqueen.checkpoint.encoding import STATE_TENSORS, Tensors, encoded, tensors_of
 from macqueen.checkpoint.folder import (
+    BACKUP,
     INDEX,
     SUFFIX,
     Entry,
@@ -28,34 +30,41 @@ from macqueen.checkpoint.folder import (
     remedy,
     remove_stale,
     retire,
+    stem_of,
     steps_on_disk,
     unlisted,
 )
+from macqueen.checkpoint.foreign import PARTS, is_foreign, keep_list, listed
 from macqueen.errors import ArgumentError, ArgumentTypeError, CheckpointError, NotTrainedError, SettingsMismatchError
 from macqueen.state import State
 
 __all__ = [
+    "PARTS",
     "Entry",
+    "Newest",
     "Retention",
     "Tensors",
     "check_settings",
     "check_writable",
     "constants",
+    "found_in",
+    "identity_of",
+    "is_foreign",
     "latest",
     "latest_checkpoint",
     "list_variables",
     "load_variable",
+    "named",
+    "newest",
     "restore",
     "retire",
     "save",
     "settings",
+    "tensors_of",
     "variables",
 ]
 
-CACHED_FILES, CACHED_BYTES = 3, 1 << 28  # restored checkpoints held in memory; the last one whatever its size
-
 _LOG = logging.getLogger("macqueen")
-_Identity: TypeAlias = tuple[str, int, int, int]  # path, inode, mtime_ns, size
 
 
 def save(
@@ -65,6 +74,7 @@ def save(
     retention: Retention,
     now: float,
     constants: Tensors | None = None,
+    parts: Mapping[str, bytes] | None = None,
 ) -> str:
     """Write a checkpoint, list it, and retire old ones. At every moment a crash leaves the previous ones whole.
 
@@ -82,6 +92,8 @@ def save(
         Seconds since the epoch.
     constants : dict of arrays, optional
         Further tensors of the model that no step changes; float32, float64 or int64.
+    parts : dict of bytes, optional
+        The same checkpoint in TensorFlow's format, by suffix (`PARTS`). Files of a model that TensorFlow wrote stay.
 
     Returns
     -------
@@ -104,20 +116,29 @@ def save(
     try:
         os.makedirs(model_dir, exist_ok=True)
         remove_stale(model_dir, now)
+        last_foreign = keep_list(model_dir)
         commit(path, write)
+        if parts and state.step > last_foreign:
+            for suffix in PARTS:
+                path = written.removesuffix(SUFFIX) + suffix
+                commit(path, methodcaller("write", parts[suffix]))
         path = os.path.join(model_dir, INDEX)
         index = read_index(model_dir)
         entries = [entry for entry in (*index.entries, *unlisted(model_dir, index)) if entry.step != state.step]
         entries = [entry for entry in entries if os.path.exists(file_of(model_dir, entry.step))]
         preserved = now if index.last_preserved is None else index.last_preserved
         keep, drop, preserved = retire([*entries, Entry(state.step, now)], retention, preserved)
+        if any(entry.step == index.newest for entry in drop):
+            # The list must not point to one that is gone: TensorFlow would find none, and we its own of that step.
+            commit(path, methodcaller("write", index_text([*drop, *keep], preserved)))
         # Files first: one that a crash leaves listed is passed over, one that it left unlisted would stay for ever.
         for entry in drop:
-            path = file_of(model_dir, entry.step)
-            Path(path).unlink(missing_ok=True)
+            parts_of_it = reversed(PARTS) if entry.step > last_foreign else ()
+            for suffix in (*parts_of_it, SUFFIX):
+                path = os.path.join(model_dir, stem_of(entry.step) + suffix)
+                Path(path).unlink(missing_ok=True)
         path = os.path.join(model_dir, INDEX)
-        text = index_text(keep, preserved)
-        commit(path, lambda file: file.write(text))
+        commit(path, methodcaller("write", index_text(keep, preserved)))
     except OSError as error:
         raise CheckpointError(f"cannot write {path}: {error.strerror or error}. {remedy(error)}") from error
     return written.removesuffix(SUFFIX)
@@ -153,7 +174,7 @@ def latest(model_dir: str | os.PathLike[str]) -> str | None:
     candidates = _candidates(folder)
     while True:
         for path in candidates:
-            reason = _CACHE.fault(path)
+            reason = CACHE.fault(path)
             if reason is None:
                 return path.removesuffix(SUFFIX)
             if reason and os.path.exists(path):
@@ -167,6 +188,40 @@ def latest(model_dir: str | os.PathLike[str]) -> str | None:
 def latest_checkpoint(model_dir: str | os.PathLike[str]) -> str | None:
     """Find the newest sound checkpoint, under the name it has in ``tf.train``; see `latest`."""
     return latest(model_dir)
+
+
+class Newest(NamedTuple):
+    """The checkpoint that a model goes on from."""
+
+    prefix: str
+    foreign: bool  # in TensorFlow's format
+
+
+def newest(model_dir: str | os.PathLike[str]) -> Newest | None:
+    """Find the checkpoint that a model goes on from: TensorFlow's, where it wrote last or ours are not sound.
+
+    Raises
+    ------
+    CheckpointError
+        As `latest`; or there are checkpoints of TensorFlow, and none that a list names: to begin anew is to lose one.
+    """
+    folder = os.fspath(model_dir)
+    ours = latest(folder)
+    theirs = listed(folder, INDEX)
+    if theirs is not None and is_foreign(theirs):
+        return Newest(theirs, True)
+    if ours is not None:
+        return Newest(ours, False)
+    theirs = theirs or listed(folder, BACKUP)
+    if theirs is not None:
+        return Newest(theirs, True)
+    lost = sorted(path.name for path in Path(folder).glob("model.ckpt-*" + PARTS[-1]))
+    if lost:
+        raise CheckpointError(
+            f"{folder} has checkpoints of TensorFlow ({', '.join(lost)}), but its list {INDEX!r} names none of them. "
+            "Give the prefix of one to KMeans.from_tensorflow, mend the list, or give another model_dir"
+        )
+    return None
 
 
 def restore(path: str | os.PathLike[str]) -> tuple[State, dict[str, Any]]:
@@ -189,19 +244,19 @@ def restore(path: str | os.PathLike[str]) -> tuple[State, dict[str, Any]]:
     CheckpointError
         The file is missing, damaged, foreign, or of a newer format version.
     """
-    content = _CACHE.content(_file_named(path))
+    content = CACHE.content(_file_named(path))
     position = copy.deepcopy(content.state.position)
     return dataclasses.replace(content.state, position=position), copy.deepcopy(content.settings)
 
 
 def variables(path: str | os.PathLike[str]) -> Tensors:
     """Read the tensors of a checkpoint by name, read-only; arguments and errors are those of `restore`."""
-    return dict(_CACHE.content(_file_named(path)).tensors)
+    return dict(CACHE.content(_file_named(path)).tensors)
 
 
 def settings(path: str | os.PathLike[str]) -> dict[str, Any]:
     """Read the settings of the newest checkpoint of a directory, or of one checkpoint; errors as `load_variable`."""
-    return copy.deepcopy(_CACHE.content(_file_named(_found(path))).settings)
+    return copy.deepcopy(CACHE.content(_file_named(found_in(path))).settings)
 
 
 def constants(path: str | os.PathLike[str]) -> Tensors:
@@ -229,7 +284,7 @@ def list_variables(path: str | os.PathLike[str]) -> list[tuple[str, list[int]]]:
     CheckpointError
         The file is no sound checkpoint.
     """
-    return sorted((name, list(tensor.shape)) for name, tensor in variables(_found(path)).items())
+    return sorted((name, list(tensor.shape)) for name, tensor in variables(found_in(path)).items())
 
 
 def load_variable(path: str | os.PathLike[str], name: str) -> NDArray[Any]:
@@ -256,13 +311,17 @@ def load_variable(path: str | os.PathLike[str], name: str) -> NDArray[Any]:
     CheckpointError
         The file is no sound checkpoint.
     """
+    prefix = found_in(path)
+    return named(name, variables(prefix), prefix)
+
+
+def named(name: str, tensors: Tensors, where: str) -> NDArray[Any]:
+    """Return one of the tensors that are kept somewhere; arguments and errors are those of `load_variable`."""
     if not isinstance(name, str):
         raise ArgumentTypeError(f"name must be a str, got {name!r} of type {type(name).__name__}; name one variable")
-    prefix = _found(path)
-    tensors = variables(prefix)
     key = name.removesuffix(":0")
     if key not in tensors:
-        raise ArgumentError(f"no variable {name!r} in {prefix}; known: {', '.join(sorted(tensors))}")
+        raise ArgumentError(f"no variable {name!r} in {where}; known: {', '.join(sorted(tensors))}")
     return tensors[key]
 
 
@@ -317,83 +376,15 @@ def _file_named(path: str | os.PathLike[str]) -> str:
     return text if text.endswith(SUFFIX) else text + SUFFIX
 
 
-def _found(path: str | os.PathLike[str]) -> str:
+def found_in(path: str | os.PathLike[str]) -> str:
     """Return the checkpoint that a path means: itself, or the newest of a model directory."""
     text = os.fspath(path)
     if not os.path.isdir(text) and (os.path.exists(_file_named(text)) or is_stem(os.path.basename(text))):
         return text
     found = latest(text)
     if found is None:
-        raise NotTrainedError(f"there is no checkpoint in {text}; train a model there, or give another model_dir")
+        what_to_do = "train a model there, or give another model_dir"
+        if newest(text) is not None:
+            what_to_do = f"TensorFlow wrote the one that is there: read it with macqueen.KMeans(model_dir={text!r})"
+        raise NotTrainedError(f"there is no checkpoint in {text}; {what_to_do}")
     return found
-
-
-def _identity(path: str) -> _Identity | None:
-    try:
-        seen = os.stat(path)
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-    except OSError as error:
-        raise RefusedError(f"cannot read {path}: {error.strerror}. Make it readable") from error
-    return path, seen.st_ino, seen.st_mtime_ns, seen.st_size
-
-
-def _read(path: str) -> Content:
-    try:
-        with open(path, "rb") as file:
-            data = file.read()
-    except PermissionError as error:
-        raise RefusedError(f"cannot read {path}: {error.strerror}. Make it readable") from error
-    except OSError as error:
-        raise CheckpointError(f"{path} is not a checkpoint: {error.strerror}") from error
-    return decoded(data, path)
-
-
-class _Cache:
-    """What was read of which file, so that an unchanged file is read and judged once. Safe between threads."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._contents: OrderedDict[_Identity, Content] = OrderedDict()  # the last used last
-        self._faults: OrderedDict[tuple[str, _Identity | None], str | None] = OrderedDict()
-
-    def content(self, path: str) -> Content:
-        """Return the checked content of a file, or raise CheckpointError."""
-        identity = _identity(path)
-        if identity is None:
-            raise CheckpointError(f"{path} is not a checkpoint: there is no such file")
-        with self._lock:
-            if identity in self._contents:
-                self._contents.move_to_end(identity)
-                return self._contents[identity]
-        content = _read(path)
-        with self._lock:
-            self._contents[identity] = content
-            while len(self._contents) > CACHED_FILES or (len(self._contents) > 1 and self._bytes() > CACHED_BYTES):
-                self._contents.popitem(last=False)
-        return content
-
-    def fault(self, path: str) -> str | None:
-        """Return None for a sound checkpoint, the reason at the first sight of another, '' from then on."""
-        key = (path, _identity(path))
-        with self._lock:
-            if key in self._faults:
-                return None if self._faults[key] is None else ""
-        reason: str | None = None
-        try:
-            self.content(path)
-        except RefusedError:
-            raise
-        except CheckpointError as error:
-            reason = str(error)
-        with self._lock:
-            self._faults[key] = reason
-            while len(self._faults) > 1000:
-                self._faults.popitem(last=False)
-        return reason
-
-    def _bytes(self) -> int:
-        return sum(identity[3] for identity in self._contents)
-
-
-_CACHE = _Cache()

@@ -40,7 +40,7 @@ def encoded(state: State, settings: dict[str, Any], constants: Tensors) -> tuple
 
     The header is made here because the safetensors library orders its metadata at random.
     """
-    tensors = _tensors(state, settings, constants)
+    tensors = tensors_of(state, settings, constants)
     k, d = state.centers.shape
     metadata = {
         "format": FORMAT,
@@ -96,7 +96,7 @@ def decoded(data: bytes, path: str) -> Content:
         raise CheckpointError(f"{path} is not a checkpoint this library wrote: {error}") from error
 
 
-def _tensors(state: State, settings: dict[str, Any], constants: Tensors) -> Tensors:
+def tensors_of(state: State, settings: dict[str, Any], constants: Tensors) -> Tensors:
     """Return the tensors of a state by their TensorFlow names, and those beside it."""
     tensors: Tensors = {**constants, "clusters": state.centers, "global_step": np.array(state.step, np.int64)}
     if state.counts is not None:

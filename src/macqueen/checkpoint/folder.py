@@ -14,11 +14,15 @@ from typing import IO, NamedTuple
 
 SUFFIX = ".safetensors"
 INDEX = "checkpoint"  # the text file that lists the checkpoints, in TensorFlow's textual form
+BACKUP = "checkpoint.tensorflow"  # that of TensorFlow, kept where we went on from its model
 STALE_SECONDS = 3600.0  # a temporary file untouched for so long was left by a crash
 
 _STEM = re.compile(r"model\.ckpt-(0|[1-9][0-9]{0,18})")
 _LINE = re.compile(r'(\w+):\s*"?([^"]*?)"?\s*')
-_TEMPORARY = re.compile(r"\.(?:checkpoint|model\.ckpt-[0-9]+\.safetensors)\.tmp-([0-9]+)-[0-9a-f]{8}")
+_TEMPORARY = re.compile(
+    r"\.(?:checkpoint(?:\.tensorflow)?|model\.ckpt-[0-9]+\.(?:safetensors|index|data-00000-of-00001))"
+    r"\.tmp-([0-9]+)-[0-9a-f]{8}"
+)
 _REMEDIES = {
     (errno.ENOSPC, errno.EDQUOT, errno.EFBIG): "Free space there, or give another model_dir",
     (errno.EACCES, errno.EPERM, errno.EROFS): "Make it writable, or give another model_dir",
@@ -92,9 +96,14 @@ def retire(
     return list(entries[surplus:]), drop, last_preserved
 
 
+def stem_of(step: int) -> str:
+    """Return the name of the checkpoint of a step, without the suffix."""
+    return f"model.ckpt-{step}"
+
+
 def file_of(model_dir: str, step: int) -> str:
     """Return the path of the checkpoint of a step."""
-    return os.path.join(model_dir, f"model.ckpt-{step}{SUFFIX}")
+    return os.path.join(model_dir, stem_of(step) + SUFFIX)
 
 
 def is_stem(name: str) -> bool:
@@ -112,10 +121,10 @@ def steps_on_disk(model_dir: str) -> list[int]:
     return [int(match[1]) for match in found if match]
 
 
-def read_index(model_dir: str) -> Index:
-    """Read the list. What is not understood is passed over, a missing list is empty."""
+def read_index(model_dir: str, file_name: str = INDEX) -> Index:
+    """Read a list. What is not understood is passed over, a missing list is empty."""
     try:
-        with open(os.path.join(model_dir, INDEX), encoding="utf-8", errors="replace") as file:
+        with open(os.path.join(model_dir, file_name), encoding="utf-8", errors="replace") as file:
             lines = [match.groups() for match in map(_LINE.fullmatch, file) if match]
     except (FileNotFoundError, NotADirectoryError):
         return Index([], None, None)

@@ -9,12 +9,13 @@ from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from macqueen.config.checks import folder, integer, number, shown, tf_seed
+from macqueen.config.checks import folder, integer, number, one_of, shown, tf_seed
 from macqueen.config.tf_config import ClusterSpec, Role, role_of_environment
 from macqueen.errors import ArgumentError
 
 _LOG = logging.getLogger("macqueen")
 PROTOCOLS = ("grpc", "grpc+verbs")
+CHECKPOINT_FORMATS = ("safetensors", "tensorflow")
 
 
 class _Unset:
@@ -65,6 +66,11 @@ def _protocol(name: str, value: Any) -> Any:
     return value
 
 
+def _checkpoint_format(name: str, value: Any) -> Any:
+    one_of(name, value, CHECKPOINT_FORMATS, f"Unsupported {name}")
+    return value
+
+
 def _delay(name: str, value: Any) -> int:
     if not isinstance(value, int):
         raise ArgumentError(f"{name} must be an integer or None, got {shown(value)}")
@@ -101,6 +107,7 @@ RULES = {
     "checkpoint_save_graph_def": _Rule(_anything, works=False),
     "num_threads": _Rule(_at_least_one),
     "memory_limit": _Rule(_at_least_one),
+    "checkpoint_format": _Rule(_checkpoint_format),
 }
 IDLE = [name for name, rule in RULES.items() if not rule.works]
 
@@ -109,7 +116,8 @@ IDLE = [name for name, rule in RULES.items() if not rule.works]
 class RunConfig:
     """Where a model is kept, how often, with how many threads it is made, and who else is there.
 
-    Arguments, defaults and rules are those of ``tf.estimator.RunConfig``; `num_threads` and `memory_limit` are new.
+    Arguments, defaults and rules are those of ``tf.estimator.RunConfig``; `num_threads`, `memory_limit` and
+    `checkpoint_format` are new.
     The environment variable ``TF_CONFIG`` is read once, when the object is made.
 
     Parameters
@@ -138,6 +146,8 @@ class RunConfig:
         Threads; None: the environment variable MACQUEEN_NUM_THREADS, else the cores this process may use.
     memory_limit : int, optional
         Bytes that may be taken beside the rows to make steps faster; None: no limit. The results do not depend on it.
+    checkpoint_format : {'safetensors', 'tensorflow'}, optional
+        "tensorflow" also writes what ``tf.train.load_variable`` and the old class read, beside ours; None: safetensors.
 
     Raises
     ------
@@ -167,6 +177,7 @@ class RunConfig:
     _: dataclasses.KW_ONLY
     num_threads: int | None = None
     memory_limit: int | None = None
+    checkpoint_format: str | None = "safetensors"
     _role: Role = field(init=False)
 
     def __post_init__(self) -> None:

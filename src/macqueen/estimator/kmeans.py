@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import logging
 import os
-import secrets
 import time
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
@@ -19,6 +19,7 @@ from macqueen.config.checks import above_zero
 from macqueen.engine import Engine, Kept, Kernels
 from macqueen.errors import ArgumentError, ArgumentTypeError
 from macqueen.estimator.exporting import Exporting
+from macqueen.estimator.old_models import OldModels, old_checkpoints
 from macqueen.estimator.reader import Reader
 from macqueen.estimator.training import Training
 from macqueen.hooks import History
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
 _LOG = logging.getLogger("macqueen")
 
 
-class KMeans(Exporting):
+class KMeans(Exporting, OldModels):
     """K-means clustering with exact labels, exact sums and a model directory.
 
     The class of ``tf.compat.v1.estimator.experimental.KMeans``, without TensorFlow. The same data, parameters and
@@ -123,7 +124,7 @@ class KMeans(Exporting):
 
     def _begin(self) -> None:
         self._kernels = Kernels(resolve_threads(self._config.num_threads))
-        self._model = Model(self._params, self._config)
+        self._model = Model(self._params, self._config, partial(old_checkpoints, self._params, self._kernels))
         self._history = History()
         self._kept = Kept()
 
@@ -217,7 +218,7 @@ class KMeans(Exporting):
         if max_steps is not None and state is not None and state.step >= max_steps:
             _LOG.info("Skipping training since max_steps has already saved.")
             return self
-        seed = self._seed() if state is None else state.seed
+        seed = self._model.new_seed() if state is None else state.seed
         source = self._source(input_fn, "train", seed)
         if state is not None:
             self._model.check_width(state, source.dims)
@@ -356,17 +357,19 @@ class KMeans(Exporting):
 
     def get_variable_names(self) -> list[str]:
         """Return the names of the variables in the latest checkpoint."""
-        return [name for name, _ in checkpoint.list_variables(self.model_dir)]
+        return sorted(self._model.variables())
 
     def get_variable_value(self, name: str | Sequence[str]) -> Any:
         """Return the value of a variable of the latest checkpoint; a list of names gives a list of values."""
+        variables = self._model.variables()
         if isinstance(name, list | tuple):
-            return [checkpoint.load_variable(self.model_dir, one) for one in name]
-        return checkpoint.load_variable(self.model_dir, name)  # type: ignore[arg-type]  # it refuses what is no str
+            return [checkpoint.named(one, variables, self.model_dir) for one in name]
+        return checkpoint.named(name, variables, self.model_dir)  # type: ignore[arg-type]  # it refuses what is no str
 
     def latest_checkpoint(self) -> str | None:
         """Return the full prefix of the latest checkpoint, or None."""
-        return checkpoint.latest(self.model_dir)
+        found = checkpoint.newest(self.model_dir)
+        return None if found is None else found.prefix
 
     def eval_dir(self, name: str | None = None) -> str:
         """Return the directory where the metrics of the evaluation `name` belong."""
@@ -385,10 +388,6 @@ class KMeans(Exporting):
             batch_size=self._params.batch_size,
             encoder=self._model.encoder(seed),
         )
-
-    def _seed(self) -> int:
-        chosen = self._params.seed if self._params.seed is not None else self._config.tf_random_seed
-        return secrets.randbits(64) if chosen is None else int(chosen) % 2**64
 
     def _reader(
         self, hooks: Sequence[Any] | None = None, checkpoint_path: str | os.PathLike[str] | None = None

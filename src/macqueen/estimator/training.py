@@ -68,6 +68,9 @@ class Training:
         """See that the directory can be written, and announce the call; nothing has been computed yet."""
         if self._model.saves or self._config.save_summary_steps:
             self._model.make_directory()
+        if self._model.saves:
+            self._model.check_writable()
+        elif self._config.save_summary_steps:
             checkpoint.check_writable(self._model.directory)
         if self._listeners is not None:
             self._listeners.begin()
