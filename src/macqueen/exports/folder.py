@@ -82,7 +82,12 @@ def _missing(base: str) -> list[str]:
 
 
 def _renamed(temporary: str, base: str, seconds: int) -> str:
-    """Rename to the first free second. A full folder cannot be renamed onto, so that two exports never share one."""
+    """Rename to the first free second after all that are there, so that the newest export is always the last by name.
+
+    A full folder cannot be renamed onto: two exports never share one.
+    """
+    there = [int(name) for name in os.listdir(base) if name.isdecimal() and len(name) == len(str(seconds))]
+    seconds = max([seconds, *(second + 1 for second in there)])
     while True:
         target = os.path.join(base, str(seconds))
         if not os.path.lexists(target):
