@@ -21,7 +21,7 @@ SOURCES := pyproject.toml CMakeLists.txt README.md LICENSE \
 CPP     := $(shell find cpp tests/native benchmarks -name '*.cpp' -o -name '*.hpp' 2>/dev/null)
 
 .DELETE_ON_ERROR:
-.PHONY: help demo test check bench bench-quick bench-seeding bench-reading bench-out-of-core bench-exactness bench-growth bench-hooks compare-tensorflow tensorboard sanitize neon clean
+.PHONY: help demo test check bench bench-quick bench-seeding bench-reading bench-out-of-core bench-exactness bench-growth bench-hooks bench-tensorflow compare-tensorflow tensorboard sanitize neon clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 26
@@ -67,6 +67,9 @@ bench-hooks: $(STAMPS)/bench  ## measure what event files and hooks cost a step
 
 bench-growth: $(STAMPS)/bench  ## measure how a step grows with rows, clusters, dims and threads; docs/growth.md
 	$(BIN)/python benchmarks/growth.py
+
+bench-tensorflow: $(STAMPS)/dev  ## measure the memory of training over tf.data pipelines of 2 GB
+	$(BIN)/python benchmarks/tensorflow_pipeline.py
 
 # tf.estimator is in no TensorFlow that installs beside ours: its Python is a person's own.
 compare-tensorflow: $(STAMPS)/dev  ## compare with TensorFlow 2.15: make compare-tensorflow OLD_PYTHON=.../bin/python; docs/tensorflow-2.15.md

@@ -41,6 +41,7 @@ TENSORFLOW = [
     "TrainSpec",
     "experimental",
     "export",
+    "graph_input",
     "inputs",
     "install",
     "train_and_evaluate",
@@ -50,7 +51,7 @@ TENSORFLOW = [
 def test_names_are_those_of_tensorflow():
     assert estimator.__all__ == TENSORFLOW
     assert all(hasattr(estimator, name) for name in estimator.__all__)
-    assert estimator.experimental.KMeans is KMeans
+    assert issubclass(estimator.experimental.KMeans, KMeans)
     assert {"numpy_input_fn", "pandas_input_fn"} <= set(estimator.inputs.__all__)
     assert not hasattr(estimator, "Estimator")
 

@@ -9,7 +9,7 @@ Every class is also the built-in that callers of the old estimator expect::
     ├── DataError                ValueError   rows that cannot be clustered: shape, dtype, NaN, infinity
     │   ├── EmptyInputError                   an input without rows
     │   └── InputEndedError                   an input that ended before all centers were chosen
-    ├── InputReadError           ValueError   an input that can be read once was needed again
+    ├── InputReadError           ValueError   an input that can be read once was needed again, or failed
     ├── EmptyClusterError        ValueError   a cluster lost its last row and the policy is "error"
     ├── NanLossError             RuntimeError the loss is no number
     ├── NotTrainedError          ValueError   there are no centers yet
@@ -51,7 +51,7 @@ class InputEndedError(DataError):
 
 
 class InputReadError(MacqueenError, ValueError):
-    """The input can be read only once and was needed again."""
+    """The input can be read only once and was needed again, or failed while it was read."""
 
 
 class EmptyClusterError(MacqueenError, ValueError):

@@ -6,6 +6,7 @@ import logging
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
@@ -18,12 +19,13 @@ from macqueen.config import KMeansParams, RunConfig
 from macqueen.config.checks import above_zero
 from macqueen.engine import Engine, Kept, Kernels
 from macqueen.errors import ArgumentError, ArgumentTypeError
+from macqueen.estimator.arguments import plain
 from macqueen.estimator.exporting import Exporting
 from macqueen.estimator.old_models import OldModels, old_checkpoints
+from macqueen.estimator.opening import opened
 from macqueen.estimator.reader import Reader
 from macqueen.estimator.training import Training
 from macqueen.hooks import History
-from macqueen.inputs.source import as_source
 from macqueen.model import Model, settle_config
 from macqueen.state import FloatArray
 from macqueen.threads import resolve_threads
@@ -106,6 +108,7 @@ class KMeans(Exporting, OldModels):
         batch_size: int = 1024,
         empty_clusters: str = "relocate",
     ) -> None:
+        num_clusters, initial_clusters, feature_columns = plain(num_clusters, initial_clusters, feature_columns)
         self._params = KMeansParams(
             num_clusters=num_clusters,
             initial_clusters=initial_clusters,
@@ -219,21 +222,22 @@ class KMeans(Exporting, OldModels):
             _LOG.info("Skipping training since max_steps has already saved.")
             return self
         seed = self._model.new_seed() if state is None else state.seed
-        source = self._source(input_fn, "train", seed)
-        if state is not None:
-            self._model.check_width(state, source.dims)
-        dtype = self._model.training_dtype(state, source.dtype)
-        engine = Engine(self._params, self._kernels, self._config.memory_limit)
-        limited = steps is not None or max_steps is not None
-        data = Local().open(engine, source, seed=seed, dtype=dtype, endless=limited)
-        training.begin()
-        if state is None:
-            given = engine.given_centers(dtype)
-            state = engine.first_state(data.first_centers() if given is None else given, seed)
-            self._model.check_width(state, source.dims)
-        last_step = state.step + steps if steps is not None else max_steps
-        settle = not limited and not source.is_stream and not self._params.use_mini_batch
-        training.run(data, state, engine, loop.Stop(last_step, self._params.relative_tolerance, when_settled=settle))
+        with self._source(input_fn, "train", seed) as source:
+            if state is not None:
+                self._model.check_width(state, source.dims)
+            dtype = self._model.training_dtype(state, source.dtype)
+            engine = Engine(self._params, self._kernels, self._config.memory_limit)
+            limited = steps is not None or max_steps is not None
+            data = Local().open(engine, source, seed=seed, dtype=dtype, endless=limited)
+            training.begin()
+            if state is None:
+                given = engine.given_centers(dtype)
+                state = engine.first_state(data.first_centers() if given is None else given, seed)
+                self._model.check_width(state, source.dims)
+            last_step = state.step + steps if steps is not None else max_steps
+            settle = not limited and not source.is_stream and not self._params.use_mini_batch
+            stop = loop.Stop(last_step, self._params.relative_tolerance, when_settled=settle)
+            training.run(data, state, engine, stop)
         return self
 
     def history(self) -> dict[str, NDArray[Any]]:
@@ -379,15 +383,9 @@ class KMeans(Exporting, OldModels):
 
     # --- the model --------------------------------------------------------------------------------------
 
-    def _source(self, input_fn: Any, mode: str, seed: int) -> Any:
-        return as_source(
-            input_fn,
-            mode=mode,
-            config=self.config if callable(input_fn) else None,  # a copy, which only functions are given
-            params=self.params,
-            batch_size=self._params.batch_size,
-            encoder=self._model.encoder(seed),
-        )
+    def _source(self, input_fn: Any, mode: str, seed: int) -> AbstractContextManager[Any]:
+        encoder, size = self._model.encoder(seed), self._params.batch_size
+        return opened(input_fn, mode, lambda: self.config, self.params, size, encoder)
 
     def _reader(
         self, hooks: Sequence[Any] | None = None, checkpoint_path: str | os.PathLike[str] | None = None

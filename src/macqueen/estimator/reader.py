@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -31,7 +31,7 @@ class Reader:
     engine
         The algorithm.
     open_source
-        Makes of an input, a mode and a seed a stream or data set.
+        Opens an input, for a mode and with a seed, as a stream or data set.
     hooks
         The argument of that name.
     checkpoint_path
@@ -42,7 +42,7 @@ class Reader:
         self,
         model: Model,
         engine: Engine,
-        open_source: Callable[[Any, str, int], Any],
+        open_source: Callable[[Any, str, int], AbstractContextManager[Any]],
         hooks: Sequence[Any] | None = None,
         checkpoint_path: str | os.PathLike[str] | None = None,
     ) -> None:
@@ -54,14 +54,12 @@ class Reader:
 
     def evaluate(self, input_fn: Any, steps: int | None) -> dict[str, Any]:
         """Return the metrics of `KMeans.evaluate`."""
-        source = self._open(input_fn, "eval")
-        with self._watched():
+        with self._open(input_fn, "eval") as source, self._watched():
             return reading.evaluate(source, self.state, self._engine, steps, self._watch)
 
     def predictions(self, input_fn: Any, keys: Sequence[str]) -> Iterator[dict[str, NDArray[Any]]]:
         """Yield a dict a batch: ``all_distances`` (n, k), ``cluster_index`` (n,) int64."""
-        source = self._open(input_fn, "infer")
-        with self._watched():
+        with self._open(input_fn, "infer") as source, self._watched():
             yield from reading.predictions(source, self.state, self._engine, keys, self._watch)
 
     def spec(self, features: Any, mode: str) -> EstimatorSpec:
@@ -69,10 +67,10 @@ class Reader:
         from macqueen.tf_estimator.modes import EstimatorSpec, check_mode  # noqa: PLC0415 -- only old programs need it
 
         check_mode(mode)
-        batch = self._open(lambda: iter([features]), mode)
-        batch_again = self._open(lambda: iter([features]), mode)
-        found = next(reading.predictions(batch, self.state, self._engine, reading.KEYS, self._watch))
-        metrics = reading.evaluate(batch_again, self.state, self._engine, 1, self._watch)
+        with self._open(lambda: iter([features]), mode) as batch:
+            found = next(reading.predictions(batch, self.state, self._engine, reading.KEYS, self._watch))
+        with self._open(lambda: iter([features]), mode) as batch:
+            metrics = reading.evaluate(batch, self.state, self._engine, 1, self._watch)
         score = metrics["score"]
         return EstimatorSpec(
             mode=mode,
@@ -84,17 +82,20 @@ class Reader:
 
     def labels(self, input_fn: Any) -> NDArray[np.int64]:
         """Return the labels (n,) int64 of all rows."""
-        return reading.labels(self._open(input_fn, "infer"), self.state, self._engine)
+        with self._open(input_fn, "infer") as source:
+            return reading.labels(source, self.state, self._engine)
 
     def nearest(self, input_fn: Any, m: Any) -> tuple[NDArray[np.int64], FloatArray]:
         """Return what `KMeans.nearest` does."""
         count = reading.check_count(m, len(self.state.centers))
-        return reading.nearest(self._open(input_fn, "infer"), self.state, self._engine, count)
+        with self._open(input_fn, "infer") as source:
+            return reading.nearest(source, self.state, self._engine, count)
 
-    def _open(self, input_fn: Any, mode: str) -> Any:
-        source = self._open_source(input_fn, mode, self.state.seed)
-        self._model.check_width(self.state, source.dims)
-        return source
+    @contextmanager
+    def _open(self, input_fn: Any, mode: str) -> Iterator[Any]:
+        with self._open_source(input_fn, mode, self.state.seed) as source:
+            self._model.check_width(self.state, source.dims)
+            yield source
 
     @contextmanager
     def _watched(self) -> Iterator[None]:

@@ -37,6 +37,11 @@ class DenseColumn(ABC):
         """Values a row."""
         return len(self.labels())
 
+    @property
+    def weights_name(self) -> str | None:
+        """The variable of the checkpoint that holds its weights; one that has any has `first_weights`, too."""
+        return None
+
     @abstractmethod
     def labels(self) -> list[str]:
         """Return what the values are called, (dims,)."""

@@ -51,7 +51,7 @@ def from_description(description: Sequence[dict[str, Any]]) -> tuple[Any, ...]:
     Raises
     ------
     ArgumentError
-        One of them has a function, which no description holds.
+        One of them has a function, which no description holds, or is a column of TensorFlow's.
     """
     return tuple(_made(item) for item in description)
 
@@ -62,6 +62,8 @@ def _described(value: Any) -> Any:
         found = {item.name: _described(getattr(value, item.name)) for item in fields}
         named = {} if isinstance(value, Standardize) else {"name": value.name}
         return {"kind": _NAMES[type(value)], **named, **found}
+    if isinstance(value, DenseColumn) and hasattr(value, "describe"):  # a column of another library
+        return value.describe()
     if isinstance(value, tuple):
         return [_described(item) for item in value]
     if callable(value):
@@ -78,6 +80,11 @@ def _made(value: Any) -> Any:
     if value["kind"] == "function":
         raise ArgumentError(
             f"the columns cannot be made again: one of them calls {value['function']}, and functions are not kept. "
+            "Make the columns as they were made for the model"
+        )
+    if value["kind"] not in KINDS:
+        raise ArgumentError(
+            f"the columns cannot be made again: {value.get('name')!r} is one of another library ({value['kind']}). "
             "Make the columns as they were made for the model"
         )
     fields = {key: _made(item) for key, item in value.items() if key not in {"kind", "name"}}

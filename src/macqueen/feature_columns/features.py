@@ -30,10 +30,27 @@ class Features:
         self._arrays = arrays
         self._what = what
         self._first = first
+        self.shared: dict[Any, Any] = {}  # what several columns are made of, by who made it
 
     def refuse(self, key: str, row: int, problem: str) -> NoReturn:
         """Raise for one row of a column."""
         raise DataError(f"{self._what}, column {key!r}, row {self._first + row}: {problem}")
+
+    def refuse_all(self, keys: Sequence[str], problem: str) -> NoReturn:
+        """Raise for a problem of several columns whose row is not known."""
+        raise DataError(f"{self._what}, {', '.join(map(repr, keys))}, from row {self._first} on: {problem}")
+
+    def complete(self, key: str) -> NDArray[Any]:
+        """Return a column as it was given, (n, ...); a missing value is an error."""
+        given = self._two_ranks(key)
+        missing = np.ma.getmaskarray(given)
+        values = np.ma.getdata(given)
+        if values.dtype == object:
+            missing = missing | _is_none(values)
+        if missing.any():
+            row = int(np.argwhere(missing)[0, 0])
+            self.refuse(key, row, "the value is missing, and this column has none for it; fill or drop the row")
+        return np.ma.getdata(np.asanyarray(self._arrays[key]))
 
     def numbers(self, key: str, size: int, default: NDArray[np.float64] | None) -> NDArray[np.float64]:
         """Return a column of numbers (n, size); missing ones are `default` (size,), or an error."""

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from macqueen.errors import ArgumentError, ArgumentTypeError
 from macqueen.feature_columns.categorical import CategoricalColumn
-from macqueen.feature_columns.dense import DenseColumn, EmbeddingColumn, NumericColumn
+from macqueen.feature_columns.dense import DenseColumn, NumericColumn
 from macqueen.feature_columns.features import Features
 
 
@@ -94,11 +94,10 @@ class InputLayer:
         self.dtype = np.dtype(np.float64 if wide else np.float32)
         self.weights: dict[str, NDArray[Any]] = {}
         for column in found:
-            if isinstance(column, EmbeddingColumn):
-                self._take_weights(column, seed, weights or {})
+            if column.weights_name is not None:
+                self._take_weights(column, column.weights_name, seed, weights or {})
 
-    def _take_weights(self, column: EmbeddingColumn, seed: int, given: Mapping[str, Any]) -> None:
-        name = column.weights_name
+    def _take_weights(self, column: Any, name: str, seed: int, given: Mapping[str, Any]) -> None:
         found = given.get(name, self.weights.get(name))
         found = column.first_weights(seed) if found is None else found
         if found.shape != column.shape:

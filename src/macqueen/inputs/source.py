@@ -3,7 +3,7 @@
 import functools
 import inspect
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeGuard
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +17,7 @@ from macqueen.inputs.kinds import as_table
 from macqueen.inputs.streams import Stream, check_count, is_iterator
 from macqueen.inputs.tables import is_array, list_kind, refuse_unreadable
 
-__all__ = ["DataSet", "Dataset", "Stream", "as_source"]
+__all__ = ["DataSet", "Dataset", "Stream", "as_source", "call", "is_function"]
 
 MODES = ("train", "eval", "infer")
 OFFERED = ("mode", "config", "params")  # what an input function may ask for by name
@@ -85,7 +85,7 @@ class Dataset:
             )
         self.data = data
         self.batch_size = None if batch_size is None else check_count(batch_size, "batch_size")
-        if not _is_thing(data) and callable(data):
+        if is_function(data):
             _arguments(data, "data", {})
 
     def __repr__(self) -> str:
@@ -133,18 +133,29 @@ def as_source(
     if mode not in MODES:
         raise ArgumentError(f"mode must be one of {', '.join(MODES)}, got {mode!r}. Pass one of these.")
     size = check_count(batch_size, "batch_size")
-    if not _is_thing(data) and callable(data):
-        arguments = _arguments(data, "input_fn", {"mode": mode, "config": config, "params": params})
-        try:
-            data = data(**arguments)
-        except StopIteration as error:
-            raise EmptyInputError("input_fn must return rows, got StopIteration: the input has ended") from error
-        if not _is_thing(data) and callable(data):
-            raise ArgumentTypeError(
-                f"input_fn must return rows or batches, got {type(data).__name__}, which is callable again. "
-                "Return the data, not a function; Dataset(function) declares an input that is made per pass."
-            )
+    if is_function(data):
+        data = call(data, mode=mode, config=config, params=params)
     return _pick(data, size, encoder)
+
+
+def is_function(data: object) -> TypeGuard[Callable[..., Any]]:
+    """Tell whether `data` is to be called, and not an input itself."""
+    return not _is_thing(data) and callable(data)
+
+
+def call(input_fn: Callable[..., Any], *, mode: str, config: object, params: object) -> Any:
+    """Return what an input function returns; arguments and errors are those of `as_source`."""
+    arguments = _arguments(input_fn, "input_fn", {"mode": mode, "config": config, "params": params})
+    try:
+        data = input_fn(**arguments)
+    except StopIteration as error:
+        raise EmptyInputError("input_fn must return rows, got StopIteration: the input has ended") from error
+    if is_function(data):
+        raise ArgumentTypeError(
+            f"input_fn must return rows or batches, got {type(data).__name__}, which is callable again. "
+            "Return the data, not a function; Dataset(function) declares an input that is made per pass."
+        )
+    return data
 
 
 def _pick(data: object, size: int, encoder: Encoder | None) -> DataSet | Stream:
@@ -186,7 +197,7 @@ def _declared(declared: Dataset, size: int, encoder: Encoder | None) -> DataSet:
     """Return the data set that a `Dataset` declares."""
     data = declared.data
     source: DataSet | Stream
-    if not _is_thing(data) and callable(data):
+    if is_function(data):
         source = BatchPasses(data, size, encoder)
     else:
         source = _pick(data, declared.batch_size or size, encoder)

@@ -9,6 +9,7 @@ from macqueen.config import RunConfig
 from macqueen.errors import NanLossError as NanLossDuringTrainingError
 from macqueen.tf_estimator import experimental, export
 from macqueen.tf_estimator.exporters import BestExporter, Exporter, FinalExporter, LatestExporter
+from macqueen.tf_estimator.graph_input import graph_input
 from macqueen.tf_estimator.hook_graph import REFUSED
 from macqueen.tf_estimator.hooks import (
     CheckpointSaverHook,
@@ -55,6 +56,7 @@ __all__ = [
     "TrainSpec",
     "experimental",
     "export",
+    "graph_input",
     "inputs",
     "install",
     "train_and_evaluate",

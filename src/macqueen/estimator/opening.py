@@ -1,0 +1,71 @@
+"""An input is opened for one call, and closed when the call ends, however it ends."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from macqueen.config import RunConfig
+from macqueen.estimator.arguments import tensorflow_loaded
+from macqueen.feature_columns import InputLayer
+from macqueen.inputs.source import as_source, call, is_function
+
+
+@dataclass(frozen=True)
+class GraphInput:
+    """An input function to be called in a graph of TensorFlow; made by `macqueen.tf_estimator.graph_input`."""
+
+    input_fn: Callable[..., Any]
+
+
+@contextmanager
+def opened(
+    input_fn: Any,
+    mode: str,
+    config: Callable[[], RunConfig],
+    params: dict[str, Any],
+    batch_size: int,
+    encoder: InputLayer | None,
+) -> Iterator[Any]:
+    """Yield the source of an input: what `as_source` makes of it, TensorFlow's objects included.
+
+    Parameters
+    ----------
+    input_fn
+        The input, or a function that returns it, which is called here.
+    mode, params, batch_size, encoder
+        As for `as_source`.
+    config
+        Makes a copy of the configuration, which only functions are given.
+    """
+    in_graph = isinstance(input_fn, GraphInput)
+    given = input_fn.input_fn if in_graph else input_fn
+    function = is_function(given)
+    settings = config() if function else None
+
+    def make() -> Any:
+        return call(given, mode=mode, config=settings, params=params) if function else given
+
+    with ExitStack() as stack:
+        data = None
+        if not tensorflow_loaded():
+            try:
+                data = make()
+            except Exception:
+                if not tensorflow_loaded():
+                    raise
+        if tensorflow_loaded():  # a function that was the first to import it is called again
+            from macqueen.tf_estimator.graph_input import readable  # noqa: PLC0415 -- only such programs need it
+
+            reading = readable(
+                make,
+                called=function,
+                in_graph=in_graph,
+                graph_seed=None if settings is None else settings.tf_random_seed,
+                mode=mode,
+                named_columns=encoder is not None,
+            )
+            data = stack.enter_context(reading)
+        yield as_source(data, mode=mode, batch_size=batch_size, encoder=encoder)
