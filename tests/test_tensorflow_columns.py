@@ -10,7 +10,7 @@ import pytest
 import macqueen
 from macqueen import feature_columns
 from macqueen.errors import ArgumentError, ArgumentTypeError, DataError, SettingsMismatchError
-from macqueen.tf_estimator import experimental
+from macqueen.tf_estimator import experimental, export
 from macqueen.tf_estimator.columns import wrapped
 from tests.models import NOT_SAVED
 from tests.tensors import tf, tf1
@@ -127,6 +127,20 @@ def test_weights_are_kept_with_the_model(kind, tmp_path):
     assert np.array_equal(again.labels(FEATURES), model.labels(FEATURES))
     assert np.array_equal(again.train(batches).get_variable_value(WEIGHTS), weights)
     assert np.array_equal(pickle.loads(pickle.dumps(again)).labels(FEATURES), again.labels(FEATURES))
+
+
+def test_an_exported_model_makes_the_same_rows(tmp_path):
+    """All columns but those that TensorFlow can only share in a graph of its own."""
+    columns = dense_columns(tmp_path)[:-2]
+    model = macqueen.KMeans(5, tmp_path / "m", seed=1, use_mini_batch=False, feature_columns=columns)
+    model.train(FEATURES, steps=2)
+    fed = {name: values for name, values in FEATURES.items() if name != "unused"}
+    receiver = export.build_raw_serving_input_receiver_fn({name: tf.constant(values) for name, values in fed.items()})
+    loaded = tf.saved_model.load(model.export_saved_model(tmp_path / "e", receiver))
+    given = {name: tf.constant(values) for name, values in fed.items()}
+    assert np.array_equal(loaded.signatures["serving_default"](**given)["output"], model.labels(FEATURES))
+    found = loaded.signatures["all_distances"](**given)["output"].numpy()
+    assert np.allclose(found, list(model.transform(FEATURES)), rtol=1e-5, atol=1e-6)
 
 
 def test_weights_are_drawn_by_the_seed():

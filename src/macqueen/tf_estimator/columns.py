@@ -101,6 +101,10 @@ class TensorFlowColumn(DenseColumn):
         found: NDArray[Any] = features.shared[self._layer][self.column]
         return found
 
+    def tensor(self, features: Mapping[str, Any]) -> Any:
+        """Return the values (n, dims) as a tensor of the graph that `features` belong to, for an exported model."""
+        return tensorflow().compat.v1.feature_column.input_layer(dict(features), [self.column])
+
 
 class _Layer:
     """``input_layer`` of some columns: one graph, and a session that holds its weights."""
