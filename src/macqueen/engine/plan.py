@@ -27,7 +27,7 @@ BOUND_CYCLES = 1000  # of comparing a row with all centers: keeping its bounds t
 PAIR_ROWS, PAIR_CLUSTERS = 256, 96  # where bounds of pairs can pay: from so many rows on, up to so many clusters
 PACKED_ROWS, PACKED_CLUSTERS = 256, 96  # where comparing all in 16-bit integers can pay
 PACKED_SMALL = 1 << 22  # bytes of a copy that are not worth counting
-SAMPLE_ROWS, SAMPLE_VALUES = 1024, 1 << 19
+SAMPLE_ROWS, SAMPLE_VALUES = 1024, 1 << 18
 
 
 @dataclass(frozen=True, eq=False)
@@ -212,10 +212,10 @@ class Planner:
             return self._plain("values are too large or too small for sketches")
         native: Any = self.prepared.native
         best, least = None, float("inf")
-        for form in forms.forms_for(sample, self.kernels.isa, self.int8):
+        for form in self._forms_by_cost(sample):
             memory = Bounds.memory(self.count, self.dims, self.clusters, form)
-            if memory > self.memory_limit:
-                continue
+            if memory > self.memory_limit or form.cycles(self.clusters, self.lanes, 0, 0) > least:
+                continue  # it would not be the best if it left nothing
             tried = sketched(sample, form, self.kernels).trial(self.kernels.threads, native)
             cycles = form.cycles(self.clusters, self.lanes, tried.candidates / len(sample), tried.hard / len(sample))
             if cycles < least:
@@ -227,6 +227,10 @@ class Planner:
         if not reason and least > 2 * self._plain_cycles():
             return self._plain("sketches would leave too many centers")
         return best
+
+    def _forms_by_cost(self, sample: FloatArray) -> list[Form]:
+        found = forms.forms_for(sample, self.kernels.isa, self.int8)
+        return sorted(found, key=lambda form: form.cycles(self.clusters, self.lanes, 0, 0))
 
     def _sketchable(self, sample: FloatArray) -> bool:
         """Tell whether rows are finite, and squares of their differences, too, and do not vanish."""
