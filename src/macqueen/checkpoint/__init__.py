@@ -206,6 +206,8 @@ def newest(model_dir: str | os.PathLike[str]) -> Newest | None:
         As `latest`; or there are checkpoints of TensorFlow, and none that a list names: to begin anew is to lose one.
     """
     folder = os.fspath(model_dir)
+    if not os.path.lexists(folder):  # most new models: nothing to look for
+        return None
     ours = latest(folder)
     theirs = listed(folder, INDEX)
     if theirs is not None and is_foreign(theirs):
