@@ -35,6 +35,7 @@ int main(int count, char** names) {
                 {"sums", test_sums},
                 {"threads", test_threads},
                 {"paths", test_paths},
+                {"packed", test_packed},
                 {"seeding", test_seeding}};
   for (const auto& group : groups) {
     bool wanted = count == 1;
