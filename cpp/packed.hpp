@@ -21,6 +21,8 @@ namespace MACQUEEN_ISA {
 namespace {
 
 constexpr int32_t kMostValue = 0x7fffffff;
+constexpr size_t kMostPackedDims = size_t{1} << 20;  // rounding adds sqrt(d) / 2 to |a| and |b|, which must fit
+
 constexpr size_t kPackedVectors = kWidth == 16 ? 2 : 1;  // of rows: with a tile of centers they fill the registers
 
 inline const float* origin_of(const PackedForm& form, const float*) { return form.narrow_origin; }
@@ -78,7 +80,7 @@ void pack_lanes(const T* rows, size_t n, const PackedForm& form, int16_t* scratc
     const Floats length = square_root(lane_sums(sums.length)) * scale;
     const Floats error = multiply_add(norm, broadcast(4 * static_cast<float>(kUnit)),
                                       multiply_add(square_root(lane_sums(sums.error)), scale, broadcast(least)));
-    const Floats grid = broadcast(static_cast<float>(kGridNorm));
+    const Floats grid = broadcast(form.d <= kMostPackedDims ? static_cast<float>(kGridNorm) : 0);
     store(numbers + first, choose_below(norm, grid, error * scale, broadcast(__builtin_inff())));
     store(numbers + kPackedLanes + first, choose_below(norm, grid, length, broadcast(0)));
     const uint32_t fits = at_most_mask(norm, grid);
@@ -211,20 +213,21 @@ inline double pack_center(const T* center, const PackedForm& form, double invers
 // that it is nearest to are open.
 template <class T>
 void pack_panels(const T* centers, const PackedForm& form, float* lengths, PackedPanels& out) {
-  constexpr double kUp = 1 + 0x1p-20;  // beside the roundings of float64 here, and those of the width
+  constexpr double kUp = 1 + 0x1p-20;      // beside the roundings of float64 here, and those of the width
+  constexpr double kShortest = 0x1p-100;   // of the grid: what is shorter is rounded too coarsely in float32
+  constexpr double kMostStart = 0x1p1000;  // infinite ones would give differences that are no numbers
   constexpr float kFar = 8;
   for (size_t c = 0; c < out.k; ++c) {
     lengths[c] = static_cast<float>(__builtin_sqrt(center_squares(centers + c * form.d, form)));
   }
   const float most = kFar * middle_of(lengths, out.k);
-  double longest = 0;
+  double longest = kShortest;
   for (size_t c = 0; c < out.k; ++c) {
     out.far[c] = lengths[c] > most ? 1 : 0;
     if (out.far[c] == 0) longest = __builtin_fmax(longest, static_cast<double>(lengths[c]) * kUp);
   }
   const double row_step = static_cast<double>(form.step), most_start = 0x1p30;
-  double step = longest > 0 ? longest / kGridNorm : row_step;
-  step = __builtin_fmax(step, longest * longest / (2 * row_step * most_start) * kUp);
+  const double step = __builtin_fmax(longest / kGridNorm, longest * longest / (2 * row_step * most_start) * kUp);
   double most_error = 0;
   for (size_t lane = 0; lane < out.tiles * kPackedTile; ++lane) {
     int16_t* column = out.packed + (lane / kPackedTile * form.pairs * kPackedTile + lane % kPackedTile) * 2;
@@ -235,7 +238,7 @@ void pack_panels(const T* centers, const PackedForm& form, float* lengths, Packe
     if (lane >= out.k) continue;
     const T* center = centers + lane * form.d;
     const double squares = center_squares(center, form);
-    double start = squares / (2 * row_step * step);
+    double start = __builtin_fmin(squares / (2 * row_step * step), kMostStart);
     if (out.far[lane] != 0) {
       start -=
           1.1 * kGridNorm * __builtin_sqrt(squares) / step * kUp;  // no product of a row that fits the grid is more

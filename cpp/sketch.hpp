@@ -9,11 +9,14 @@
 // and S = |X - C|^2 - |X|^2 = |C|^2 - 2 X.C >= |C|^2 - 2 (y.z + t^.s^) - 2 |e|, and at most that + 4 |e|. All terms are
 // products of a number of the row and one of the center.
 //
-// Rounding: the float32 sum has chains of at most kSketchChunk + heads / kSketchChunk + 12 operations, the columns of W
-// are orthonormal up to 2^-18, and y, t are rounded; all this changes X.C by less than slack |X| |C| and the sum by as
-// much again (SketchForm::slack). As 2 |X| |C| <= |X|^2 + |C|^2, `start` is |C|^2 less twice slack |C|^2, and the lower
-// bound of S is the sum less slack |X|^2: the limits that sums are compared with are raised by that
-// (RecordStart::slack). Underflow: all values are at most about 1, and 2^-90 is taken off each start.
+// Rounding: the float32 sum has chains of c <= kSketchChunk + heads / kSketchChunk + 12 operations, so that it is right
+// to u c (|C|^2 + 2 |X| |C|), u = 2^-24. Without a basis X.C changes by 2 u |X| |C|, as coordinates are rounded. With
+// one, let W'W = 1 + E, each head be right to u p |X|, p operations long, and t = X - W y to u (h + sqrt(h)) |X|, one
+// subtraction for each of h heads. Then W't is not 0, but all of it is right to u sqrt(h) p |X| + |E| |X|, and X.C
+// changes by less than (2 u (sqrt(h) (p + 1) + h) + 2 |E|) |X| |C|. With `slack` above all of that and twice u c more
+// (SketchForm::slack), and 2 |X| |C| <= |X|^2 + |C|^2, the sum less slack |X|^2 is a lower bound of S, where `start` is
+// |C|^2 less twice slack |C|^2: the limits that sums are compared with are raised by slack |X|^2 (RecordStart::slack).
+// Underflow: all values are at most about 1, and 2^-90 is taken off each start.
 //
 // Numbers that are stored as bounds are rounded outward: lower ones down, upper ones up.
 #pragma once

@@ -37,6 +37,7 @@ struct Shape {
 std::vector<Shape> shapes(size_t block);
 
 void test_labels();
+void test_packed();
 void test_paths();
 void test_sums();
 void test_threads();

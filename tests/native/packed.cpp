@@ -1,0 +1,84 @@
+// The path `packed` with centers that its grid is hard put to hold: the labels of a plain pass on the scalar kernels.
+#include <cmath>
+
+#include "check.hpp"
+#include "dispatch.hpp"
+#include "packed_rows.hpp"
+
+namespace macqueen::test {
+
+namespace {
+
+// Labels, and how many rows the integers left open.
+template <class T>
+std::vector<int32_t> packed_labels(Threads& threads, const Kernels& kernels, const Case<T>& c, double* open) {
+  PackedRows<T> rows(c.rows.data(), c.n, c.d);
+  const Centers<T> centers(kernels, c.centers.data(), c.k, c.d);
+  Totals totals(c.k, c.d);
+  rows.begin_step(centers);
+  check(rows.step_blocks(threads, centers, 0, rows.blocks()) == kAllFinite, c.name);
+  *open = rows.end_step(threads, totals).hard;
+  return {rows.labels().begin(), rows.labels().begin() + static_cast<std::ptrdiff_t>(c.n)};
+}
+
+template <class T>
+void compare(Threads& threads, const Case<T>& c, bool decides) {
+  std::vector<int32_t> expected(c.n);
+  const Centers<T> centers(find_kernels("scalar"), c.centers.data(), c.k, c.d);
+  assign(threads, centers, c.rows.data(), c.n, false, expected.data(), nullptr);
+  for (const Kernels* kernels : available_kernels()) {
+    double open = 0;
+    check(packed_labels(threads, *kernels, c, &open) == expected, c.name + " on " + kernels->name);
+    if (decides) check(open < static_cast<double>(c.n), "rows decided by integers, " + c.name);
+  }
+}
+
+// Every center of a few becomes an extreme one in turn: its place decides what its value is compared with.
+template <class T>
+void one_far_center(Threads& threads, double distance, double size) {
+  for (size_t far = 0; far < 9; ++far) {
+    Case<T> c = make_case<T>(Kind::kNormal, 200, 9, 3);
+    for (auto* values : {&c.rows, &c.centers}) {
+      for (T& value : *values) value *= static_cast<T>(size);
+    }
+    for (size_t j = 0; j < c.d; ++j) c.centers[far * c.d + j] = static_cast<T>(distance);
+    c.name = "center " + std::to_string(far) + " at " +
+             (distance > 1e149  ? "1e150"
+              : distance > 1e99 ? "1e100"
+                                : "3e38");
+    compare(threads, c, false);
+  }
+}
+
+// Centers whose distances from the mean of the rows are about the smallest float32, or the root of the smallest
+// float64.
+template <class T>
+void close_centers(Threads& threads, double step) {
+  Case<T> c = make_case<T>(Kind::kNormal, 200, 6, 2);
+  for (size_t i = 0; i < c.n / 2; ++i) {  // rows in pairs x, -x: their mean is 0
+    for (size_t j = 0; j < c.d; ++j) c.rows[(2 * i + 1) * c.d + j] = -c.rows[2 * i * c.d + j];
+  }
+  constexpr double kSteps[] = {1.4, 0.3, -1.3, 0.3, 1, -1, 0.2, 1.4, -0.2, -1.3, 0, 0};
+  for (size_t i = 0; i < c.k * c.d; ++i) c.centers[i] = static_cast<T>(kSteps[i] * step);
+  c.name = "centers of length " + std::to_string(std::ilogb(step));
+  compare(threads, c, false);
+}
+
+}  // namespace
+
+void test_packed() {
+  Threads threads(2);
+  compare(threads, make_case<float>(Kind::kNormal, 1000, 9, 5), true);
+  compare(threads, make_case<double>(Kind::kNormal, 1000, 9, 5), true);
+  for (const double size : {1e-30, 1e-10, 0.1, 1.0, 1e10}) {
+    one_far_center<double>(threads, 1e150, size);
+    one_far_center<double>(threads, 1e100, size);
+    one_far_center<float>(threads, 3e38, size);
+  }
+  for (const double step : {0x1p-149, 1e-44, 1e-40, 1e-30, 2e-162}) {
+    close_centers<double>(threads, step);
+    close_centers<float>(threads, step);
+  }
+}
+
+}  // namespace macqueen::test
