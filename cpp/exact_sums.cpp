@@ -7,6 +7,7 @@
 
 namespace macqueen::exact {
 
+#if !defined(MACQUEEN_UNCHECKED)  // benchmarks/unchecked_sums.cpp has these instead
 namespace {
 
 // `round` for what is usual: a number that an int128 holds, far from the ends of float64's range.
@@ -40,7 +41,6 @@ bool round_short(const int64_t* digits, int count, int first, double* high, doub
 
 }  // namespace
 
-#if !defined(MACQUEEN_UNCHECKED)  // benchmarks/unchecked_sums.cpp has these instead
 void Sums::reserve(int low, int high) {
   // One digit above the highest takes carries and the sign: 2^62 such values fit.
   const int bottom = digit_of(low);
