@@ -38,6 +38,7 @@ std::vector<Shape> shapes(size_t block);
 
 void test_labels();
 void test_packed();
+void test_sketches();
 void test_paths();
 void test_sums();
 void test_threads();
