@@ -1,10 +1,9 @@
-#include "bounded_rows.hpp"
-
 #include <algorithm>
 #include <cmath>
 #include <limits>
 #include <numeric>
 
+#include "bounded_slot.hpp"
 #include "grouping.hpp"
 #include "rounding.hpp"
 
@@ -13,148 +12,14 @@ namespace macqueen {
 namespace {
 
 constexpr float kFar = 3e38f;
-constexpr float kRoom = 2;                 // largest stored bound, in units of the row's longest at first
-constexpr double kLargestScale = 0x1p126;  // a float32
+constexpr float kRoom = 2;  // largest stored bound, in units of the row's longest at first
 constexpr double kUp = 1 + 0x1p-30, kDown = 1 - 0x1p-30;            // beside a sum of float64 squares
 constexpr double kFloatUp = 1 + 0x1p-20, kFloatDown = 1 - 0x1p-20;  // beside a few roundings of float32
 
 }  // namespace
 
-// What one thread holds during a step.
-template <class T>
-struct BoundedRows<T>::Slot {
-  // Of the rows of a block; `upper` is the distance to the own center, below everything where the row is not opened.
-  std::vector<float> limit, upper, least, squares, slack, longest;
-  std::vector<double> own;
-  std::vector<float> found;  // (groups, rows)
-  std::vector<Candidate> candidates;
-  std::vector<int32_t> counts, list_counts, names;
-  std::vector<uint8_t> lists, opened;
-  AssignBuffers assigning;
-  std::vector<T> hard_rows;
-  std::vector<int32_t> hard_labels;  // (rows,), of those with too many candidates
-  Changes<T> changes;
-  BoundedStep done;
-
-  explicit Slot(size_t groups) {
-    for (auto* array : {&limit, &upper, &least, &squares, &slack, &longest}) array->resize(kSketchRows);
-    found.assign(groups * kSketchRows, kUntouched);
-    candidates.resize(kSketchRows * kMostCandidates);
-    counts.resize(kSketchRows);
-    list_counts.resize(groups);
-    lists.resize(groups * kListStride);
-  }
-};
-
-namespace {
-
-// How far axes (a, d), rounded to float32, are from orthonormal: the largest row sum of |W'W - 1|.
-double departure(const std::vector<double>& axes, size_t d) {
-  double most = 0;
-  const size_t count = axes.size() / d;
-  for (size_t a = 0; a < count; ++a) {
-    double sum = 0;
-    for (size_t b = 0; b < count; ++b) {
-      double dot = a == b ? -1 : 0;
-      for (size_t j = 0; j < d; ++j) {
-        dot += static_cast<double>(static_cast<float>(axes[a * d + j])) *
-               static_cast<double>(static_cast<float>(axes[b * d + j]));
-      }
-      sum += std::abs(dot) + 0x1p-45;
-    }
-    most = std::max(most, sum);
-  }
-  return most;
-}
-
-}  // namespace
-
 template <class T>
 BoundedRows<T>::~BoundedRows() = default;
-
-template <class T>
-BoundedRows<T>::BoundedRows(Threads& threads, const Kernels& kernels, const T* rows, size_t n, size_t d,
-                            const SketchPlan& plan)
-    : rows_(rows), n_(n), form_{}, labels_(n, -1), squares_(d) {
-  const PinFloatingPoint pin;
-  const size_t used = plan.axes.size() / d;
-  form_.d = d;
-  form_.columns = (used + kernels.lanes - 1) / kernels.lanes * kernels.lanes;
-  form_.heads = plan.heads;
-  form_.tails = used == 0 ? d - plan.heads : d;
-  const size_t padded = form_.padded();
-  basis_.assign(form_.columns * padded, 0.0f);
-  axes_.assign(used * padded, 0.0f);
-  for (size_t c = 0; c < used; ++c) {
-    for (size_t j = 0; j < d; ++j) {
-      axes_[c * padded + j] = static_cast<float>(plan.axes[c * d + j]);
-      basis_[(c / kernels.lanes * padded + j) * kernels.lanes + c % kernels.lanes] = axes_[c * padded + j];
-    }
-  }
-  form_.basis = basis_.data();
-  form_.axes = axes_.data();
-  const double chain = (form_.heads == 0 ? 0.0 : 64 + static_cast<double>(form_.heads) / 64) + 12;
-  // Each head is wrong by up to `product` of |X|, so all of them by sqrt(heads) times that; tails by a rounding a head.
-  const double product = 80 + static_cast<double>(d) / 80 + 8, heads = static_cast<double>(used);
-  const double basis = used == 0 ? 0.0 : 2 * (std::sqrt(heads) * (product + 1) + heads);
-  form_.slack = 1.1 * 0x1p-24 * (3 * chain + basis) + (used == 0 ? 0.0 : 2 * departure(plan.axes, d));
-  set_scale(threads, kernels, plan.origin);
-  sketch_rows(threads, kernels);
-}
-
-// The power of two that brings the largest coordinate to about 1.
-template <class T>
-void BoundedRows<T>::set_scale(Threads& threads, const Kernels& kernels, const std::vector<double>& origin) {
-  const auto& functions = row_kernels<T>(kernels);
-  std::vector<double> tops(static_cast<size_t>(threads.count()), 0.0);
-  const size_t d = form_.d, blocks = (n_ + kSketchRows - 1) / kSketchRows;
-  threads.run(blocks, [&](int slot, size_t block) {
-    const size_t first = block * kSketchRows, count = std::min(kSketchRows, n_ - first);
-    const uint64_t bits = functions.largest(rows_ + first * d, count * d);
-    double& top = tops[static_cast<size_t>(slot)];
-    top = std::max(top, std::ldexp(1.0, top_exponent<T>(bits)));
-  });
-  double top = *std::max_element(tops.begin(), tops.end());
-  for (const double o : origin) top = std::max(top, std::abs(o));
-  form_.scale = top > 0 ? std::min(std::ldexp(1.0, -std::ilogb(2 * top)), kLargestScale) : 1.0;
-  shift_.assign(form_.padded(), 0.0f);
-  for (size_t j = 0; j < d; ++j) shift_[j] = static_cast<float>(origin[j] * form_.scale);
-  form_.shift = shift_.data();
-}
-
-template <class T>
-void BoundedRows<T>::sketch_rows(Threads& threads, const Kernels& kernels) {
-  const auto& functions = row_kernels<T>(kernels);
-  const size_t d = form_.d, blocks = (n_ + kSketchRows - 1) / kSketchRows;
-  records_ = std::make_unique_for_overwrite<uint8_t[]>(n_ * form_.record());
-  upper_.resize(n_);
-  least_.resize(n_);
-  units_.assign(blocks * kSketchRows, 1);
-  std::vector<std::vector<float>> scratch(static_cast<size_t>(threads.count()));
-  std::vector<GridBuffer> rows_grids(scratch.size()), grids(scratch.size());
-  const std::vector<int32_t> labels(kSketchRows, 0);
-  threads.run(blocks, [&](int index, size_t block) {
-    const auto slot = static_cast<size_t>(index);
-    const size_t first = block * kSketchRows, count = std::min(kSketchRows, n_ - first);
-    const T* rows = rows_ + first * d;
-    scratch[slot].resize(form_.scratch(kernels.tile));
-    functions.sketch(rows, count, form_, scratch[slot].data(), &records_[first * form_.record()]);
-    // The grid of squares follows that of rows, as in a pass.
-    GridBuffer &rows_grid = rows_grids[slot], &grid = grids[slot];
-    rows_grid.resize(d);
-    grid.resize(d);
-    const uint64_t largest = functions.largest(rows, count * d);
-    rows_grid.prepare(next_exponent(functions, rows, count, d, largest, rows_grid), count, squares_);
-    grid.prepare(std::max(2 * rows_grid.top(), kLowestTop), 2 * count, squares_);
-    functions.add_squares(rows, labels.data(), count, d, grid.view());
-  });
-  for (GridBuffer& grid : grids) {
-    if (!grid.ready()) continue;
-    grid.reserve(squares_);
-    grid.flush(0, d, squares_);
-    squares_.note_adds(kLevels);
-  }
-}
 
 // The first step: centers are put into groups by their places (k,), which stay.
 template <class T>
@@ -205,13 +70,6 @@ void BoundedRows<T>::move_centers(const Centers<T>& centers) {
 }
 
 template <class T>
-void BoundedRows<T>::sketch_centers(const Centers<T>& centers) {
-  std::vector<float> scratch(form_.scratch(centers.kernels().tile));
-  row_kernels<T>(centers.kernels())
-      .sketch_centers(centers.values(), places_.data(), centers.k(), groups_, form_, scratch.data(), panels_);
-}
-
-template <class T>
 BoundedStep BoundedRows<T>::trial(Threads& threads, const Centers<T>& centers) {
   const PinFloatingPoint pin;
   std::vector<int32_t> places(centers.k());  // what a first step leaves does not depend on the groups
@@ -253,12 +111,7 @@ void BoundedRows<T>::step_blocks(Threads& threads, const Centers<T>& centers, si
 template <class T>
 BoundedStep BoundedRows<T>::done() const {
   BoundedStep sum;
-  for (const auto& slot : slots_) {
-    sum.candidates += slot->done.candidates;
-    sum.hard += slot->done.hard;
-    sum.opened += slot->done.opened;
-    sum.read += slot->done.read;
-  }
+  for (const auto& slot : slots_) sum.add(slot->done);
   return sum;
 }
 

@@ -25,6 +25,14 @@ struct BoundedStep {
   double opened = 0;      // rows times groups that were looked at
   double read = 0;        // rows that were read at all
   double moved = 0;       // rows with another label
+
+  void add(const BoundedStep& other) {
+    candidates += other.candidates;
+    hard += other.hard;
+    opened += other.opened;
+    read += other.read;
+    moved += other.moved;
+  }
 };
 
 template <class T>

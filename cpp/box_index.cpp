@@ -9,6 +9,8 @@
 #include "curve_order.hpp"
 #include "exponents.hpp"
 #include "grid_buffer.hpp"
+#include "repeated_rows.hpp"
+#include "square_sums.hpp"
 
 namespace macqueen {
 
@@ -18,7 +20,6 @@ constexpr size_t kNodes = 4;                        // that a larger box holds
 constexpr size_t kTaskBoxes = 16, kMostBoxes = 64;  // of the largest boxes, for few rows and for many
 constexpr size_t kManyRows = size_t{1} << 16;
 constexpr size_t kChanges = 4096;  // rows that are added up at once
-constexpr int32_t kMostWeight = 1 << 16;
 constexpr size_t kMostParts = 16;  // of a weight
 constexpr size_t kMostLanes = 16;
 static_assert(kBoxRows % kMostLanes == 0);
@@ -41,64 +42,6 @@ struct List {
     }
   }
 };
-
-template <class T>
-bool equal_rows(const T* a, const T* b, size_t d) {
-  constexpr T kMost = std::numeric_limits<T>::max() / kMostWeight;  // `note_changes` multiplies by less
-  bool equal = true;  // without a branch: where rows repeat, nobody can foretell which
-  for (size_t j = 0; j < d; ++j) equal &= (a[j] == b[j]) & (std::abs(a[j]) <= kMost);
-  return equal;
-}
-
-// Whether a sample of rows shows that many repeat.
-template <class T>
-bool many_repeat(const T* rows, size_t d, const uint32_t* order, size_t n) {
-  constexpr size_t kStretch = 256, kStretches = 16;
-  size_t seen = 0, found = 0;
-  for (size_t first = 1; first < n; first += std::max(kStretch, n / kStretches)) {
-    for (size_t i = first; i < std::min(n, first + kStretch); ++i, ++seen) {
-      found += equal_rows(rows + order[i - 1] * d, rows + order[i] * d, d);
-    }
-  }
-  return seen > 0 && 4 * found >= seen;
-}
-
-// Equal rows lie side by side in this order (n,), or nearly so: keeps one of each, or one in each part of the order,
-// and returns how many it stands for; n in/out. Where few repeat, changes nothing and returns nothing.
-template <class T>
-std::vector<int32_t> fold_repeats(Threads& threads, const T* rows, size_t d, uint32_t* order, size_t& n) {
-  if (!many_repeat(rows, d, order, n)) return {};
-  constexpr size_t kParts = 32, kAhead = 16;
-  const size_t part_rows = (n + kParts - 1) / kParts, all = n;
-  std::vector<int32_t> weights(n);
-  size_t kept[kParts] = {};
-  threads.run(kParts, [&](int, size_t part) {
-    const size_t first = part * part_rows, end = std::min(all, first + part_rows);
-    if (first >= end) return;
-    size_t next = first;  // the place of the last row that is kept
-    int32_t weight = weights[first] = 1;
-    for (size_t i = first + 1; i < end; ++i) {
-      __builtin_prefetch(rows + order[std::min(i + kAhead, end - 1)] * d);
-      const uint32_t row = order[i], last = order[next];
-      const bool same = equal_rows(rows + last * d, rows + row * d, d) & (weight + 1 < kMostWeight);
-      weight = same ? weight + 1 : 1;
-      next += same ? 0 : 1;
-      order[next] = same ? last : row;
-      weights[next] = weight;
-    }
-    kept[part] = next - first + 1;
-  });
-  n = 0;
-  for (size_t part = 0; part < kParts; ++part) {
-    if (kept[part] == 0) continue;
-    std::copy_n(order + part * part_rows, kept[part], order + n);
-    std::copy_n(weights.begin() + static_cast<std::ptrdiff_t>(part * part_rows), kept[part],
-                weights.begin() + static_cast<std::ptrdiff_t>(n));
-    n += kept[part];
-  }
-  weights.resize(n);
-  return weights;
-}
 
 }  // namespace
 
@@ -205,32 +148,16 @@ void BoxIndex<T>::add_levels() {
 template <class T>
 void BoxIndex<T>::add_squares(Threads& threads, const Kernels& kernels, const T* rows) {
   constexpr size_t kRows = 16, kLongRows = 64;
-  const auto& functions = row_kernels<T>(kernels);
   const size_t width = kRows * d_, long_rows = n_ / kRows;
   exact::Sums wide(width);
-  std::vector<GridBuffer> rows_grids(static_cast<size_t>(threads.count())), grids(rows_grids.size());
-  const std::vector<int32_t> labels(kLongRows, 0);
-  const auto add = [&](size_t slot, const T* begin, size_t count, size_t d) {
-    GridBuffer &rows_grid = rows_grids[slot], &grid = grids[slot];
-    rows_grid.resize(width);
-    grid.resize(width);
-    // The grid of squares follows that of rows, as in a pass.
-    const uint64_t largest = functions.largest(begin, count * d);
-    rows_grid.prepare(next_exponent(functions, begin, count, d, largest, rows_grid), count, wide);
-    grid.prepare(std::max(2 * rows_grid.top(), kLowestTop), 2 * count, wide);
-    functions.add_squares(begin, labels.data(), count, d, grid.view());
-  };
+  std::vector<SquareSums<T>> sums_of(static_cast<size_t>(threads.count()));
   threads.run((long_rows + kLongRows - 1) / kLongRows, [&](int slot, size_t block) {
     const size_t first = block * kLongRows;
-    add(static_cast<size_t>(slot), rows + first * width, std::min(kLongRows, long_rows - first), width);
+    sums_of[static_cast<size_t>(slot)].add(kernels, rows + first * width, std::min(kLongRows, long_rows - first), width,
+                                           wide);
   });
-  if (n_ % kRows != 0) add(0, rows + long_rows * width, n_ % kRows, d_);
-  for (GridBuffer& grid : grids) {
-    if (!grid.ready()) continue;
-    grid.reserve(wide);
-    grid.flush(0, width, wide);
-    wide.note_adds(kLevels);
-  }
+  if (n_ % kRows != 0) sums_of[0].add(kernels, rows + long_rows * width, n_ % kRows, d_, wide);
+  for (SquareSums<T>& sums : sums_of) sums.flush(wide);
   wide.canonicalize();
   const auto digits = static_cast<size_t>(wide.width());
   std::vector<int64_t> sums(d_ * digits);

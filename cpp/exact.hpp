@@ -16,6 +16,7 @@ using uint128 = unsigned __int128;
 // A number is a row of digits, lowest first: sum of digit[i] * 2^(kDigitBits * (first + i)). Digits are signed
 // and hold 63 bits, so that 2^21 numbers can be added before carries must be moved up.
 constexpr int kDigitBits = 40;
+constexpr int64_t kDigitMask = (int64_t{1} << kDigitBits) - 1;
 constexpr int64_t kAddsBeforeCarry = int64_t{1} << 21;
 
 // float64 = mantissa * 2^exponent, exactly; 0 gives (0, 0).

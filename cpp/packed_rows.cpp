@@ -1,12 +1,13 @@
 #include "packed_rows.hpp"
 
 #include <algorithm>
-#include <bit>
 #include <cmath>
 #include <iterator>
 #include <limits>
 
+#include "bits.hpp"
 #include "blocks.hpp"
+#include "step_slot.hpp"
 
 namespace macqueen {
 
@@ -19,35 +20,22 @@ constexpr double kRoom = 1.25;        // beyond them
 constexpr double kGridSteps = 32000;  // of the longest row that fits, as in cpp/short_screen.hpp
 constexpr double kFarthest = 1e30;    // of an origin
 constexpr double kFinest = 0x1p-90, kCoarsest = 0x1p90;
-constexpr size_t kRunBlocks = 8;          // whose rows are added together in the first step
-constexpr size_t kFirstWork = 60000;      // values that are stored and added in the first step: some 80 microseconds
-constexpr size_t kTaskWork = 16000000;    // multiplications: less is not worth waking a thread for
-constexpr size_t kMostWaiting = 1 << 13;  // values noted as changed before they are added
-
-// Calls visit(place) for each bit, ascending.
-template <class Visit>
-void for_bits(uint64_t bits, const Visit& visit) {
-  for (; bits != 0; bits &= bits - 1) visit(static_cast<size_t>(std::countr_zero(bits)));
-}
+constexpr size_t kRunBlocks = 8;        // whose rows are added together in the first step
+constexpr size_t kFirstWork = 60000;    // values that are stored and added in the first step: some 80 microseconds
+constexpr size_t kTaskWork = 16000000;  // multiplications: less is not worth waking a thread for
 
 }  // namespace
 
 template <class T>
-struct PackedRows<T>::Slot {
-  AssignBuffers assigning;
-  std::vector<size_t> open;     // rows that the integers did not decide
-  std::vector<T> open_rows;     // (block, d)
-  std::vector<int32_t> labels;  // (block,)
+struct PackedRows<T>::Slot : StepSlot<T> {
+  std::vector<size_t> open;  // rows that the integers did not decide
+  std::vector<T> open_rows;  // (block, d)
   std::vector<int16_t> packing;
-  GridBuffer squares_grid;
-  Changes<T> changes;
-  BoundedStep done;
 
-  Slot(const Kernels& kernels, size_t k, size_t d)
-      : open_rows(kernels.block * d), labels(kernels.block), packing(d + 2 * kPackedLanes) {
-    assigning.resize(kernels, k, d);
-    squares_grid.resize(d);
-    changes.resize(k, d);
+  Slot(const Kernels& kernels, size_t k, size_t d) : open_rows(kernels.block * d), packing(d + 2 * kPackedLanes) {
+    this->labels.resize(kernels.block);
+    this->assigning.resize(kernels, k, d);
+    this->changes.resize(k, d);
   }
 };
 
@@ -176,10 +164,7 @@ int64_t PackedRows<T>::first_blocks(const Centers<T>& centers, size_t begin, siz
     compare(centers, block, slot);
   }
   settle(centers, slot);
-  slot.changes.add_rows(centers.kernels(), rows, &labels_[first], count, *totals_);
-  // The grid of squares follows that of rows, as in a pass.
-  slot.squares_grid.prepare(std::max(2 * slot.changes.top(), kLowestTop), 2 * count, squares_);
-  kernels.add_squares(rows, &labels_[first], count, d, slot.squares_grid.view());
+  slot.add_first(centers.kernels(), rows, &labels_[first], count, *totals_, squares_);
   return kAllFinite;
 }
 
@@ -189,7 +174,7 @@ void PackedRows<T>::compare(const Centers<T>& centers, size_t block, Slot& slot)
   int32_t found[kPackedRows];
   uint64_t changed, open = centers.kernels().packed_labels(form_, panels_, packed(block), &numbers_[first * 2],
                                                            &labels_[first], found, &changed);
-  const uint64_t rows = rows_of(block) == kPackedRows ? ~uint64_t{0} : (uint64_t{1} << rows_of(block)) - 1;
+  const uint64_t rows = first_bits(rows_of(block));
   for (size_t i = 0; any_far_ && i < kPackedRows; ++i) open |= uint64_t{far_[static_cast<size_t>(found[i])]} << i;
   for_bits(open & rows, [&](size_t i) { slot.open.push_back(first + i); });
   for_bits(changed & ~open & rows, [&](size_t i) { relabel(first + i, found[i], slot); });
@@ -221,21 +206,7 @@ void PackedRows<T>::relabel(size_t row, int32_t label, Slot& slot) {
 
 template <class T>
 BoundedStep PackedRows<T>::end_step(Threads& threads, Totals& totals) {
-  BoundedStep sum;
-  std::vector<Changes<T>*> changes;
-  for (auto& slot : slots_) {
-    sum.hard += slot->done.hard;
-    changes.push_back(&slot->changes);
-    if (!slot->squares_grid.ready()) continue;
-    slot->squares_grid.reserve(squares_);
-    slot->squares_grid.flush(0, form_.d, squares_);
-    squares_.note_adds(kLevels);
-    slot->squares_grid.forget();
-  }
-  sum.moved = static_cast<double>(Changes<T>::flush(threads, changes, *totals_));
-  totals.merge(*totals_);
-  totals.squares.merge(squares_);
-  return sum;
+  return macqueen::end_step<T>(threads, slots_, *totals_, squares_, totals);
 }
 
 template class PackedRows<float>;

@@ -1,4 +1,4 @@
-// What one thread holds during a step over bounds of pairs; only cpp/pair_bounds.cpp needs it.
+// What one thread holds during a step over bounds of pairs; for cpp/pair_bounds.cpp and cpp/pair_compare.cpp.
 #pragma once
 
 #include <algorithm>
@@ -6,11 +6,12 @@
 #include <vector>
 
 #include "pair_bounds.hpp"
+#include "step_slot.hpp"
 
 namespace macqueen {
 
 template <class T>
-struct PairBounds<T>::Slot {
+struct PairBounds<T>::Slot : StepSlot<T> {
   std::vector<float> squares;         // (k, rows): of the pairs that were computed
   std::vector<float> lowest, second;  // (rows,) of these
   std::vector<int32_t> index;         // (rows,) which is lowest
@@ -24,11 +25,6 @@ struct PairBounds<T>::Slot {
   std::vector<uint8_t> places, bytes;
   std::vector<int32_t> names;
   std::vector<float> bases, paths, found, results;
-  AssignBuffers assigning;
-  std::vector<int32_t> labels;  // (rows,)
-  GridBuffer squares_grid;
-  Changes<T> changes;
-  BoundedStep done;
 
   Slot(size_t k, size_t d) {
     const size_t pairs = k * kPairRows;
@@ -41,8 +37,7 @@ struct PairBounds<T>::Slot {
     needs.resize(k);
     counts.resize(k);
     candidates.resize(k);
-    squares_grid.resize(d);
-    changes.resize(k, d);
+    this->changes.resize(k, d);
   }
 
   // Appends the pairs of `rows` and a center, with `path` and the bases (rows,) of the block. Pointers are copied,

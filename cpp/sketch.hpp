@@ -121,7 +121,13 @@ inline void coordinates(const T* rows, size_t count, const SketchForm& f, float*
 // chain.
 inline double relative(const SketchForm& f) { return static_cast<double>(f.padded() / kWidth + kWidth + 4) * 0x1p-23; }
 
-// A tail on the grid of its largest value: integers from -127 to 127.
+// A tail on the grid of its largest value: integers from -127 to 127; fewer where sums of so many would pass 2^24,
+// which float32 holds, or of their products 2^31.
+inline float most_tail(const SketchForm& f) {
+  constexpr size_t kMostSum = size_t{1} << 24;
+  return f.padded() <= kMostSum / 128 ? 127 : static_cast<float>(kMostSum / f.padded());
+}
+
 struct Tail {
   float step;
   double length, grid_length, error;  // of the tail, of what is stored for it, of their difference: all rounded up
@@ -136,7 +142,7 @@ inline Tail to_grid(const float* v, const SketchForm& f, int8_t* integers) {
     const Floats x = load(v + j);
     high = maximum(high, maximum(x, zero - x));
   }
-  const float top = highest_of(high), step = top > 0x1p-100f ? top / 127 : 0;
+  const float top = highest_of(high), step = top > 0x1p-100f ? top / most_tail(f) : 0;
   const Floats inverse = broadcast(step > 0 ? 1 / step : 0);
   Floats length = zero, grid_length = zero, error = zero, sum = zero;
   for (size_t j = 0; j < f.padded(); j += kWidth) {

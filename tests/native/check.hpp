@@ -9,6 +9,14 @@
 
 namespace macqueen::test {
 
+// The thread sanitizer takes some twenty times as long: what one thread does alone, and sizes that differ from others
+// only in tails of vectors, is left to the other builds.
+#if defined(__SANITIZE_THREAD__)
+constexpr bool kOnlyThreads = true;
+#else
+constexpr bool kOnlyThreads = false;
+#endif
+
 // Counts a check; prints `what` where it fails. May be called from several threads.
 void check(bool holds, const std::string& what);
 
@@ -38,6 +46,7 @@ std::vector<Shape> shapes(size_t block);
 
 void test_labels();
 void test_packed();
+void test_sketches();
 void test_paths();
 void test_sums();
 void test_threads();

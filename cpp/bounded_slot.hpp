@@ -1,0 +1,35 @@
+// What one thread holds during a step over bounds; for cpp/bounded_rows.cpp and cpp/bounded_sketches.cpp.
+#pragma once
+
+#include <vector>
+
+#include "bounded_rows.hpp"
+
+namespace macqueen {
+
+template <class T>
+struct BoundedRows<T>::Slot {
+  // Of the rows of a block; `upper` is the distance to the own center, below everything where the row is not opened.
+  std::vector<float> limit, upper, least, squares, slack, longest;
+  std::vector<double> own;
+  std::vector<float> found;  // (groups, rows)
+  std::vector<Candidate> candidates;
+  std::vector<int32_t> counts, list_counts, names;
+  std::vector<uint8_t> lists, opened;
+  AssignBuffers assigning;
+  std::vector<T> hard_rows;
+  std::vector<int32_t> hard_labels;  // (rows,), of those with too many candidates
+  Changes<T> changes;
+  BoundedStep done;
+
+  explicit Slot(size_t groups) {
+    for (auto* array : {&limit, &upper, &least, &squares, &slack, &longest}) array->resize(kSketchRows);
+    found.assign(groups * kSketchRows, kUntouched);
+    candidates.resize(kSketchRows * kMostCandidates);
+    counts.resize(kSketchRows);
+    list_counts.resize(groups);
+    lists.resize(groups * kListStride);
+  }
+};
+
+}  // namespace macqueen

@@ -1,0 +1,21 @@
+// Rows that repeat, in an order in which equal ones lie side by side, as one row with a weight.
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include <vector>
+
+#include "parallel.hpp"
+
+namespace macqueen {
+
+constexpr int32_t kMostWeight = 1 << 16;  // weights are less
+
+// Equal rows lie side by side in this order (n,), or nearly so: keeps one of each, or one in each part of the order,
+// and returns how many it stands for; n in/out. Where few repeat, changes nothing and returns nothing. What is kept
+// more than once can be multiplied by its weight.
+template <class T>
+std::vector<int32_t> fold_repeats(Threads& threads, const T* rows, size_t d, uint32_t* order, size_t& n);
+
+}  // namespace macqueen
