@@ -139,23 +139,26 @@ void BoundedRows<T>::set_room() {
 // The rows of a block that can have come nearer to another center than their own.
 template <class T>
 void BoundedRows<T>::open(const Centers<T>& centers, size_t first, size_t count, Slot& slot) {
-  slot.opened.clear();
-  for (size_t i = 0; i < count; ++i) {
+  const bool begins = labels_[first] < 0;
+  const double longest = longest_path_ * kUp;
+  size_t open = 0;
+  slot.opened.resize(kSketchRows);
+  for (size_t i = 0; i < count; ++i) {  // without branches: nobody can foretell which rows are open
     const size_t row = first + i;
-    if (labels_[row] >= 0) {
-      const double upper = static_cast<double>(upper_[row]) + paths_[static_cast<size_t>(labels_[row])];
-      if (upper * kUp < static_cast<double>(least_[row]) - longest_path_ * kUp) continue;
-    }
-    slot.opened.push_back(static_cast<uint8_t>(i));
+    const double path = begins ? 0 : paths_[static_cast<size_t>(labels_[row])];
+    const bool far = (static_cast<double>(upper_[row]) + path) * kUp < static_cast<double>(least_[row]) - longest;
+    slot.opened[open] = static_cast<uint8_t>(i);
+    open += begins || !far ? 1 : 0;
   }
-  if (slot.opened.empty()) return;
+  slot.opened.resize(open);
+  if (open == 0) return;
   for (size_t i = 0; i < count; ++i) {
     const RecordStart start = start_of(first + i);
-    slot.squares[i] = rounded_down(static_cast<double>(start.squares) - static_cast<double>(start.slack));
+    slot.squares[i] = start.squares * (1 - 0x1p-22f) - start.slack;  // at most as real numbers
     slot.slack[i] = start.slack;
-    slot.counts[i] = 0;
   }
-  if (labels_[first] < 0) return;
+  std::fill_n(slot.counts.begin(), count, 0);
+  if (begins) return;
   slot.own.resize(slot.opened.size());
   slot.done.read += static_cast<double>(slot.opened.size());
   row_kernels<T>(centers.kernels())
