@@ -196,11 +196,11 @@ void narrow_groups(const SketchForm& f, const SketchPanels& p, const SketchBlock
 }
 
 // Upper bounds of the distances from listed rows to their own centers: float32 in difference form, whose squares have
-// a relative error below (d / kWidth + 12) 2^-24 beside underflow; float64 where they overflow.
+// a relative error below (d / kWidth + kWidth + 4) 2^-24 beside underflow; float64 where they overflow.
 template <class T>
 void own_bounds(const T* rows, const uint8_t* list, size_t count, const int32_t* labels, const T* centers, size_t d,
                 double* out) {
-  const double relative = sizeof(T) == 4 ? 1 + static_cast<double>(d / kWidth + 16) * 0x1p-23 : 1 + 0x1p-30;
+  const double relative = sizeof(T) == 4 ? 1 + static_cast<double>(d / kWidth + kWidth + 8) * 0x1p-23 : 1 + 0x1p-30;
   const double absolute = sizeof(T) == 4 ? static_cast<double>(d) * 0x1p-140 : 0;
   for (size_t i = 0; i < count; ++i) {
     const T* x = rows + list[i] * d;
@@ -214,10 +214,11 @@ void own_bounds(const T* rows, const uint8_t* list, size_t count, const int32_t*
         one = multiply_add(a, a, one);
         other = multiply_add(b, b, other);
       }
-      for (; j < d; ++j) squares += (static_cast<double>(x[j]) - c[j]) * (static_cast<double>(x[j]) - c[j]);
-      float lanes[kWidth];
-      store(lanes, add(one, other));
-      for (size_t l = 0; l < kWidth; ++l) squares += static_cast<double>(lanes[l]);
+      for (; j < d; j += kWidth) {
+        const Floats a = d - j < kWidth ? difference(x + j, c + j, d - j) : difference(x + j, c + j);
+        one = multiply_add(a, a, one);
+      }
+      squares = static_cast<double>(sum_of(add(one, other)));
     }
     if (sizeof(T) == 8 || !(squares < 0x1p126)) squares = squared_distance(x, c, d);
     out[i] = __builtin_sqrt(squares * relative + absolute) * (1 + 0x1p-30);
