@@ -112,6 +112,40 @@ def test_kill_at_any_moment_leaves_a_readable_latest(tmp_path):
             path.unlink()
 
 
+def test_a_crash_at_any_moment_leaves_no_file_that_stays_for_ever(tmp_path, monkeypatch):
+    """Also between a folder's very first checkpoint and its first list, however often."""
+
+    class Crash(BaseException):
+        pass
+
+    replace = os.replace
+    crashes = 0
+    for number in range(1, 9):
+        folder = tmp_path / str(number)
+        renamed = []
+
+        def crashing(source, target, renamed=renamed, number=number):
+            renamed.append(target)
+            if len(renamed) == number:
+                raise Crash
+            replace(source, target)
+
+        for step in range(3):  # the first three saves each end with a crash, if one is left
+            with monkeypatch.context() as patched:
+                patched.setattr(os, "replace", crashing)
+                try:
+                    save(folder, step, Retention(2), float(step))
+                except Crash:
+                    crashes += 1
+                    assert checkpoint.latest(folder) == (
+                        str(folder / f"model.ckpt-{steps_in(folder)[-1]}") if steps_in(folder) else None
+                    )
+            renamed.clear()
+        put(folder, 10, 11, 12, retention=Retention(2))
+        assert steps_in(folder) == [11, 12]
+    assert crashes >= 6
+
+
 def test_full_disk_leaves_the_previous_checkpoint_and_no_rubbish(tmp_path):
     """The limit on file sizes makes the kernel refuse the write, as a full disk does."""
     put(tmp_path, 1)

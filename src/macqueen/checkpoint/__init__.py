@@ -117,13 +117,18 @@ def save(
         os.makedirs(model_dir, exist_ok=True)
         remove_stale(model_dir, now)
         last_foreign = keep_list(model_dir)
+        index = read_index(model_dir)
+        if not index.entries and not steps_on_disk(model_dir):
+            # Listed before it is there: a crash could leave the first one unlisted, which nothing would ever retire.
+            path = os.path.join(model_dir, INDEX)
+            commit(path, methodcaller("write", index_text([Entry(state.step, now)], now)))
+        path = written
         commit(path, write)
         if parts and state.step > last_foreign:
             for suffix in PARTS:
                 path = written.removesuffix(SUFFIX) + suffix
                 commit(path, methodcaller("write", parts[suffix]))
         path = os.path.join(model_dir, INDEX)
-        index = read_index(model_dir)
         entries = [entry for entry in (*index.entries, *unlisted(model_dir, index)) if entry.step != state.step]
         entries = [entry for entry in entries if os.path.exists(file_of(model_dir, entry.step))]
         preserved = now if index.last_preserved is None else index.last_preserved
