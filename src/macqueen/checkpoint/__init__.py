@@ -19,26 +19,27 @@ from macqueen.checkpoint.folder import (
     BACKUP,
     INDEX,
     SUFFIX,
+    WRITTEN,
     Entry,
     Retention,
-    commit,
     file_of,
     index_text,
     is_stem,
     probe,
     read_index,
     remedy,
-    remove_stale,
     retire,
     stem_of,
     steps_on_disk,
     unlisted,
 )
-from macqueen.checkpoint.foreign import PARTS, is_foreign, keep_list, listed
+from macqueen.checkpoint.foreign import COUNTS, PARTS, is_foreign, keep_list, listed, old_variables
 from macqueen.errors import ArgumentError, ArgumentTypeError, CheckpointError, NotTrainedError, SettingsMismatchError
+from macqueen.files import commit, remove_stale
 from macqueen.state import State
 
 __all__ = [
+    "COUNTS",
     "PARTS",
     "Entry",
     "Newest",
@@ -56,6 +57,7 @@ __all__ = [
     "load_variable",
     "named",
     "newest",
+    "old_variables",
     "restore",
     "retire",
     "save",
@@ -115,7 +117,7 @@ def save(
 
     try:
         os.makedirs(model_dir, exist_ok=True)
-        remove_stale(model_dir, now)
+        remove_stale(model_dir, WRITTEN, now)
         last_foreign = keep_list(model_dir)
         index = read_index(model_dir)
         if not index.entries and not steps_on_disk(model_dir):
