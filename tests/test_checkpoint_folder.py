@@ -17,6 +17,7 @@ from macqueen import checkpoint
 from macqueen.checkpoint import Entry, Retention
 from macqueen.errors import CheckpointError
 from macqueen.state import State
+from tests.crashes import crash_at
 
 ALL = Retention(0)
 
@@ -112,6 +113,23 @@ def test_kill_at_any_moment_leaves_a_readable_latest(tmp_path):
             path.unlink()
 
 
+def test_a_crash_at_any_moment_leaves_no_file_that_stays_for_ever(tmp_path, monkeypatch):
+    """Also between a folder's very first checkpoint and its first list; the saves after it may crash there again."""
+    crashes = []
+    for number in range(1, 7):
+        folder = tmp_path / str(number)
+        for step in range(3):
+            with crash_at(monkeypatch, number) as seen:
+                save(folder, step, Retention(2, None), float(step))
+            crashes.append(len(seen) >= number)
+            left = steps_in(folder)
+            assert checkpoint.latest(folder) == (str(folder / f"model.ckpt-{left[-1]}") if left else None)
+        put(folder, 10, 11, 12, retention=Retention(2, None))
+        assert steps_in(folder) == [11, 12]
+    assert sum(crashes) > 6
+    assert not any(crashes[-3:])
+
+
 def test_full_disk_leaves_the_previous_checkpoint_and_no_rubbish(tmp_path):
     """The limit on file sizes makes the kernel refuse the write, as a full disk does."""
     put(tmp_path, 1)
@@ -157,25 +175,6 @@ def test_model_dir_that_is_a_file_is_named_with_a_remedy(tmp_path):
 def test_model_dir_is_made_with_its_parents(tmp_path):
     put(tmp_path / "a" / "b", 1)
     assert steps_in(tmp_path / "a" / "b") == [1]
-
-
-def temporary(folder, pid, age):
-    path = folder / f".model.ckpt-3.safetensors.tmp-{pid}-0123abcd"
-    path.touch()
-    os.utime(path, (time.time() - age,) * 2)
-    return path
-
-
-def test_temporary_files_of_the_dead_are_removed(tmp_path):
-    path = temporary(tmp_path, 2**22 + 1, age=7200)  # beyond the largest process id
-    save(tmp_path, 7, now=time.time())
-    assert not path.exists()
-
-
-def test_temporary_files_of_the_living_or_of_late_stay(tmp_path):
-    paths = [temporary(tmp_path, os.getppid(), age=7200), temporary(tmp_path, 2**22 + 1, age=60)]
-    save(tmp_path, 7, now=time.time())
-    assert all(path.exists() for path in paths)
 
 
 # retirement

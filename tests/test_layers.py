@@ -23,12 +23,13 @@ DRIVERS = {
     "runtime",
 }  # they bring rooms together, each for itself
 ROOMS = {"inputs", "engine", "workers", "checkpoint", "hooks", "summaries", "exports", "report", "feature_columns"}
-COMMON = {"state", "config", "errors", "extras", "threads", "_core"}  # what everybody may know
+COMMON = {"state", "config", "errors", "extras", "files", "threads", "_core"}  # what everybody may know
 COMMON_MAY_KNOW = {
     "state": {"_core"},
     "config": {"errors", "threads"},
     "errors": set(),
     "extras": {"errors"},
+    "files": set(),
     "threads": {"errors", "_core"},
 }
 ROOM_MAY_ALSO_KNOW = {"hooks": {"checkpoint", "summaries"}, "exports": {"feature_columns"}}

@@ -17,7 +17,7 @@ from macqueen import feature_columns as fc
 from macqueen.errors import ArgumentError, ExportError, NotTrainedError
 from macqueen.exports.onnx import check
 from tests.models import saved_each_step
-from tests.served import CASES, case, differences
+from tests.served import check_served_alone
 
 
 @pytest.fixture
@@ -167,42 +167,12 @@ except ExportError as error:
 
 
 SERVE = """
-import sys
-class Refuse:
-    def find_spec(self, name, path=None, target=None):
-        if name.partition(".")[0] == "macqueen":
-            raise ImportError("macqueen is blocked")
-sys.meta_path.insert(0, Refuse())
-try:
-    import macqueen
-    sys.exit("macqueen can be imported")
-except ImportError:
-    pass
-import resource, numpy as np, onnxruntime
-peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024  # MiB
-for line in sys.stdin:
-    name, path, rows, out = line.split()
-    rows = np.load(rows)
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
     before = peak()
     labels, distances = session.run(["cluster_index", "all_distances"], {"input": rows})
-    np.savez(out, labels=labels, distances=distances, grown=peak() - before)
-print("without", "macqueen" not in sys.modules)
+    grown = peak() - before
 """
 
 
 def test_a_process_without_macqueen_gives_the_same_labels_and_distances(tmp_path):
-    cases = {name: case(tmp_path / name, *arguments) for name, arguments in CASES.items()}
-    lines = []
-    for name, (model, rows) in cases.items():
-        np.save(tmp_path / f"{name}.npy", rows)
-        path = model.export_onnx(tmp_path / f"{name}.onnx")
-        lines.append(f"{name} {path} {tmp_path}/{name}.npy {tmp_path}/{name}.npz\n")
-    command = [sys.executable, "-I", "-c", SERVE]
-    done = subprocess.run(command, input="".join(lines), capture_output=True, text=True, check=False, cwd=tmp_path)
-    assert done.stdout.split() == ["without", "True"], done.stderr
-    for name, (model, rows) in cases.items():
-        found = np.load(tmp_path / f"{name}.npz")
-        assert len(rows) == 10_000
-        assert differences(model, rows, found["labels"], found["distances"]) == (0, 0), name
-        assert found["grown"] < 200, name  # MiB; rows x clusters x dims in float64 would be 480
+    check_served_alone(tmp_path, KMeans.export_onnx, "import onnxruntime", SERVE)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
-
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from macqueen import KMeans, RunConfig, feature_columns
 from macqueen.errors import ArgumentError
+from tests.crashes import crash_at
 from tests.models import small_integers
 
 ROWS = small_integers()
@@ -94,26 +93,13 @@ def test_both_formats_are_retired_together(tmp_path):
 
 
 def test_a_crash_at_any_file_leaves_a_checkpoint_that_tensorflow_reads(tmp_path, monkeypatch):
-    class Crash(BaseException):
-        pass
-
-    replace = os.replace
     for number in range(1, 11):
         folder = tmp_path / str(number)
         config = both(folder, save_checkpoints_steps=1, keep_checkpoint_max=1)
         KMeans(4, seed=1, config=config).train(ROWS, steps=1)
-        names = []
-
-        def crashing(source, target, names=names, number=number):
-            names.append(target)
-            if len(names) == number:
-                raise Crash
-            replace(source, target)
-
-        with monkeypatch.context() as patched:
-            patched.setattr(os, "replace", crashing)
-            with pytest.raises(Crash):
-                KMeans(4, config=config).train(ROWS, steps=3)
+        with crash_at(monkeypatch, number, ["replace"]) as seen:
+            KMeans(4, config=config).train(ROWS, steps=3)
+        assert len(seen) == number
         steps = tf.train.load_variable(str(folder), "global_step")
         assert steps == 1 + number // 5
         model = KMeans(4, config=config).train(ROWS, max_steps=4)

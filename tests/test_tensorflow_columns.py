@@ -130,17 +130,33 @@ def test_weights_are_kept_with_the_model(kind, tmp_path):
 
 
 def test_an_exported_model_makes_the_same_rows(tmp_path):
-    """All columns but those that TensorFlow can only share in a graph of its own."""
-    columns = dense_columns(tmp_path)[:-2]
+    columns = dense_columns(tmp_path)
     model = macqueen.KMeans(5, tmp_path / "m", seed=1, use_mini_batch=False, feature_columns=columns)
     model.train(FEATURES, steps=2)
     fed = {name: values for name, values in FEATURES.items() if name != "unused"}
     receiver = export.build_raw_serving_input_receiver_fn({name: tf.constant(values) for name, values in fed.items()})
-    loaded = tf.saved_model.load(model.export_saved_model(tmp_path / "e", receiver))
+    folder = model.export_saved_model(tmp_path / "e", receiver)
+    loaded = tf.saved_model.load(folder)
     given = {name: tf.constant(values) for name, values in fed.items()}
     assert np.array_equal(loaded.signatures["serving_default"](**given)["output"], model.labels(FEATURES))
     found = loaded.signatures["all_distances"](**given)["output"].numpy()
     assert np.allclose(found, list(model.transform(FEATURES)), rtol=1e-5, atol=1e-6)
+    variables = {name for name, _ in tf.train.list_variables(f"{folder}/variables/variables")}
+    weights = {name for name in model.get_variable_names() if "embedding" in name}
+    assert len(weights) == 3
+    assert {name for name in variables if "input_layer" in name} == weights  # one call of input_layer, as of old
+
+
+def test_an_exported_model_is_gone_on_from_with_its_columns(tmp_path):
+    words = [tf.feature_column.categorical_column_with_vocabulary_list(key, ["red"]) for key in ("word", "other")]
+    columns = [tf.feature_column.embedding_column(word, 2) for word in words]
+    model = macqueen.KMeans(3, tmp_path / "m", seed=1, feature_columns=columns).train(batches)
+    fed = {name: tf.constant(FEATURES[name]) for name in ("word", "other")}
+    folder = model.export_saved_model(tmp_path / "e", export.build_raw_serving_input_receiver_fn(fed))
+    again = macqueen.KMeans.from_tensorflow(folder, tmp_path / "again", seed=2, feature_columns=columns)
+    assert np.array_equal(again.labels(FEATURES), model.labels(FEATURES))
+    for name in (WEIGHTS, WEIGHTS.replace("word", "other")):
+        assert np.array_equal(again.train(batches).get_variable_value(name), model.get_variable_value(name))
 
 
 def test_weights_are_drawn_by_the_seed():

@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import json
 import logging
-import os
 import shutil
 import subprocess
 import sys
@@ -22,6 +21,7 @@ from macqueen.errors import (
     NotTrainedError,
     SettingsMismatchError,
 )
+from tests.crashes import crash_at
 from tests.models import step_of
 
 GOLDEN = Path(__file__).parent / "golden" / "tensorflow"
@@ -215,27 +215,6 @@ def test_without_tensorflow_an_error_names_the_extra(old):
     assert [path.name for path in folder.glob("made/*ckpt*")] == []
 
 
-class Crash(BaseException):
-    """The process ends here."""
-
-
-def crash_at(monkeypatch, number):
-    """Let the process end before the file of that number gets its name, or loses it."""
-    seen = []
-
-    def crashing(change):
-        def changed(*paths, **options):
-            seen.append(paths)
-            if len(seen) == number:
-                raise Crash
-            change(*paths, **options)
-
-        return changed
-
-    for name in ("replace", "unlink"):
-        monkeypatch.setattr(os, name, crashing(getattr(os, name)))
-
-
 @pytest.mark.parametrize("format_", ["safetensors", "tensorflow"])
 @pytest.mark.parametrize("keep", [None, 1])
 def test_a_crash_at_any_file_loses_nothing(old, monkeypatch, tmp_path, format_, keep):
@@ -243,14 +222,9 @@ def test_a_crash_at_any_file_loses_nothing(old, monkeypatch, tmp_path, format_, 
     undisturbed = opened("full", old("full"), config=config).train(ROWS, max_steps=6)
     for number in itertools.count(1):
         folder = Path(shutil.copytree(GOLDEN / "full", tmp_path / str(number)))
-        crashed = False
-        with monkeypatch.context() as patched:
-            crash_at(patched, number)
-            try:
-                opened("full", folder, config=config).train(ROWS, max_steps=6)
-            except Crash:
-                crashed = True
-        if not crashed:
+        with crash_at(monkeypatch, number) as seen:
+            opened("full", folder, config=config).train(ROWS, max_steps=6)
+        if len(seen) < number:
             break
         written = (
             int(path.name.removeprefix("model.ckpt-").partition(".")[0]) for path in folder.glob("*.safetensors")

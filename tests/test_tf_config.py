@@ -129,7 +129,9 @@ def test_train_is_refused_in_roles_that_do_not_train(config_of, tmp_path, kind):
 
 def test_train_in_a_cluster_points_at_the_distributed_engine(config_of, tmp_path):
     config = config_of(task("chief", 0), model_dir=str(tmp_path / "model"))
-    with pytest.raises(ArgumentError, match=r"cluster of 4 nodes.*Unset TF_CONFIG.*distributed engine"):
+    with pytest.raises(
+        ArgumentError, match=r"cluster of 4 nodes.*in this process alone.*Unset TF_CONFIG to train here"
+    ):
         KMeans(2, config=config).train(lambda: pytest.fail("the input was read"))
 
 

@@ -14,7 +14,6 @@ from macqueen.tf_estimator.exporters import _loss_smaller
 from tests.models import small_integers
 
 ROWS = small_integers()
-exports = pytest.mark.skipif(not hasattr(KMeans, "export_saved_model"), reason="needs export_saved_model")
 
 
 class Asked(estimator.Exporter):
@@ -135,7 +134,6 @@ def test_the_better_of_two_has_the_smaller_loss():
     assert not _loss_smaller({"loss": 1.0}, {"loss": 1.0})
 
 
-@exports
 def test_exporters_choose_the_checkpoints(tmp_path):
     """A full batch gets better with every step: each is the best, and the newest two are kept."""
     exporters = [
@@ -150,7 +148,6 @@ def test_exporters_choose_the_checkpoints(tmp_path):
     assert [os.path.basename(path) for path in exported] == [times[-1] for times in found.values()]
 
 
-@exports
 def test_the_best_is_remembered_by_event_files(tmp_path):
     """A new process exports only what is better than the best before it."""
     model = model_in(tmp_path, every=1, use_mini_batch=False)

@@ -19,26 +19,27 @@ from macqueen.checkpoint.folder import (
     BACKUP,
     INDEX,
     SUFFIX,
+    WRITTEN,
     Entry,
     Retention,
-    commit,
     file_of,
     index_text,
     is_stem,
     probe,
     read_index,
     remedy,
-    remove_stale,
     retire,
     stem_of,
     steps_on_disk,
     unlisted,
 )
-from macqueen.checkpoint.foreign import PARTS, is_foreign, keep_list, listed
+from macqueen.checkpoint.foreign import COUNTS, PARTS, is_foreign, keep_list, listed, old_variables
 from macqueen.errors import ArgumentError, ArgumentTypeError, CheckpointError, NotTrainedError, SettingsMismatchError
+from macqueen.files import commit, remove_stale
 from macqueen.state import State
 
 __all__ = [
+    "COUNTS",
     "PARTS",
     "Entry",
     "Newest",
@@ -56,6 +57,7 @@ __all__ = [
     "load_variable",
     "named",
     "newest",
+    "old_variables",
     "restore",
     "retire",
     "save",
@@ -115,15 +117,20 @@ def save(
 
     try:
         os.makedirs(model_dir, exist_ok=True)
-        remove_stale(model_dir, now)
+        remove_stale(model_dir, WRITTEN, now)
         last_foreign = keep_list(model_dir)
+        index = read_index(model_dir)
+        if not index.entries and not steps_on_disk(model_dir):
+            # Listed before it is there: a crash could leave the first one unlisted, which nothing would ever retire.
+            path = os.path.join(model_dir, INDEX)
+            commit(path, methodcaller("write", index_text([Entry(state.step, now)], now)))
+        path = written
         commit(path, write)
         if parts and state.step > last_foreign:
             for suffix in PARTS:
                 path = written.removesuffix(SUFFIX) + suffix
                 commit(path, methodcaller("write", parts[suffix]))
         path = os.path.join(model_dir, INDEX)
-        index = read_index(model_dir)
         entries = [entry for entry in (*index.entries, *unlisted(model_dir, index)) if entry.step != state.step]
         entries = [entry for entry in entries if os.path.exists(file_of(model_dir, entry.step))]
         preserved = now if index.last_preserved is None else index.last_preserved

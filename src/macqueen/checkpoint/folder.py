@@ -1,28 +1,24 @@
-"""The files of a model directory: their names, the list of checkpoints, and writing that a crash cannot tear."""
+"""The files of a model directory: their names, the list of checkpoints, and which of them stay."""
 
 from __future__ import annotations
 
 import errno
 import os
 import re
-import secrets
 import tempfile
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import IO, NamedTuple
+from typing import NamedTuple
+
+from macqueen.files import missing_folders, modified, remove_folders
 
 SUFFIX = ".safetensors"
 INDEX = "checkpoint"  # the text file that lists the checkpoints, in TensorFlow's textual form
 BACKUP = "checkpoint.tensorflow"  # that of TensorFlow, kept where we went on from its model
-STALE_SECONDS = 3600.0  # a temporary file untouched for so long was left by a crash
+WRITTEN = r"checkpoint(?:\.tensorflow)?|model\.ckpt-[0-9]+\.(?:safetensors|index|data-00000-of-00001)"  # as a pattern
 
 _STEM = re.compile(r"model\.ckpt-(0|[1-9][0-9]{0,18})")
 _LINE = re.compile(r'(\w+):\s*"?([^"]*?)"?\s*')
-_TEMPORARY = re.compile(
-    r"\.(?:checkpoint(?:\.tensorflow)?|model\.ckpt-[0-9]+\.(?:safetensors|index|data-00000-of-00001))"
-    r"\.tmp-([0-9]+)-[0-9a-f]{8}"
-)
 _REMEDIES = {
     (errno.ENOSPC, errno.EDQUOT, errno.EFBIG): "Free space there, or give another model_dir",
     (errno.EACCES, errno.EPERM, errno.EROFS): "Make it writable, or give another model_dir",
@@ -138,7 +134,7 @@ def read_index(model_dir: str, file_name: str = INDEX) -> Index:
         if match:
             step = int(match[1])
             entries.pop(step, None)
-            entries[step] = Entry(step, _modified(file_of(model_dir, step)) if time is None else time)
+            entries[step] = Entry(step, modified(file_of(model_dir, step)) if time is None else time)
     pointed = [_STEM.fullmatch(value) for key, value in lines if key == "model_checkpoint_path"]
     preserved = [_number(value) for key, value in lines if key == "last_preserved_timestamp"]
     newest = pointed[-1] if pointed else None
@@ -151,7 +147,7 @@ def unlisted(model_dir: str, index: Index) -> list[Entry]:
     if last is None:
         return []
     steps = sorted(step for step in steps_on_disk(model_dir) if step > last)
-    return [Entry(step, _modified(file_of(model_dir, step))) for step in steps]
+    return [Entry(step, modified(file_of(model_dir, step))) for step in steps]
 
 
 def index_text(entries: Sequence[Entry], last_preserved: float) -> bytes:
@@ -163,84 +159,24 @@ def index_text(entries: Sequence[Entry], last_preserved: float) -> bytes:
     return "\n".join([*lines, ""]).encode("ascii")
 
 
-def commit(path: str, write: Callable[[IO[bytes]], object]) -> None:
-    """Write a file so that its name only ever stands for the old bytes or all of the new ones, also after a crash."""
-    folder, name = os.path.split(path)
-    temporary = os.path.join(folder, f".{name}.tmp-{os.getpid()}-{secrets.token_hex(4)}")
-    try:
-        with open(temporary, "xb") as file:
-            write(file)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except BaseException:
-        with suppress(OSError):
-            os.unlink(temporary)
-        raise
-    handle = os.open(folder or ".", os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    except OSError as error:
-        if error.errno != errno.EINVAL:  # a file system that cannot sync folders
-            raise
-    finally:
-        os.close(handle)
-
-
 def probe(model_dir: str) -> None:
     """Raise OSError unless files can be written into a folder, which is left as it was, or as missing as it was."""
     if os.path.isdir(model_dir):
         with tempfile.TemporaryFile(dir=model_dir, buffering=0):
             return
-    missing = []
-    path = os.path.abspath(model_dir)
-    while not os.path.exists(path):
-        missing.append(path)
-        path = os.path.dirname(path)
+    missing = missing_folders(model_dir)
     try:
         os.makedirs(model_dir, exist_ok=True)
         with tempfile.TemporaryFile(dir=model_dir):
             pass
     finally:
-        for folder in missing:
-            with suppress(OSError):
-                os.rmdir(folder)
-
-
-def remove_stale(model_dir: str, now: float) -> None:
-    """Delete temporary files of processes that died. A live process may be one of another machine's, hence the age."""
-    for name in os.listdir(model_dir):
-        match = _TEMPORARY.fullmatch(name)
-        path = os.path.join(model_dir, name)
-        if match and now - _modified(path) > STALE_SECONDS and not _is_alive(int(match[1])):
-            with suppress(OSError):
-                os.unlink(path)
+        remove_folders(missing)
 
 
 def remedy(error: OSError) -> str:
     """Return what to do about a file that could not be written."""
     known = (text for codes, text in _REMEDIES.items() if error.errno in codes)
     return next(known, "Give a model_dir that can be written")
-
-
-def _modified(path: str) -> float:
-    try:
-        return os.stat(path).st_mtime
-    except OSError:
-        return 0.0
-
-
-def _is_alive(pid: int) -> bool:
-    """Whether another process has this id; what this process left for so long belongs to an earlier namesake."""
-    if pid == os.getpid():
-        return False
-    try:
-        os.kill(pid, 0)
-    except (ProcessLookupError, OverflowError):
-        return False
-    except OSError:
-        return True
-    return True
 
 
 def _number(text: str) -> float | None:

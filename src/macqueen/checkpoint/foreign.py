@@ -1,16 +1,31 @@
-"""Checkpoints in TensorFlow's format beside ours: which files they are, and which of them are not ours to touch.
+"""Checkpoints in TensorFlow's format beside ours: what they hold, which files they are, which are not ours to touch.
 
-What is in them is read and made elsewhere (`macqueen.tf_estimator.old_checkpoints`).
+They are read and made elsewhere (`macqueen.tf_estimator.old_checkpoints`).
 """
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
-from macqueen.checkpoint.folder import BACKUP, INDEX, SUFFIX, commit, read_index, stem_of
+import numpy as np
+
+from macqueen.checkpoint.encoding import Tensors, tensors_of
+from macqueen.checkpoint.folder import BACKUP, INDEX, SUFFIX, read_index, stem_of
+from macqueen.files import commit
+from macqueen.state import State
 
 PARTS = (".data-00000-of-00001", ".index")  # as written: the last one makes them a checkpoint
+COUNTS = "Variable"  # what the old class called cluster_counts
+
+
+def old_variables(state: State, settings: dict[str, Any], constants: Tensors) -> Tensors:
+    """Return the variables of a state, and those beside it, under the names that the old class gave them."""
+    found = tensors_of(state, settings, constants)
+    if state.counts is not None:
+        found[COUNTS] = found.pop("cluster_counts")
+    return {**found, "initialized": np.array(True)}
 
 
 def is_foreign(prefix: str) -> bool:

@@ -338,8 +338,7 @@ class RunConfig:
         if nodes > 1:
             raise ArgumentError(
                 f"TF_CONFIG names a cluster of {nodes} nodes, but train runs in this process alone. Unset TF_CONFIG to "
-                "train here; many machines belong to the distributed engine, which is given its workers and does not "
-                "read TF_CONFIG"
+                "train here"
             )
 
 

@@ -6,11 +6,9 @@ import os
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from macqueen import reading
-from macqueen.checkpoint.folder import commit
-from macqueen.errors import ArgumentError, ExportError
+from macqueen import checkpoint, reading
+from macqueen.errors import ArgumentError
 from macqueen.exports import Snapshot, onnx, saved_model
-from macqueen.exports.folder import checked_path
 from macqueen.runtime import __version__
 
 if TYPE_CHECKING:
@@ -161,22 +159,12 @@ class Exporting:
         ExportError
             The file cannot be written, or does not say on sample rows what the model says; it is then not there.
         """
-        file = checked_path(path, "path")
         reader = self._reader(checkpoint_path=checkpoint_path)
-        snapshot = self._snapshot(reader)
-        content = onnx.graph_bytes(snapshot)
-        sample = onnx.sample(snapshot)
-        rows = sample[onnx.ROWS] if snapshot.layer is None else sample
-        found = next(reader.predictions(lambda: iter([rows]), reading.KEYS))
-        onnx.check(content, snapshot, sample, found["cluster_index"], found["all_distances"])
-        try:
-            commit(file, lambda opened: opened.write(content))
-        except OSError as error:
-            raise ExportError(
-                f"cannot write {file}: {error.strerror or error}. Free space there, or name a file in a folder that "
-                "is there and can be written"
-            ) from error
-        return file
+
+        def predict(rows: Any) -> Mapping[str, Any]:
+            return next(reader.predictions(lambda: iter([rows]), reading.KEYS))
+
+        return onnx.export(self._snapshot(reader), path, predict)
 
     def _export(
         self,
@@ -195,7 +183,7 @@ class Exporting:
         return Snapshot(
             state=reader.state,
             metric=settings["metric"],
-            mode=settings["mode"],
+            variables=checkpoint.old_variables(reader.state, settings, {}),
             steps_per_iteration=settings["steps_per_iteration"],
             layer=self._model.encoder(reader.state.seed),
             version=__version__,

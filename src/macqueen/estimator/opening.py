@@ -7,8 +7,8 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from macqueen import extras
 from macqueen.config import RunConfig
-from macqueen.estimator.arguments import tensorflow_loaded
 from macqueen.feature_columns import InputLayer
 from macqueen.inputs.source import as_source, call, is_function
 
@@ -50,13 +50,13 @@ def opened(
 
     with ExitStack() as stack:
         data = None
-        if not tensorflow_loaded():
+        if not extras.loaded("tensorflow"):
             try:
                 data = make()
             except Exception:
-                if not tensorflow_loaded():
+                if not extras.loaded("tensorflow"):
                     raise
-        if tensorflow_loaded():  # a function that was the first to import it is called again
+        if extras.loaded("tensorflow"):  # a function that was the first to import it is called again
             from macqueen.tf_estimator.graph_input import readable  # noqa: PLC0415 -- only such programs need it
 
             reading = readable(

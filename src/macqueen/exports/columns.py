@@ -1,10 +1,7 @@
 """Our feature columns as TensorFlow operations: the same rows as `InputLayer.rows`. `tf` is handed in.
 
-Hashes are not TensorFlow's, so columns that hash text are refused by name.
-
-A column of another kind, such as one of TensorFlow's own, is asked: its method ``tensor(features)`` is called in the
-graph with tensors by name and returns (n, dims). It may make one variable there, for the weights of the model that its
-`weights_name` names.
+Hashes are not TensorFlow's, so columns that hash text are refused by name. A column of TensorFlow's own says itself
+what it is in a graph.
 """
 
 from __future__ import annotations
@@ -25,7 +22,13 @@ from macqueen.feature_columns.categorical import (
     VocabularyColumn,
     WeightedColumn,
 )
-from macqueen.feature_columns.dense import BucketizedColumn, EmbeddingColumn, IndicatorColumn, NumericColumn
+from macqueen.feature_columns.dense import (
+    BucketizedColumn,
+    EmbeddingColumn,
+    ForeignColumn,
+    IndicatorColumn,
+    NumericColumn,
+)
 from macqueen.feature_columns.features import NOTHING
 from macqueen.feature_columns.hashing import hash_text
 
@@ -45,7 +48,8 @@ def rows_of(tf: Any, layer: InputLayer, features: Mapping[str, Tensor]) -> tuple
     """
     made = _Columns(tf, layer, features)
     dtype = tf.as_dtype(layer.dtype)
-    return tf.concat([tf.cast(made.dense(column), dtype) for column in layer.columns], axis=1), made.held
+    rows = tf.concat([tf.cast(made.dense(column), dtype) for column in layer.columns], axis=1)
+    return rows, [(variable, layer.weights[name]) for name, variable in made.variables.items()]
 
 
 class _Columns:
@@ -55,8 +59,8 @@ class _Columns:
         self.tf = tf
         self._features = features
         self._weights = layer.weights
-        self._variables: dict[str, Any] = {}  # of our embeddings, which may share one
-        self.held: Held = []
+        self.variables: dict[str, Any] = {}  # of embeddings, by the name of the weights, which several may share
+        self._shared: dict[Any, Any] = {}
 
     # --- dense ------------------------------------------------------------------------------------------
 
@@ -72,19 +76,18 @@ class _Columns:
             return self._counted(ids, weights, column.dims)
         if isinstance(column, EmbeddingColumn):
             return self._embedding(column)
-        return self._foreign(column)
+        if isinstance(column, ForeignColumn):
+            return self._foreign(column)
+        raise ArgumentError(
+            f"column {column.name!r} of type {type(column).__name__} cannot be exported; leave it out, or export rows "
+            "without feature columns"
+        )
 
-    def _foreign(self, column: Any) -> Tensor:
-        """Return what a column says of itself, and note the variable it made."""
-        if not hasattr(column, "tensor"):
-            raise ArgumentError(
-                f"column {column.name!r} of type {type(column).__name__} cannot be exported; leave it out, or export "
-                "rows without feature columns"
-            )
-        variables = self.tf.compat.v1.global_variables
-        before = len(variables())
-        found = column.tensor(self._features)
-        self.held += [(variable, self._weights[column.weights_name]) for variable in variables()[before:]]
+    def _foreign(self, column: ForeignColumn) -> Tensor:
+        """Return what a column says of itself, and note the variable of its weights."""
+        found, variable = column.tensor(self._features, self._shared)
+        if variable is not None:
+            self.variables[str(column.weights_name)] = variable
         return found
 
     def _numeric(self, column: NumericColumn) -> Tensor:
@@ -109,12 +112,11 @@ class _Columns:
         tf = self.tf
         ids, shares = self._categories(column.categorical_column)
         name = column.weights_name
-        if name not in self._variables:
+        if name not in self.variables:
             weights = self._weights[name]
             dtype = tf.as_dtype(weights.dtype)
-            self._variables[name] = tf.compat.v1.get_variable(name, weights.shape, dtype, use_resource=True)
-            self.held.append((self._variables[name], weights))
-        table = tf.cast(self._variables[name].read_value(), tf.float64)
+            self.variables[name] = tf.compat.v1.get_variable(name, weights.shape, dtype, use_resource=True)
+        table = tf.cast(self.variables[name].read_value(), tf.float64)
         if column.max_norm is not None:
             norms = tf.sqrt(tf.reduce_sum(table * table, axis=1, keepdims=True))
             table *= tf.where(norms > column.max_norm, tf.math.divide_no_nan(self._f64(column.max_norm), norms), 1.0)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import errno
 import os
-import secrets
+import re
 import shutil
 from collections.abc import Callable
-from contextlib import suppress
 
+from macqueen import files
 from macqueen.errors import ArgumentError, ArgumentTypeError, ExportError
+
+TIME = "[0-9]{10}"  # the name of an export, as a pattern
 
 
 def checked_path(path: object, argument: str) -> str:
@@ -46,22 +48,21 @@ def new_folder(base: str, fill: Callable[[str], None], now: float) -> str:
     ExportError
         Something cannot be written. Then, as with any other error, nothing is left behind.
     """
-    missing = _missing(base)
-    temporary = os.path.join(base, f".{int(now)}.tmp-{os.getpid()}-{secrets.token_hex(4)}")
+    missing = files.missing_folders(base)
+    temporary = files.temporary(os.path.join(base, str(int(now))))
     try:
         os.makedirs(base, exist_ok=True)
+        files.remove_stale(base, TIME, now)
         os.mkdir(temporary)
         fill(temporary)
         for folder, _, names in os.walk(temporary, topdown=False):
             for path in (*(os.path.join(folder, name) for name in names), folder):
-                _sync(path)
+                files.sync(path)
         target = _renamed(temporary, base, int(now))
-        _sync(base)
+        files.sync(base)
     except BaseException as error:
         shutil.rmtree(temporary, ignore_errors=True)
-        for folder in missing:
-            with suppress(OSError):
-                os.rmdir(folder)
+        files.remove_folders(missing)
         if isinstance(error, OSError) and not isinstance(error, ExportError):
             raise ExportError(
                 f"cannot write into {base}: {error.strerror or error}. Free space there, make it a folder that can be "
@@ -71,14 +72,9 @@ def new_folder(base: str, fill: Callable[[str], None], now: float) -> str:
     return target
 
 
-def _missing(base: str) -> list[str]:
-    """Return the folders that have to be made for `base`, the innermost first."""
-    found = []
-    path = os.path.abspath(base)
-    while not os.path.exists(path):
-        found.append(path)
-        path = os.path.dirname(path)
-    return found
+def exports_in(base: str) -> list[str]:
+    """Return the names of the exports in a folder, the oldest first."""
+    return sorted(name for name in os.listdir(base) if re.fullmatch(TIME, name))
 
 
 def _renamed(temporary: str, base: str, seconds: int) -> str:
@@ -86,8 +82,7 @@ def _renamed(temporary: str, base: str, seconds: int) -> str:
 
     A full folder cannot be renamed onto: two exports never share one.
     """
-    there = [int(name) for name in os.listdir(base) if name.isdecimal() and len(name) == len(str(seconds))]
-    seconds = max([seconds, *(second + 1 for second in there)])
+    seconds = max([seconds, *(int(name) + 1 for name in exports_in(base)[-1:])])
     while True:
         target = os.path.join(base, str(seconds))
         if not os.path.lexists(target):
@@ -99,14 +94,3 @@ def _renamed(temporary: str, base: str, seconds: int) -> str:
             else:
                 return target
         seconds += 1
-
-
-def _sync(path: str) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    except OSError as error:
-        if error.errno != errno.EINVAL:  # a file system that cannot sync folders
-            raise
-    finally:
-        os.close(handle)

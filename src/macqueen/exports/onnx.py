@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import os
+import re
+import time
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from macqueen import extras
+from macqueen import extras, files
 from macqueen.errors import ArgumentError, ExportError
+from macqueen.exports.folder import checked_path
 from macqueen.exports.snapshot import Snapshot
 from macqueen.feature_columns import InputLayer, Standardize
 from macqueen.feature_columns.dense import NumericColumn
@@ -51,6 +55,46 @@ class _Nodes:
     def cast(self, value: str, dtype: Any, name: str | None = None) -> str:
         """Convert to a dtype of NumPy."""
         return self("Cast", value, name=name, to=self.onnx.helper.np_dtype_to_tensor_dtype(np.dtype(dtype)))
+
+
+def export(snapshot: Snapshot, path: object, predict: Callable[[Any], Mapping[str, Any]]) -> str:
+    """Write a model as an ONNX file.
+
+    Parameters
+    ----------
+    snapshot
+        The model.
+    path
+        The file; replaced as a whole if it is there.
+    predict
+        Gives labels (n,) and distances (n, k) of rows, or of features by name, as the model itself has them.
+
+    Returns
+    -------
+    str
+        The path.
+
+    Raises
+    ------
+    ArgumentError
+        `path` is none; otherwise as for `graph_bytes`.
+    ExportError
+        The file cannot be written, or does not say on sample rows what the model says; it is then not there.
+    """
+    file = checked_path(path, "path")
+    content = graph_bytes(snapshot)
+    inputs = sample(snapshot)
+    found = predict(inputs[ROWS] if snapshot.layer is None else inputs)
+    check(content, snapshot, inputs, found["cluster_index"], found["all_distances"])
+    try:
+        files.remove_stale(os.path.dirname(file) or ".", re.escape(os.path.basename(file)), time.time())
+        files.commit(file, lambda opened: opened.write(content))
+    except OSError as error:
+        raise ExportError(
+            f"cannot write {file}: {error.strerror or error}. Free space there, or name a file in a folder that "
+            "is there and can be written"
+        ) from error
+    return file
 
 
 def graph_bytes(snapshot: Snapshot) -> bytes:

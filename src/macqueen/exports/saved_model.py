@@ -131,7 +131,7 @@ def _built(tf: Any, snapshot: Snapshot, mode: str, receiver_fn: Callable[[], Any
     graph = tf.Graph()
     with graph.as_default():
         features, inputs, alternatives = _received(tf, graph, snapshot, mode, receiver_fn)
-        values = snapshot.variables()
+        values = snapshot.variables
         variables = {
             name: v1.get_variable(name, value.shape, tf.as_dtype(value.dtype), use_resource=True)
             for name, value in values.items()

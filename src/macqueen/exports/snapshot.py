@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from macqueen.errors import SettingsMismatchError
@@ -26,8 +25,8 @@ class Snapshot:
         Centers, step, and what training goes on from.
     metric
         "squared_euclidean" or "cosine".
-    mode
-        "full_batch" or "mini_batch".
+    variables
+        What training goes on from, by the names that the old class gave them.
     steps_per_iteration
         Mini-batch steps between two syncs of the centers.
     layer
@@ -43,7 +42,7 @@ class Snapshot:
 
     state: State
     metric: str
-    mode: str
+    variables: Mapping[str, NDArray[Any]]
     steps_per_iteration: int
     layer: InputLayer | None
     version: str
@@ -69,14 +68,3 @@ class Snapshot:
                 f"the features make rows of {dims} columns, but the centers have {self.centers.shape[1]}; give "
                 "features of that width"
             )
-
-    def variables(self) -> Mapping[str, NDArray[Any]]:
-        """Return what training goes on from, by the names that the old class gave its variables."""
-        state = self.state
-        found = {"clusters": state.centers, "global_step": np.int64(state.step), "initialized": np.bool_(True)}
-        if self.mode == "mini_batch":
-            found["Variable"] = np.zeros(len(state.centers), np.int64) if state.counts is None else state.counts
-        if self.mode == "mini_batch" and self.steps_per_iteration > 1:
-            found["clusters_updated"] = state.centers if state.pending is None else state.pending
-            found["update_in_steps"] = np.int64(self.steps_per_iteration - state.steps_since_sync)
-        return {name: np.asarray(value) for name, value in found.items()}

@@ -51,6 +51,21 @@ class DenseColumn(ABC):
         """Return the values (n, dims)."""
 
 
+class ForeignColumn(DenseColumn):
+    """A column of another library, which knows by itself how it is described and exported."""
+
+    @abstractmethod
+    def describe(self) -> dict[str, Any]:
+        """Return JSON values that say which column it is; of a `kind` that is none of ours."""
+
+    @abstractmethod
+    def tensor(self, features: Mapping[str, Any], shared: dict[Any, Any]) -> tuple[Any, Any]:
+        """Return the values (n, dims) as a tensor of the graph of `features`, and the variable of its weights or None.
+
+        `shared` is empty at first: several columns of that graph keep there what they are made of, by who made it.
+        """
+
+
 @dataclass(frozen=True)
 class NumericColumn(DenseColumn):
     """Numbers as they are, or as `normalizer_fn` makes them."""

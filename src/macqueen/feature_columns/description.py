@@ -19,6 +19,7 @@ from macqueen.feature_columns.dense import (
     BucketizedColumn,
     DenseColumn,
     EmbeddingColumn,
+    ForeignColumn,
     IndicatorColumn,
     NumericColumn,
 )
@@ -62,7 +63,7 @@ def _described(value: Any) -> Any:
         found = {item.name: _described(getattr(value, item.name)) for item in fields}
         named = {} if isinstance(value, Standardize) else {"name": value.name}
         return {"kind": _NAMES[type(value)], **named, **found}
-    if isinstance(value, DenseColumn) and hasattr(value, "describe"):  # a column of another library
+    if isinstance(value, ForeignColumn):
         return value.describe()
     if isinstance(value, tuple):
         return [_described(item) for item in value]

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import argparse
 import os
-import shutil
+import stat
 import sys
-import tempfile
 import tokenize
 from collections.abc import Sequence
+from typing import IO
 
-from macqueen import extras
+from macqueen import extras, files
 from macqueen.errors import MissingExtraError
 
 
@@ -63,17 +63,12 @@ def _treat(path: str, write: bool) -> int:
 def _replace(path: str, content: bytes) -> None:
     """Write a file such that it is whole at any time, with the mode that it has."""
     path = os.path.realpath(path)
-    number, temporary = tempfile.mkstemp(dir=os.path.dirname(path), prefix=f".{os.path.basename(path)}.")
-    try:
-        with os.fdopen(number, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        shutil.copymode(path, temporary)
-        os.replace(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
-        raise
+
+    def write(file: IO[bytes]) -> None:
+        os.fchmod(file.fileno(), stat.S_IMODE(os.stat(path).st_mode))
+        file.write(content)
+
+    files.commit(path, write)
 
 
 if __name__ == "__main__":

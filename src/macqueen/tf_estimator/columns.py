@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from macqueen.errors import ArgumentError
 from macqueen.extras import needed
-from macqueen.feature_columns.dense import DenseColumn, Weights
+from macqueen.feature_columns.dense import DenseColumn, ForeignColumn, Weights
 from macqueen.feature_columns.features import Features
 from macqueen.tf_estimator.tensors import initializers, said, tensorflow
 
@@ -42,7 +42,7 @@ def wrapped(columns: Any) -> Any:
     return [TensorFlowColumn(column, layer) if isinstance(column, base) else column for column in found]
 
 
-class TensorFlowColumn(DenseColumn):
+class TensorFlowColumn(ForeignColumn):
     """A column of TensorFlow's.
 
     Parameters
@@ -101,9 +101,15 @@ class TensorFlowColumn(DenseColumn):
         found: NDArray[Any] = features.shared[self._layer][self.column]
         return found
 
-    def tensor(self, features: Mapping[str, Any]) -> Any:
-        """Return the values (n, dims) as a tensor of the graph that `features` belong to, for an exported model."""
-        return tensorflow().compat.v1.feature_column.input_layer(dict(features), [self.column])
+    def tensor(self, features: Mapping[str, Any], shared: dict[Any, Any]) -> tuple[Any, Any]:
+        """Return the values (n, dims) as a tensor of the graph of `features`, and the variable of its weights or None.
+
+        One call of ``input_layer`` makes all columns of the layer, as in the old class: the call names the variables.
+        """
+        if self._layer not in shared:
+            shared[self._layer] = self._layer.tensors(features)
+        values, variables = shared[self._layer]
+        return values[self.column], variables.get(self.column)
 
 
 class _Layer:
@@ -125,6 +131,10 @@ class _Layer:
     def __setstate__(self, state: dict[str, Any]) -> None:
         self._columns = state["columns"]
         self._begin()
+
+    def tensors(self, features: Mapping[str, Any]) -> tuple[dict[Any, Any], dict[Any, Any]]:
+        """Return values (n, dims) and variables of the columns, in the graph that `features` belong to."""
+        return _input_layer(dict(features), self._columns)
 
     def first_weights(self, seed: int, column: Any) -> NDArray[np.float32]:
         """Return the weights that a new graph begins with."""
@@ -185,29 +195,36 @@ class _Graph:
                     f"Items of feature_columns must be a dense column, got {column!r}; wrap {column.name!r} in "
                     "indicator_column or embedding_column"
                 )
-        variables: dict[Any, list[Any]] = {}
-        self.values: dict[Any, Any] = {}
         with tensorflow().Graph().as_default() as self.graph:
             tf1.set_random_seed(None if seed is None else seed % 2**31)
             try:
                 self.features = _placeholders(columns)
-                tf1.feature_column.input_layer(
-                    self.features, columns, cols_to_vars=variables, cols_to_output_tensors=self.values
-                )
+                self.values, self.variables = _input_layer(self.features, columns)
+            except ArgumentError:
+                raise
             except (TypeError, ValueError, NotImplementedError) as error:
                 raise ArgumentError(f"feature_columns: input_layer does not take them: {error}") from error
-            for column, found in variables.items():
-                if len(found) > 1:
-                    raise ArgumentError(
-                        f"feature_columns: column {column.name!r} has {len(found)} variables, of which one can be "
-                        "kept; make several columns"
-                    )
-            self.variables = {column: found[0] for column, found in variables.items() if found}
             self.loads = {}
             for variable in tf1.global_variables():
                 place = tf1.placeholder(variable.dtype.base_dtype, variable.shape)
                 self.loads[variable] = place, variable.assign(place).op
             self.tables = tf1.tables_initializer()
+
+
+def _input_layer(features: dict[str, Any], columns: Sequence[Any]) -> tuple[dict[Any, Any], dict[Any, Any]]:
+    """Return what TensorFlow makes of features: the values (n, dims) by column, and the variables, where it has any."""
+    values: dict[Any, Any] = {}
+    variables: dict[Any, list[Any]] = {}
+    tensorflow().compat.v1.feature_column.input_layer(
+        features, columns, cols_to_vars=variables, cols_to_output_tensors=values
+    )
+    for column, found in variables.items():
+        if len(found) > 1:
+            raise ArgumentError(
+                f"feature_columns: column {column.name!r} has {len(found)} variables, of which one can be kept; make "
+                "several columns"
+            )
+    return values, {column: found[0] for column, found in variables.items() if found}
 
 
 def _placeholders(columns: Sequence[Any]) -> dict[str, Any]:

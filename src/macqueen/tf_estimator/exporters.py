@@ -12,6 +12,7 @@ from typing import Any
 from macqueen import extras
 from macqueen.config.checks import integer, shown
 from macqueen.errors import ArgumentError
+from macqueen.exports.folder import exports_in
 
 Metrics = Mapping[str, Any]
 
@@ -37,22 +38,7 @@ class Exporter(ABC):
 
 
 class _SavedModels(Exporter):
-    """Exports by `KMeans.export_saved_model`, and keeps the newest.
-
-    Parameters
-    ----------
-    name
-        The folder below ``<model_dir>/export``.
-    serving_input_receiver_fn, assets_extra, as_text
-        As for `KMeans.export_saved_model`.
-    exports_to_keep
-        Older exports are deleted; None keeps all.
-
-    Raises
-    ------
-    ArgumentError, ArgumentTypeError
-        `exports_to_keep` is not above 0.
-    """
+    """Exports by `KMeans.export_saved_model`, and keeps the newest: what the exporters have in common."""
 
     def __init__(
         self,
@@ -60,7 +46,7 @@ class _SavedModels(Exporter):
         serving_input_receiver_fn: Callable[[], Any] | None,
         assets_extra: Mapping[str, str] | None = None,
         as_text: bool = False,
-        exports_to_keep: int | None = None,
+        exports_to_keep: int | None = 5,
     ) -> None:
         self._name = name
         self._arguments = {"assets_extra": assets_extra, "as_text": as_text}
@@ -88,8 +74,7 @@ class _SavedModels(Exporter):
             export_path, self._receiver, checkpoint_path=checkpoint_path, **self._arguments
         )
         if self._keep is not None:
-            times = sorted(name for name in os.listdir(export_path) if len(name) == 10 and name.isdigit())
-            for old in times[: -self._keep]:
+            for old in exports_in(export_path)[: -self._keep]:
                 shutil.rmtree(os.path.join(export_path, old))
         return path
 
@@ -115,7 +100,7 @@ class FinalExporter(_SavedModels):
         assets_extra: Mapping[str, str] | None = None,
         as_text: bool = False,
     ) -> None:
-        super().__init__(name, serving_input_receiver_fn, assets_extra, as_text)
+        super().__init__(name, serving_input_receiver_fn, assets_extra, as_text, exports_to_keep=None)
 
     def _wanted(self, model_dir: str, metrics: Metrics, final: bool) -> bool:
         return final
@@ -132,17 +117,12 @@ class LatestExporter(_SavedModels):
         As for `KMeans.export_saved_model`.
     exports_to_keep
         Older exports are deleted; None keeps all.
-    """
 
-    def __init__(
-        self,
-        name: str,
-        serving_input_receiver_fn: Callable[[], Any] | None,
-        assets_extra: Mapping[str, str] | None = None,
-        as_text: bool = False,
-        exports_to_keep: int | None = 5,
-    ) -> None:
-        super().__init__(name, serving_input_receiver_fn, assets_extra, as_text, exports_to_keep)
+    Raises
+    ------
+    ArgumentError, ArgumentTypeError
+        `exports_to_keep` is not above 0.
+    """
 
 
 def _loss_smaller(best_eval_result: Metrics, current_eval_result: Metrics) -> bool:
@@ -180,7 +160,8 @@ class BestExporter(_SavedModels):
         super().__init__(name, serving_input_receiver_fn, assets_extra, as_text, exports_to_keep)
         if not callable(compare_fn):
             raise ArgumentError(
-                f"compare_fn must be a function f(best_eval_result, current_eval_result), got {shown(compare_fn)}"
+                f"compare_fn must be a function f(best_eval_result, current_eval_result), got {shown(compare_fn)}; "
+                "leave it out to compare losses"
             )
         self._pattern = event_file_pattern
         self._better = compare_fn

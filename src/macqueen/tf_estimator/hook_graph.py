@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from macqueen import extras
 from macqueen.errors import ArgumentError, ArgumentTypeError
 from macqueen.tf_estimator.hooks import CheckpointSaverHook
 
@@ -31,13 +31,6 @@ REFUSED = {
 }
 
 
-def loaded_tensorflow() -> Any:
-    """Return TensorFlow if the program has loaded it, else None; it is never imported here."""
-    module = sys.modules.get("tensorflow")
-    still_loading = getattr(getattr(module, "__spec__", None), "_initializing", False)  # in another thread
-    return None if still_loading else module
-
-
 @contextmanager
 def graph_of_names() -> Iterator[None]:
     """Make a graph the default one while `begin` is called; without TensorFlow nothing is done.
@@ -46,7 +39,7 @@ def graph_of_names() -> Iterator[None]:
     ``graph.get_tensor_by_name("loss:0")`` answer. Nothing is computed in this graph: what is fetched later is looked
     up by the name of the tensor.
     """
-    tf = loaded_tensorflow()
+    tf = extras.loaded("tensorflow")
     if tf is None:
         yield
         return
@@ -63,7 +56,7 @@ def graph_of_names() -> Iterator[None]:
 
 def end_of_input() -> tuple[type[Exception], ...]:
     """Return the errors by which a hook ends a call as if the input had ended."""
-    tf = loaded_tensorflow()
+    tf = extras.loaded("tensorflow")
     return (StopIteration,) if tf is None else (StopIteration, tf.errors.OutOfRangeError)
 
 
@@ -75,7 +68,7 @@ def adopted(hook: Any, what: str) -> Any:
     ArgumentError, ArgumentTypeError
         It is one of TensorFlow's that needs a graph; the error says what to use instead.
     """
-    tf = loaded_tensorflow()
+    tf = extras.loaded("tensorflow")
     if tf is None or not isinstance(hook, tf.compat.v1.train.SessionRunHook):
         return hook
     train = tf.compat.v1.train

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from macqueen import checkpoint, extras, feature_columns
 from macqueen.config import KMeansParams
@@ -21,7 +20,6 @@ from macqueen.state import State
 
 _LOG = logging.getLogger("macqueen")
 
-COUNTS = "Variable"  # what the old class called them
 EMBEDDINGS = "input_layer/"  # begins the names of the weights of embedding columns
 ANOTHER = "Give the prefix of another checkpoint to KMeans.from_tensorflow, or another model_dir"
 UNIT = 1e-3  # how far from 1 the length of a normalised float32 center may be, with room to spare
@@ -93,7 +91,7 @@ def facts(source: checkpoint.Newest) -> Facts:
 
 def _facts(variables: checkpoint.Tensors) -> Facts:
     k = len(variables["clusters"])
-    if COUNTS not in variables:
+    if checkpoint.COUNTS not in variables:
         return Facts(k, "full_batch", 1, 1)
     if "clusters_updated" not in variables:
         return Facts(k, "mini_batch", 1, 1)
@@ -167,7 +165,7 @@ class OldCheckpoints:
 
     def _state(self, variables: checkpoint.Tensors, seed: int) -> State:
         centers, step = variables["clusters"], int(variables["global_step"])
-        counts, pending = variables.get(COUNTS), variables.get("clusters_updated")
+        counts, pending = variables.get(checkpoint.COUNTS), variables.get("clusters_updated")
         if pending is None:
             return State(centers=centers, step=step, seed=seed, counts=counts)
         assert counts is not None
@@ -187,18 +185,9 @@ class OldCheckpoints:
         CheckpointError
             They cannot be made.
         """
-        variables: dict[str, NDArray[Any]] = {
-            **constants,
-            "clusters": state.centers.astype(np.float32),
-            "global_step": np.array(state.step, np.int64),
-            "initialized": np.array(True),
-        }
-        if state.counts is not None:
-            variables[COUNTS] = state.counts
-        if state.pending is not None:
-            left = self._params.mini_batch_steps_per_iteration - state.steps_since_sync
-            variables["clusters_updated"] = state.pending.astype(np.float32)
-            variables["update_in_steps"] = np.array(left, np.int64)
+        variables = checkpoint.old_variables(state, self._params.settings, constants)
+        for name in {"clusters", "clusters_updated"} & set(variables):
+            variables[name] = variables[name].astype(np.float32)
         return _bundle(variables)
 
 
@@ -208,7 +197,7 @@ def variables_of(prefix: str) -> checkpoint.Tensors:
     try:
         reader = tf.train.load_checkpoint(prefix)
         names = sorted(reader.get_variable_to_shape_map())
-        known = ("clusters", "clusters_updated", COUNTS, "global_step", "initialized", "update_in_steps")
+        known = ("clusters", "clusters_updated", checkpoint.COUNTS, "global_step", "initialized", "update_in_steps")
         wanted = [name for name in names if name in known or name.startswith(EMBEDDINGS)]
         found = {name: np.asarray(reader.get_tensor(name)) for name in wanted}
     except (tf.errors.OpError, LookupError, RuntimeError, ValueError) as error:
@@ -231,7 +220,7 @@ def _fault(variables: checkpoint.Tensors) -> str | None:
     for name in ("clusters", "global_step", "initialized"):
         if name not in variables:
             return f"there is no variable {name!r}"
-    centers, counts = variables["clusters"], variables.get(COUNTS)
+    centers, counts = variables["clusters"], variables.get(checkpoint.COUNTS)
     if not variables["initialized"]:
         return None
     if centers.dtype != np.float32 or centers.ndim != 2 or 0 in centers.shape:
@@ -274,7 +263,7 @@ def _hashes(description: Any) -> bool:
     return isinstance(description, list) and any(map(_hashes, description))
 
 
-def _bundle(variables: dict[str, NDArray[Any]]) -> dict[str, bytes]:
+def _bundle(variables: checkpoint.Tensors) -> dict[str, bytes]:
     """Return the files of a checkpoint by suffix, made by TensorFlow in a folder of their own."""
     tf = _tensorflow("checkpoint_format='tensorflow'")
     names = sorted(variables)

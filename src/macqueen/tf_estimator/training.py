@@ -96,7 +96,7 @@ class EvalSpec(_EvalSpec):
     ) -> Self:
         """Check."""
         if name is not None and not isinstance(name, str):
-            raise ArgumentTypeError(f"name must be a str or None, got {shown(name)}")
+            raise ArgumentTypeError(f"name must be a str or None, got {shown(name)}; name the folder to make")
         start_delay_secs = number("start_delay_secs", start_delay_secs, zero=True)
         throttle_secs = number("throttle_secs", throttle_secs, zero=True)
         steps = above_zero("steps", steps)
@@ -130,7 +130,7 @@ def train_and_evaluate(
     }
     for name, (value, kind) in given.items():
         if not isinstance(value, kind):
-            raise ArgumentTypeError(f"{name} must be a {kind.__name__}, got {shown(value)}")
+            raise ArgumentTypeError(f"{name} must be a {kind.__name__}, got {shown(value)}; make one")
     evaluations = _Evaluations(estimator, eval_spec, train_spec.max_steps)
     listeners = [*train_spec.saving_listeners, evaluations]
     estimator.train(train_spec.input_fn, train_spec.hooks, max_steps=train_spec.max_steps, saving_listeners=listeners)
@@ -193,9 +193,13 @@ def _exporters(exporters: Any) -> tuple[Exporter, ...]:
     found = (exporters,) if isinstance(exporters, Exporter) else tuple(exporters or ())
     for exporter in found:
         if not isinstance(exporter, Exporter):
-            raise ArgumentTypeError(f"exporters must be an Exporter or several, got {shown(exporter)}")
+            raise ArgumentTypeError(
+                f"exporters must be an Exporter or several, got {shown(exporter)}; take LatestExporter, or subclass it"
+            )
         if not isinstance(exporter.name, str) or not exporter.name:
-            raise ArgumentError(f"exporters: a name must be a str that is not empty, got {exporter.name!r}")
+            raise ArgumentError(
+                f"exporters: a name must be a str that is not empty, got {exporter.name!r}; name the folder to make"
+            )
     names = [exporter.name for exporter in found]
     if len(set(names)) < len(names):
         raise ArgumentError(f"exporters must have different names, got {names}; rename one")
