@@ -228,6 +228,14 @@ def test_nan_loss():
         session.after({"loss": np.nan})
 
 
+@pytest.mark.parametrize("kind", [train.FinalOpsHook, estimator.FinalOpsHook])
+def test_the_last_loss_is_there_at_the_end(kind):
+    final, losses = kind(["loss", "global_step"]), []
+    log = train.LoggingTensorHook(["loss"], at_end=True)
+    model = in_memory(3).train(stream(), hooks=[final, log, lambda state, stats, now: losses.append(stats.cost)])
+    assert list(final.final_ops_values) == [losses[-1], step_of(model)]
+
+
 def test_final_ops():
     hook = train.FinalOpsHook({"step": "global_step"})
     in_memory(3).train(ROWS, steps=4, hooks=[hook])

@@ -198,6 +198,54 @@ def test_limit_epochs_ends_a_stream_of_the_old_class():
     assert model.score(limited) == model.score(ROWS)
 
 
+def limited_dict():
+    return {"b": tf1.train.limit_epochs(ROWS[:, 1:], 3), "a": tf1.train.limit_epochs(tf.constant(ROWS[:, :1]), 2)}
+
+
+def limited_by_another():
+    with tf.control_dependencies([limited()]):
+        return tf.identity(tf.constant(ROWS))
+
+
+def limited_by_a_variable_of_the_user():
+    passed = tf1.get_local_variable("passed", [], tf.int64, tf1.constant_initializer(7), use_resource=False)
+    with tf.control_dependencies([passed.count_up_to(9)]):
+        return tf.identity(tf.constant(ROWS))
+
+
+def limited_without_resources():
+    tf1.disable_resource_variables()
+    try:
+        return limited()
+    finally:
+        tf1.enable_resource_variables()
+
+
+@pytest.mark.parametrize(("returned", "threads"), [
+    (limited, 0), (limited_dict, 0), (limited_without_resources, 0),
+    (limited_by_another, 1), (limited_by_a_variable_of_the_user, 1),
+])  # fmt: skip
+def test_limit_epochs_of_a_constant_needs_no_session(returned, threads, caplog):
+    seen = []
+    model = model_of(experimental.KMeans, initial_clusters=ROWS[:4], use_mini_batch=False)
+    model.train(returned, hooks=[lambda state, stats, now: seen.append(len(reading_threads()))])
+    assert len(seen) == 2
+    assert seen[0] == threads  # none reads ahead where the batches are known
+    same = trained(macqueen.KMeans, ROWS, steps=2, initial_clusters=ROWS[:4], use_mini_batch=False)
+    assert model.cluster_centers().tobytes() == same.cluster_centers().tobytes()
+    assert len(list(model.predict_cluster_index(returned))) == 2 * len(ROWS)
+    assert "predict yields forever" not in caplog.text
+
+
+def test_a_graph_without_queues_starts_none(caplog):
+    tf.get_logger().addHandler(caplog.handler)
+    try:
+        trained(experimental.KMeans, one_shot)
+    finally:
+        tf.get_logger().removeHandler(caplog.handler)
+    assert "queue" not in caplog.text
+
+
 @pytest.mark.parametrize("where", ["inside", "outside", "dict"])
 def test_a_constant_is_an_endless_stream_of_the_old_class(where, caplog):
     outside = tf.constant(ROWS)
@@ -349,6 +397,22 @@ def test_a_pipeline_that_fails_says_so_and_costs_no_checkpoint(name, kind, tmp_p
     assert isinstance(caught.value.__cause__, tf.errors.OpError)
     assert model.get_variable_value("global_step") == 4
     assert reading_threads() == []
+
+
+@both_classes
+def test_an_error_of_a_pipeline_names_no_places_in_a_graph(kind):
+    def input_fn():
+        numbers = tf.data.Dataset.range(9)
+        return numbers.map(lambda at: tf.debugging.check_numerics(ROWS[:BATCH] / tf.cast(at, tf.float32), "row 17"))
+
+    with pytest.raises(InputReadError, match=r"row 17 : Tensor had (Inf|NaN)[^{\[]*values\. The model is") as caught:
+        trained(kind, input_fn)
+    assert "{{" not in str(caught.value)
+
+
+def test_a_tuple_of_three_tensors_of_a_graph_is_refused():
+    with pytest.raises(ArgumentTypeError, match=r"\(features, labels\) as a len 2 tuple, got 3 tensors"):
+        trained(experimental.KMeans, lambda: (tf.constant(ROWS),) * 3)
 
 
 REFUSED = {

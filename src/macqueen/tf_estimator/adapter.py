@@ -29,6 +29,7 @@ class HookSession:
         self._session = Session()
         self._context = SessionRunContext(NOTHING, self._session)
         self._asked: list[Any] = []  # what each hook wants of the run under way
+        self._last: Values = {}  # what the last run has shown
 
     def begin(self) -> None:
         """Call `begin` of all."""
@@ -63,6 +64,7 @@ class HookSession:
 
     def after(self, values: Values) -> str | None:
         """Call `after_run` of all; return a reason to stop, or None."""
+        self._last = values
         self._session.show(lambda: values)
         for hook, asked in zip(self._hooks, self._asked, strict=True):
             found = options = None
@@ -77,8 +79,8 @@ class HookSession:
         return "a hook asked to stop" if self._context.stop_requested or self._session.should_stop() else None
 
     def end(self, values: Values) -> None:
-        """Call `end` of all."""
-        self._session.show(lambda: values)
+        """Call `end` of all; losses are those of the last run, as hooks that log at the end ask for them."""
+        self._session.show(lambda: {**self._last, **values})
         for hook in self._hooks:
             hook.end(self._session)
 

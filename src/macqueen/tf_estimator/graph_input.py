@@ -13,6 +13,7 @@ import numpy as np
 from macqueen.errors import ArgumentTypeError, InputReadError, MacqueenError
 from macqueen.estimator.opening import GraphInput
 from macqueen.tf_estimator.ahead import PATIENCE, Ahead
+from macqueen.tf_estimator.constants import constant_batches
 from macqueen.tf_estimator.tensors import initializers, is_symbolic, pair_free, refuse, said, tensorflow
 
 _LOG = logging.getLogger("macqueen")
@@ -102,23 +103,30 @@ def _items(features: Any, in_graph: bool, mode: str, named_columns: bool) -> Ite
         with variant.graph.as_default():
             features = pair_free(tf.compat.v1.data.make_initializable_iterator(features).get_next())
     refuse(features, named_columns)
+    if isinstance(features, tuple | list) and any(map(is_symbolic, features)):
+        raise ArgumentTypeError(
+            f"input_fn should return (features, labels) as a len 2 tuple, got {len(features)} tensors. Return one "
+            "tensor, or a dict of them."
+        )
     tensors = features if isinstance(features, Mapping) else {"": features}
     fetches = {name: value for name, value in tensors.items() if is_symbolic(value)}
     constants = {name: value for name, value in tensors.items() if name not in fetches}
-    if any(not isinstance(value, tf.Tensor) or value.op.type != "Const" for value in fetches.values()):
+    known = {name: constant_batches(value) for name, value in fetches.items()}
+    if None in known.values():
         reader = _GraphReader(fetches, constants, isinstance(features, Mapping))
         return Ahead(lambda: _named(reader.batches()), reader.cancel)
     if not fetches and not (in_graph and any(tf.is_tensor(value) for value in tensors.values())):
         return None
-    if mode == "infer":
+    limits = [batches.times for batches in known.values() if batches is not None and batches.times is not None]
+    if mode == "infer" and not limits:
         _LOG.warning(
             "Input graph does not use tf.data.Dataset or contain a QueueRunner. That means predict yields forever. "
             "This is probably a mistake."
         )
-    found = {
-        name: tf.get_static_value(value) if name in fetches else np.asarray(value) for name, value in tensors.items()
-    }
-    return itertools.repeat(found if isinstance(features, Mapping) else found[""])
+    found = {name: np.asarray(value) for name, value in constants.items()}
+    found |= {name: tf.get_static_value(batches.tensor) for name, batches in known.items() if batches is not None}
+    batch = {name: found[name] for name in tensors} if isinstance(features, Mapping) else found[""]
+    return itertools.repeat(batch, min(limits)) if limits else itertools.repeat(batch)
 
 
 def _named(items: Iterator[Any]) -> Iterator[Any]:
@@ -163,8 +171,9 @@ class _GraphReader:
         try:
             for group in initializers(self._graph):
                 self._session.run(group)
-            with self._graph.as_default():
-                self._threads = tf.compat.v1.train.start_queue_runners(self._session, self._coordinator)
+            if self._graph.get_collection(tf.compat.v1.GraphKeys.QUEUE_RUNNERS):  # else TensorFlow logs a warning
+                with self._graph.as_default():
+                    self._threads = tf.compat.v1.train.start_queue_runners(self._session, self._coordinator)
             names = list(self._fetches)
             run = self._session.make_callable(list(self._fetches.values()))
             while True:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -108,6 +109,7 @@ def initializers(graph: Any) -> list[Any]:
 def said(error: Any) -> str:
     """Return what an error of TensorFlow says, without the stack of its graph."""
     text = str(error.message).rpartition("\nNode: ")[2].partition("Original stack trace")[0]
+    text = re.sub(r"\s*\[?\[?\{\{[^}]*\}\}\]?\]?|\s*\[\[\w+\]\]|\s*\[Op:\w+\] name: ", "", text)  # places in the graph
     lines = [line for line in text.partition("Traceback")[0].splitlines() if line.strip()]
     return f"{type(error).__name__}: {' '.join(lines)[:500]}"
 
