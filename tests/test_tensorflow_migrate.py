@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -210,12 +211,13 @@ print("done")
 """
 
 
-def test_a_migrated_program_runs(tmp_path):
+def test_a_migrated_program_runs(tmp_path, capsys):
+    """In this process, which has loaded TensorFlow for other tests."""
     path = tmp_path / "program.py"
     path.write_text(PROGRAM, encoding="utf-8")
     assert main([str(path), "--write"]) == 0
-    done = run([str(path)], tmp_path)
-    assert done.stdout == "done\n", done.stderr
+    runpy.run_path(str(path), run_name="__main__")
+    assert capsys.readouterr().out == "done\n"
 
 
 # --- the command ------------------------------------------------------------------------------------------
