@@ -229,6 +229,19 @@ def test_a_writer_that_was_closed_goes_on_in_another_file(tmp_path):
     assert seen == [step for step, _ in curves(tmp_path / "model", "loss")] == [1, 2, 3]
 
 
+def test_files_of_one_second_are_read_in_the_order_they_were_begun(tmp_path):
+    """TensorBoard goes by their names, however many files a process has begun."""
+    names = []
+    for _ in range(25):
+        writer = summaries.event_writer(str(tmp_path))
+        writer.close()
+        writer.open()
+        names.append(writer.path)
+    writer.close()
+    assert names == sorted(names)
+    assert len(set(names)) == 25
+
+
 def test_writing_goes_to_disk_now_and_then(tmp_path):
     writer = summaries.event_writer(str(tmp_path))
     writer.scalars(1, 1000.0, {"loss": 1})

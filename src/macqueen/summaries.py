@@ -76,8 +76,10 @@ class EventWriter:
                 return
             self._process = os.getpid()
             now = time.time()
-            # TensorBoard takes what has ".tfevents." in its name. Whole seconds do not keep two writers apart.
-            name = f"events.out.tfevents.{int(now):010}.{socket.gethostname()}.{self._process}.{next(_numbers)}"
+            # TensorBoard takes what has ".tfevents." in its name, in the order of names. Whole seconds do not keep two
+            # writers apart.
+            number = f"{next(_numbers):09}"
+            name = f"events.out.tfevents.{int(now):010}.{socket.gethostname()}.{self._process}.{number}"
             self.path = os.path.join(self._directory, name)
             try:
                 self._file = open(self.path, "xb")  # noqa: SIM115 -- stays open
