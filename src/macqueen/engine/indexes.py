@@ -86,35 +86,14 @@ class Bounds:
         return rows * (form.record + 16 + 2 * groups) + clusters * dims * 40
 
 
-class Pairs:
-    """Rows with a bound of the distance to each of few centers that outlives a step."""
+class _FewClusters:
+    """Rows whose steps look at all centers, in one way or another."""
+
+    NATIVE: ClassVar[tuple[Any, Any]]  # of float32 rows and of float64 rows
+    WORTH: ClassVar[float]  # a step that had to compare more of the rows than this plainly was not
 
     def __init__(self, rows: FloatArray, name: RowName) -> None:
-        make = _core.Pairs32 if rows.dtype == np.float32 else _core.Pairs64
-        self._native: Any = make(rows)
-        self._rows = rows
-        self._name = name
-        self.rows = len(rows)
-
-    def add_to(self, totals: _core.Totals, prepared: Prepared) -> bool:
-        """Label all rows and add them to `totals`; it is always worth it."""
-        step(self._native, prepared, totals, lambda bad: check_rows(bad, self._rows, self._name))
-        return True
-
-    @staticmethod
-    def memory(rows: int, dims: int, clusters: int) -> int:
-        """Return the bytes that bounds of pairs take beside the rows."""
-        return rows * (clusters + 12) + clusters * dims * 40
-
-
-class Packed:
-    """Rows with a copy in 16-bit integers, in which every step compares all of them with all centers."""
-
-    WORTH: ClassVar[float] = 0.3  # a step that had to read more of the rows than this was not
-
-    def __init__(self, rows: FloatArray, name: RowName) -> None:
-        make = _core.Packed32 if rows.dtype == np.float32 else _core.Packed64
-        self._native: Any = make(rows)
+        self._native = self.NATIVE[rows.dtype != np.float32](rows)
         self._rows = rows
         self._name = name
         self.rows = len(rows)
@@ -123,6 +102,25 @@ class Packed:
         """Label all rows and add them to `totals`; tell whether it was worth it."""
         done = step(self._native, prepared, totals, lambda bad: check_rows(bad, self._rows, self._name))
         return bool(done.hard <= self.WORTH * self.rows)
+
+
+class Pairs(_FewClusters):
+    """Rows with a bound of the distance to each of few centers that outlives a step."""
+
+    NATIVE = _core.Pairs32, _core.Pairs64
+    WORTH = 1.0
+
+    @staticmethod
+    def memory(rows: int, dims: int, clusters: int) -> int:
+        """Return the bytes that bounds of pairs take beside the rows."""
+        return rows * (clusters + 12) + clusters * dims * 40
+
+
+class Packed(_FewClusters):
+    """Rows with a copy in 16-bit integers, in which every step compares all of them with all centers."""
+
+    NATIVE = _core.Packed32, _core.Packed64
+    WORTH = 0.3
 
     @staticmethod
     def memory(rows: int, dims: int, clusters: int) -> int:

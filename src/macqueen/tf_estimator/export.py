@@ -6,6 +6,7 @@ graph it writes.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, Self
 
@@ -207,12 +208,12 @@ def build_parsing_serving_input_receiver_fn(
     return serving_input_receiver_fn
 
 
-class ExportOutput:
+class ExportOutput(ABC):
     """Base of what one signature of a SavedModel returns."""
 
+    @abstractmethod
     def as_signature_def(self, receiver_tensors: Mapping[str, Any]) -> Any:
         """Return the `SignatureDef` of these outputs, fed by receiver tensors."""
-        raise NotImplementedError
 
 
 class PredictOutput(ExportOutput):
