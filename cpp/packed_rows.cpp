@@ -21,7 +21,7 @@ constexpr double kGridSteps = 32000;  // of the longest row that fits, as in cpp
 constexpr double kFarthest = 1e30;    // of an origin
 constexpr double kFinest = 0x1p-90, kCoarsest = 0x1p90;
 constexpr size_t kRunBlocks = 8;        // whose rows are added together in the first step
-constexpr size_t kFirstWork = 60000;    // values that are stored and added in the first step: some 80 microseconds
+constexpr size_t kFirstWork = 250000;   // values that are stored and added in the first step: some 300 microseconds
 constexpr size_t kTaskWork = 16000000;  // multiplications: less is not worth waking a thread for
 
 }  // namespace
