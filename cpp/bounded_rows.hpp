@@ -94,8 +94,8 @@ class BoundedRows {
   std::vector<float> upper_;     // at least the distance to the own center, less its path
   std::vector<float> least_;     // at most the distance to any other center, plus the longest path
   std::vector<float> units_;     // of `bounds_`
-  std::unique_ptr<uint16_t[]>
-      bounds_;  // (blocks, groups, rows): distance to the nearest other center, plus the group's path
+  // (blocks, groups, rows): at most the distance to the nearest other center of the group, plus the group's path
+  std::unique_ptr<uint16_t[]> bounds_;
 
   // Of the centers: places are those in groups, -1 where nobody is.
   size_t groups_ = 0;

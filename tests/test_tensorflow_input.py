@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import subprocess
 import sys
 import threading
 
@@ -454,3 +455,35 @@ def test_nan_is_named_by_row_and_column():
     rows[50, 2] = np.nan
     with pytest.raises(DataError, match="batch 1, row 10, column 2"):
         trained(experimental.KMeans, lambda: tf.data.Dataset.from_tensor_slices(rows).batch(BATCH))
+
+
+FIRST_TO_IMPORT = """
+import sys
+import numpy as np
+import macqueen
+
+calls = []
+
+def input_fn():
+    calls.append(1)
+    import tensorflow as tf
+    if len(sys.argv) > 1:
+        raise KeyError("mine")
+    return tf.data.Dataset.from_tensor_slices(np.arange(12, dtype=np.float32).reshape(6, 2)).batch(3)
+
+assert "tensorflow" not in sys.modules
+try:
+    model = macqueen.KMeans(2, seed=1).train(input_fn)
+    assert model.get_variable_value("global_step") == 2
+except KeyError as error:
+    assert len(sys.argv) > 1 and error.args == ("mine",)
+assert len(calls) == 1, calls
+"""
+
+
+@pytest.mark.parametrize("arguments", [[], ["fails"]])
+def test_a_function_that_is_the_first_to_import_tensorflow_is_called_once(arguments):
+    done = subprocess.run(
+        [sys.executable, "-c", FIRST_TO_IMPORT, *arguments], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr

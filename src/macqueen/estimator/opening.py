@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -51,12 +52,12 @@ def opened(
     with ExitStack() as stack:
         data = None
         if not extras.loaded("tensorflow"):
-            try:
-                data = make()
-            except Exception:
-                if not extras.loaded("tensorflow"):
-                    raise
-        if extras.loaded("tensorflow"):  # a function that was the first to import it is called again
+            first = _outcome(make)
+            if not extras.loaded("tensorflow"):
+                data = first()
+            elif not in_graph:  # the function was the first to import it; it is not called again without need
+                make = _then(first, make)
+        if extras.loaded("tensorflow"):
             from macqueen.tf_estimator.graph_input import readable  # noqa: PLC0415 -- only such programs need it
 
             reading = readable(
@@ -69,3 +70,27 @@ def opened(
             )
             data = stack.enter_context(reading)
         yield as_source(data, mode=mode, batch_size=batch_size, encoder=encoder)
+
+
+def _outcome(make: Callable[[], Any]) -> Callable[[], Any]:
+    """Call a function, and return one that returns or raises what it did."""
+    try:
+        data = make()
+    except Exception as raised:  # noqa: BLE001 -- what is returned raises it
+        error = raised
+
+        def again() -> Any:
+            raise error
+
+        return again
+    return lambda: data
+
+
+def _then(first: Callable[[], Any], others: Callable[[], Any]) -> Callable[[], Any]:
+    """Return a function that calls `first` the first time and `others` after that."""
+    calls = itertools.chain([first], itertools.repeat(others))
+
+    def call_next() -> Any:
+        return next(calls)()
+
+    return call_next
