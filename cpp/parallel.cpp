@@ -5,10 +5,13 @@
 #include <algorithm>
 #include <chrono>
 #include <condition_variable>
+#include <deque>
 #include <exception>
 #include <mutex>
 #include <thread>
 #include <vector>
+
+#include "placement.hpp"
 
 #if defined(__SSE2__)
 #include <xmmintrin.h>
@@ -89,16 +92,28 @@ struct Threads::Pool {
   std::vector<Job*> jobs;          // with slots left
   std::atomic<size_t> waiting{0};  // how many they are, for helpers that look without the mutex
   std::vector<std::thread> helpers;
+  std::deque<Sleeper> sleepers;  // one for each helper, guarded by the mutex; they stay where they are
   bool closing = false;
 
   void start(int count) {
-    while (static_cast<int>(helpers.size()) < count) helpers.emplace_back([this] { serve(); });
+    while (static_cast<int>(helpers.size()) < count) {
+      Sleeper& sleeper = sleepers.emplace_back();
+      helpers.emplace_back([this, &sleeper] { serve(sleeper); });
+    }
   }
 
-  void serve() {
+  // Those who wake next shall do so on processors of their own.
+  void spread() {
+    Sleeper::Processors busy = Sleeper::own_processor();
+    for (Sleeper& sleeper : sleepers) sleeper.keep_off(busy);
+  }
+
+  void serve(Sleeper& sleeper) {
     std::unique_lock<std::mutex> lock(mutex);
     while (true) {
+      sleeper.lie_down();
       wake.wait(lock, [this] { return closing || !jobs.empty(); });
+      sleeper.get_up();
       if (closing) return;
       Job& job = *jobs.front();
       const int slot = job.taken++;
@@ -160,6 +175,7 @@ void Threads::run(size_t tasks, const std::function<void(int, size_t)>& task) {
       const std::lock_guard<std::mutex> lock(shared.mutex);
       shared.start(job.slots - 1);
       shared.enter(&job);
+      shared.spread();
     }
     for (int i = 1; i < job.slots; ++i) shared.wake.notify_one();
     work(job, 0, shared.mutex);

@@ -1,7 +1,12 @@
 // One pool used from several threads at once; tasks that throw; pools that come and go.
 #include <atomic>
+#include <chrono>
 #include <stdexcept>
 #include <thread>
+
+#if defined(__linux__)
+#include <sched.h>
+#endif
 
 #include "check.hpp"
 #include "dispatch.hpp"
@@ -28,6 +33,25 @@ void every_task_once() {
     }
   }
 }
+
+#if defined(__linux__)
+// Threads are woken on processors of their own (cpp/placement.hpp); what they may run on is the same again in a task.
+void processors_are_given_back() {
+  cpu_set_t allowed;
+  check(sched_getaffinity(0, sizeof allowed, &allowed) == 0, "what a thread may run on");
+  Threads threads(3);
+  for (int i = 0; i < 20; ++i) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(i % 3));  // so that helpers sleep, or not
+    std::atomic<int> same{0};
+    threads.run(6, [&](int, size_t) {
+      cpu_set_t now;
+      if (sched_getaffinity(0, sizeof now, &now) == 0 && CPU_EQUAL(&now, &allowed)) ++same;
+      std::this_thread::sleep_for(std::chrono::microseconds(200));
+    });
+    check(same == 6, "a task may run on every processor");
+  }
+}
+#endif
 
 void errors_are_passed_on() {
   for (const int count : {1, 3}) {
@@ -89,6 +113,9 @@ void many_outliers(Threads& threads) {
 
 void test_threads() {
   every_task_once();
+#if defined(__linux__)
+  processors_are_given_back();
+#endif
   errors_are_passed_on();
   for (const int count : {2, 3}) {
     Threads threads(count);

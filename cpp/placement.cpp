@@ -1,0 +1,58 @@
+#include "placement.hpp"
+
+#if defined(__linux__)
+#include <sys/syscall.h>
+#include <unistd.h>
+#endif
+
+namespace macqueen {
+
+#if defined(__linux__)
+
+namespace {
+
+void add(int processor, cpu_set_t& set) {
+  if (processor >= 0 && processor < CPU_SETSIZE) CPU_SET(processor, &set);
+}
+
+}  // namespace
+
+Sleeper::Processors Sleeper::own_processor() {
+  cpu_set_t set;
+  CPU_ZERO(&set);
+  add(sched_getcpu(), set);
+  return set;
+}
+
+void Sleeper::lie_down() {
+  if (id_ == 0) id_ = static_cast<pid_t>(syscall(SYS_gettid));
+  processor_ = sched_getcpu();
+}
+
+void Sleeper::get_up() {
+  if (kept_off_) sched_setaffinity(0, sizeof allowed_, &allowed_);
+  kept_off_ = false;
+  processor_ = -1;
+}
+
+void Sleeper::keep_off(Processors& busy) {
+  if (processor_ < 0) return;
+  if (!kept_off_ && sched_getaffinity(id_, sizeof allowed_, &allowed_) != 0) return;
+  cpu_set_t idle;
+  CPU_AND(&idle, &allowed_, &busy);
+  CPU_XOR(&idle, &allowed_, &idle);
+  // With more threads than processors none is left over, and it wakes where it will.
+  if (CPU_COUNT(&idle) > 0 && sched_setaffinity(id_, sizeof idle, &idle) == 0) kept_off_ = true;
+  add(processor_, busy);
+}
+
+#else
+
+Sleeper::Processors Sleeper::own_processor() { return {}; }
+void Sleeper::lie_down() {}
+void Sleeper::get_up() {}
+void Sleeper::keep_off(Processors&) {}
+
+#endif
+
+}  // namespace macqueen
