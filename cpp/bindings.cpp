@@ -280,6 +280,7 @@ NB_MODULE(_core, m) {
   nb::class_<BoundedStep>(m, "BoundedStep", "What a step over bounded rows did, summed over rows.")
       .def_ro("candidates", &BoundedStep::candidates)
       .def_ro("hard", &BoundedStep::hard)
+      .def_ro("screened", &BoundedStep::screened)
       .def_ro("opened", &BoundedStep::opened)
       .def_ro("read", &BoundedStep::read)
       .def_ro("moved", &BoundedStep::moved);

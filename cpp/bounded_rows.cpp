@@ -12,7 +12,8 @@ namespace macqueen {
 namespace {
 
 constexpr float kFar = 3e38f;
-constexpr float kRoom = 2;  // largest stored bound, in units of the row's longest at first
+constexpr float kRoom = 2;         // largest stored bound, in units of the row's longest at first
+constexpr double kScreened = 0.8;  // of the groups that heads may leave, for looking at them first to pay
 constexpr double kUp = 1 + 0x1p-30, kDown = 1 - 0x1p-30;            // beside a sum of float64 squares
 constexpr double kFloatUp = 1 + 0x1p-20, kFloatDown = 1 - 0x1p-20;  // beside a few roundings of float32
 
@@ -32,6 +33,7 @@ void BoundedRows<T>::begin(const Centers<T>& centers, std::vector<int32_t> place
   bounds_ = std::make_unique_for_overwrite<uint16_t[]>((n_ + kSketchRows - 1) / kSketchRows * kSketchRows * groups_);
   paths_.assign(k, 0);
   group_paths_.assign(groups_, 0);
+  screens_ = form_.screens();
   before_.assign(centers.values(), centers.values() + k * d);
   panel_tails_.resize(groups_ * kGroup * form_.padded_tails());
   const size_t lanes = groups_ * kGroup;
@@ -122,6 +124,7 @@ BoundedStep BoundedRows<T>::end_step(Threads& threads, Totals& totals) {
   for (auto& slot : slots_) changes.push_back(&slot->changes);
   sum.moved = static_cast<double>(Changes<T>::flush(threads, changes, *totals_));
   if (room_ == 0) set_room();
+  screens_ = screens_ && sum.opened < kScreened * sum.screened;
   totals.merge(*totals_);
   totals.squares.merge(squares_);
   return sum;
@@ -152,10 +155,9 @@ void BoundedRows<T>::open(const Centers<T>& centers, size_t first, size_t count,
   }
   slot.opened.resize(open);
   if (open == 0) return;
-  for (size_t i = 0; i < count; ++i) {
-    const RecordStart start = start_of(first + i);
-    slot.squares[i] = start.squares * (1 - 0x1p-22f) - start.slack;  // at most as real numbers
-    slot.slack[i] = start.slack;
+  const SketchNumbers& numbers = numbers_[first / kSketchRows];
+  for (size_t i = 0; i < kSketchRows; ++i) {
+    slot.squares[i] = numbers.squares[i] * (1 - 0x1p-22f) - numbers.slack[i];  // at most as real numbers
   }
   std::fill_n(slot.counts.begin(), count, 0);
   if (begins) return;
@@ -183,31 +185,47 @@ void BoundedRows<T>::open(const Centers<T>& centers, size_t first, size_t count,
 template <class T>
 void BoundedRows<T>::look(const Centers<T>& centers, size_t first, size_t count, Slot& slot) {
   const Kernels& kernels = centers.kernels();
-  const SketchBlock work{&records_[first * form_.record()], slot.limit.data(), slot.found.data(),
-                         slot.candidates.data(), slot.counts.data()};
-  const auto look_at_lists = [&] {
+  const SketchBlock work{sketches(first / kSketchRows), slot.limit.data(), slot.found.data(), slot.candidates.data(),
+                         slot.counts.data()};
+  const auto look_at_lists = [&](bool screens) {
     for (size_t g = 0; g < groups_; ++g) {
-      if (slot.list_counts[g] == 0) continue;
-      slot.done.opened += slot.list_counts[g];
-      kernels.sketch_group(form_, panels_, g, &slot.lists[g * kListStride], static_cast<size_t>(slot.list_counts[g]),
-                           work);
+      auto listed = static_cast<size_t>(slot.list_counts[g]);
+      uint8_t* list = &slot.lists[g * kListStride];
+      if (screens && listed > 0) {
+        slot.done.screened += static_cast<double>(listed);
+        listed = kernels.screen_group(form_, panels_, g, list, listed, work);
+      }
+      if (listed == 0) continue;
+      slot.done.opened += static_cast<double>(listed);
+      kernels.sketch_group(form_, panels_, g, list, listed, work);
     }
   };
   if (labels_[first] >= 0) {
     kernels.open_groups(&bounds_[first * groups_], &units_[first], slot.upper.data(), group_paths_.data(), groups_,
                         slot.least.data(), slot.lists.data(), slot.list_counts.data());
-    look_at_lists();
+    look_at_lists(screens_);
     return;
   }
   std::fill_n(&bounds_[first * groups_], kSketchRows * groups_, uint16_t{0});  // pages are written before they are read
-  // The first step looks at all groups without knowing a limit, then again at those that turn out to be near.
+  // The first step looks at all groups without knowing a limit, then again at those that turn out to be near. Where
+  // heads say which group is nearest, it gives the limit.
   std::fill(slot.least.begin(), slot.least.end(), kFar);
   std::fill(slot.limit.begin(), slot.limit.end(), -kFar);
   std::fill(slot.list_counts.begin(), slot.list_counts.end(), static_cast<int32_t>(count));
   for (size_t g = 0; g < groups_; ++g) std::copy(slot.opened.begin(), slot.opened.end(), &slot.lists[g * kListStride]);
-  look_at_lists();
-  kernels.narrow_groups(form_, panels_, work, count, groups_, slot.lists.data(), slot.list_counts.data());
-  look_at_lists();
+  if (screens_) {
+    for (size_t g = 0; g < groups_; ++g)
+      kernels.screen_group(form_, panels_, g, &slot.lists[g * kListStride], count, work);
+    slot.done.screened += static_cast<double>(count * groups_);
+    std::fill(slot.limit.begin(), slot.limit.end(), kFar);
+    kernels.nearest_groups(work, count, groups_, slot.lists.data(), slot.list_counts.data());
+    look_at_lists(false);
+  } else {
+    look_at_lists(false);
+    kernels.limit_rows(panels_, work, groups_);
+  }
+  kernels.near_groups(work, count, groups_, slot.lists.data(), slot.list_counts.data());
+  look_at_lists(false);
   std::fill(slot.list_counts.begin(), slot.list_counts.end(), static_cast<int32_t>(count));
 }
 
@@ -295,7 +313,8 @@ void BoundedRows<T>::finish(const Centers<T>& centers, size_t row, size_t place,
   if (label != before) {
     double own;
     if (slot.names.size() == 1) {
-      const double most = (squares + static_cast<double>(slot.slack[place])) * (1 + 0x1p-18) + 0x1p-79;
+      const double most =
+          (squares + static_cast<double>(numbers_[row / kSketchRows].slack[place])) * (1 + 0x1p-18) + 0x1p-79;
       own = std::sqrt(std::max(0.0, most + static_cast<double>(slot.limit[place]))) * kUp;
     } else {
       double exact;

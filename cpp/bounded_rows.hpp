@@ -22,6 +22,7 @@ struct SketchPlan {
 struct BoundedStep {
   double candidates = 0;  // centers that were left for exact decisions, of all rows
   double hard = 0;        // rows with so many candidates that they were compared with all centers
+  double screened = 0;    // rows times groups that were looked at by heads alone
   double opened = 0;      // rows times groups that were looked at
   double read = 0;        // rows that were read at all
   double moved = 0;       // rows with another label
@@ -29,6 +30,7 @@ struct BoundedStep {
   void add(const BoundedStep& other) {
     candidates += other.candidates;
     hard += other.hard;
+    screened += other.screened;
     opened += other.opened;
     read += other.read;
     moved += other.moved;
@@ -75,19 +77,20 @@ class BoundedRows {
   void open(const Centers<T>& centers, size_t first, size_t count, Slot& slot);
   void look(const Centers<T>& centers, size_t first, size_t count, Slot& slot);
   void finish(const Centers<T>& centers, size_t row, size_t place, Slot& slot);
-  RecordStart start_of(size_t row) const {
-    RecordStart start;
-    memcpy(&start, &records_[row * form_.record()], sizeof start);
-    return start;
-  }
   void label_hard_rows(const Centers<T>& centers, size_t first, Slot& slot);
+  SketchRows sketches(size_t block) const {
+    const size_t first = block * kSketchRows;
+    return {&numbers_[block], &heads_[first * form_.heads], &tails_[first * form_.padded_tails()]};
+  }
   int32_t nearest(const Centers<T>& centers, size_t row, size_t place, Slot& slot);
 
   const T* rows_;
   size_t n_;
   SketchForm form_;
   std::vector<float> shift_, basis_, axes_;
-  std::unique_ptr<uint8_t[]> records_;  // (n, record)
+  std::unique_ptr<SketchNumbers[]> numbers_;  // (blocks,)
+  std::unique_ptr<float[]> heads_;            // (n, heads)
+  std::unique_ptr<int8_t[]> tails_;           // (n, padded_tails)
 
   // Of the rows; the bounds are stored beside the paths at that time, so that a step need not touch them.
   std::vector<int32_t> labels_;  // -1 before the first step
@@ -108,6 +111,8 @@ class BoundedRows {
   std::vector<uint8_t> panel_tails_;
   std::vector<float> panel_numbers_;
   SketchPanels panels_{};
+
+  bool screens_ = false;  // whether to look at heads first
 
   std::unique_ptr<Totals> totals_;  // of the labels; null during a trial
   exact::Sums squares_;

@@ -86,7 +86,9 @@ template <class T>
 void BoundedRows<T>::sketch_rows(Threads& threads, const Kernels& kernels) {
   const auto& functions = row_kernels<T>(kernels);
   const size_t d = form_.d, blocks = (n_ + kSketchRows - 1) / kSketchRows;
-  records_ = std::make_unique_for_overwrite<uint8_t[]>(n_ * form_.record());
+  numbers_ = std::make_unique_for_overwrite<SketchNumbers[]>(blocks);
+  heads_ = std::make_unique_for_overwrite<float[]>(n_ * form_.heads);
+  tails_ = std::make_unique_for_overwrite<int8_t[]>(n_ * form_.padded_tails());
   upper_.resize(n_);
   least_.resize(n_);
   units_.assign(blocks * kSketchRows, 1);
@@ -97,7 +99,8 @@ void BoundedRows<T>::sketch_rows(Threads& threads, const Kernels& kernels) {
     const size_t first = block * kSketchRows, count = std::min(kSketchRows, n_ - first);
     const T* rows = rows_ + first * d;
     scratch[slot].resize(form_.scratch(kernels.tile));
-    functions.sketch(rows, count, form_, scratch[slot].data(), &records_[first * form_.record()]);
+    if (count < kSketchRows) numbers_[block] = {};
+    functions.sketch(rows, count, form_, scratch[slot].data(), sketches(block));
     squares[slot].add(kernels, rows, count, d, squares_);
   });
   for (SquareSums<T>& sums : squares) sums.flush(squares_);

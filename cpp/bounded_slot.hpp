@@ -10,7 +10,7 @@ namespace macqueen {
 template <class T>
 struct BoundedRows<T>::Slot {
   // Of the rows of a block; `upper` is the distance to the own center, below everything where the row is not opened.
-  std::vector<float> limit, upper, least, squares, slack, longest;
+  std::vector<float> limit, upper, least, squares, longest;
   std::vector<double> own;
   std::vector<float> found;  // (groups, rows)
   std::vector<Candidate> candidates;
@@ -23,7 +23,7 @@ struct BoundedRows<T>::Slot {
   BoundedStep done;
 
   explicit Slot(size_t groups) {
-    for (auto* array : {&limit, &upper, &least, &squares, &slack, &longest}) array->resize(kSketchRows);
+    for (auto* array : {&limit, &upper, &least, &squares, &longest}) array->resize(kSketchRows);
     found.assign(groups * kSketchRows, kUntouched);
     candidates.resize(kSketchRows * kMostCandidates);
     counts.resize(kSketchRows);

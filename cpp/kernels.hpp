@@ -94,9 +94,10 @@ struct SumBuffer {
 // Sketches (cpp/sketch.hpp): few numbers a row that bound its distances to groups of kGroup centers from below.
 constexpr size_t kGroup = 16;
 constexpr size_t kSketchRows = 256;  // rows of a block
+constexpr size_t kSketchPart = 16;   // of them whose coordinates are made together: they stay in the nearest cache
 constexpr size_t kListStride = kSketchRows + 16;
 constexpr float kUntouched = 3.4e38f;   // in `found`: a group that was not looked at
-constexpr size_t kMostCandidates = 32;  // of a row, beyond them all centers are
+constexpr size_t kMostCandidates = 128;  // of a row, beyond them all centers are
 
 // What a row or center is turned into: v = scale * (x - origin) as it is, all `heads` (float32) or all `tails` (int8);
 // or with a basis W (d, heads) of orthonormal columns the heads W'v and the tails v - W W'v.
@@ -108,22 +109,28 @@ struct SketchForm {
   const float* axes;   // (heads, padded): the same as rows
   double slack;        // of products, relative to |X||C|: what rounding may have changed, see cpp/sketch.hpp
   size_t padded() const { return (d + 15) / 16 * 16; }  // whole vectors; what is beyond d is 0
-  size_t scratch(size_t tile) const { return (kSketchRows + tile) * padded() + kSketchRows * (heads + 1) + padded(); }
+  size_t scratch(size_t tile) const { return (kSketchPart + tile) * padded() + kSketchPart * (heads + 1) + padded(); }
   size_t padded_tails() const { return (tails + 3) / 4 * 4; }
-  size_t record() const { return (kRecordStart + heads) * 4 + padded_tails(); }  // bytes
-  static constexpr size_t kRecordStart = 6;
+  bool screens() const { return columns > 0 && tails > 0; }  // heads alone can rule groups out
 };
 
-// What begins the sketch of a row; its heads and tails follow.
-struct RecordStart {
-  float scale;     // -2 * step of the int8 grid
-  float tail;      // length of the tail on its grid
-  float error;     // of the grid
-  float squares;   // |X|^2, a little less
-  float slack;     // slack * |X|^2
-  int32_t offset;  // -128 * sum of the tails
+// Of the rows of a block, beside their heads and tails.
+struct SketchNumbers {
+  float scale[kSketchRows];     // -2 * step of the int8 grid
+  float length[kSketchRows];    // of the tail
+  float tail[kSketchRows];      // length of the tail on its grid
+  float error[kSketchRows];     // of the grid
+  float squares[kSketchRows];   // |X|^2, a little less
+  float slack[kSketchRows];     // slack * |X|^2
+  int32_t offset[kSketchRows];  // -128 * sum of the tails
 };
-static_assert(sizeof(RecordStart) == 4 * SketchForm::kRecordStart);
+
+// The sketches of the rows of a block.
+struct SketchRows {
+  SketchNumbers* numbers;
+  float* heads;   // (rows, heads)
+  int8_t* tails;  // (rows, padded_tails)
+};
 
 // Centers of one step in groups; each array is (groups, ..., kGroup), the last one (groups, 3).
 struct SketchPanels {
@@ -143,7 +150,7 @@ struct Candidate {
 
 // A block of rows under way; all arrays are for kSketchRows rows.
 struct SketchBlock {
-  const uint8_t* records;
+  SketchRows sketches;
   float* limit;           // (rows,) in/out: |x - c|^2 - |x|^2 of the nearest center is at most this
   float* found;           // (groups, rows) out: the least such value of a group's centers that are no candidates
   Candidate* candidates;  // (rows, kMostCandidates) in/out
@@ -240,8 +247,8 @@ struct RowKernels {
   // Labels the rows of a box among centers (., d), which have moved by paths (.,) since its bounds were made; null: all
   // rows are looked at. Returns a bit for each row whose label is another than before; looked_at in/out: comparisons.
   uint64_t (*box_labels)(const BoxRows<T>& box, size_t d, const T* centers, const T* paths, size_t* looked_at);
-  // rows (n, d), n <= kSketchRows -> records (out); scratch (form.scratch(tile),)
-  void (*sketch)(const T* rows, size_t n, const SketchForm& form, float* scratch, uint8_t* records);
+  // rows (n, d), n <= kSketchRows -> sketches (out); scratch (form.scratch(tile),)
+  void (*sketch)(const T* rows, size_t n, const SketchForm& form, float* scratch, const SketchRows& out);
   // centers (k, d), places (k,): where each goes among groups * kGroup places -> panels (out); scratch as above
   void (*sketch_centers)(const T* centers, const int32_t* places, size_t k, size_t groups, const SketchForm& form,
                          float* scratch, const SketchPanels& panels);
@@ -294,15 +301,20 @@ struct Kernels {
   // Bounds the distances from the rows of a block named in list (count,) to the centers of a group.
   void (*sketch_group)(const SketchForm& form, const SketchPanels& panels, size_t group, const uint8_t* list,
                        size_t count, const SketchBlock& block);
+  // The same by heads alone, into `found`; keeps in the list the rows that this does not rule out, returns how many.
+  size_t (*screen_group)(const SketchForm& form, const SketchPanels& panels, size_t group, uint8_t* list, size_t count,
+                         const SketchBlock& block);
   // Bounds of a block, stored (groups, rows) in units (rows,) beside the paths (groups,) of their groups: appends each
   // row to the list (groups, kListStride) of every group whose bound does not pass upper (rows,); least (rows,) out: of
   // the other groups.
   void (*open_groups)(const uint16_t* stored, const float* units, const float* upper, const float* path, size_t groups,
                       float* least, uint8_t* lists, int32_t* counts);
-  // limit (rows,) out: at least the least S of a row, from what was found of all groups (groups, rows); lists and
-  // counts out: the groups that can hold it.
-  void (*narrow_groups)(const SketchForm& form, const SketchPanels& panels, const SketchBlock& block, size_t rows,
-                        size_t groups, uint8_t* lists, int32_t* counts);
+  // limit (rows,) out: at least the least S of a row, from what was found of all groups (groups, rows).
+  void (*limit_rows)(const SketchPanels& panels, const SketchBlock& block, size_t groups);
+  // lists and counts out: of each row the group of which the least was found.
+  void (*nearest_groups)(const SketchBlock& block, size_t rows, size_t groups, uint8_t* lists, int32_t* counts);
+  // lists and counts out: the groups of which no more than the limit of a row was found.
+  void (*near_groups)(const SketchBlock& block, size_t rows, size_t groups, uint8_t* lists, int32_t* counts);
   // The reverse of open_groups, for the values that were found: found (groups, rows) in/out (untouched), squares
   // (rows,) |X|^2, counts (groups,) of the lists; least (rows,) in/out, stored in/out.
   void (*store_groups)(float* found, const float* squares, const float* units, const float* path, size_t groups,

@@ -64,7 +64,7 @@ void near_code(const T* x, const NearForm& f, double* v, int8_t* codes, NearCode
 using NearBytes = Ints;
 inline NearBytes near_bytes(const uint8_t* p) { return _mm512_loadu_si512(p); }
 inline void near_products(Ints& sum, const NearBytes& bytes, const int8_t* codes, const int32_t*) {
-  add_products(sum, bytes, reinterpret_cast<const uint8_t*>(codes));
+  add_products(sum, bytes, codes);
 }
 #elif defined(__AVX512F__) || defined(__AVX2__) || defined(__SSE2__) || defined(__ARM_NEON)
 struct NearBytes {

@@ -15,8 +15,10 @@
 // subtraction for each of h heads. Then W't is not 0, but all of it is right to u sqrt(h) p |X| + |E| |X|, and X.C
 // changes by less than (2 u (sqrt(h) (p + 1) + h) + 2 |E|) |X| |C|. With `slack` above all of that and twice u c more
 // (SketchForm::slack), and 2 |X| |C| <= |X|^2 + |C|^2, the sum less slack |X|^2 is a lower bound of S, where `start` is
-// |C|^2 less twice slack |C|^2: the limits that sums are compared with are raised by slack |X|^2 (RecordStart::slack).
-// Underflow: all values are at most about 1, and 2^-90 is taken off each start.
+// |C|^2 less twice slack |C|^2: the limits that sums are compared with are raised by slack |X|^2
+// (SketchNumbers::slack). With a basis y.z - |t| |s| in place of the products is a lower bound, too, that needs no
+// integers: where few axes hold most of the squares, it rules most groups out. Underflow: all values are at most about
+// 1, and 2^-90 is taken off each start.
 //
 // Numbers that are stored as bounds are rounded outward: lower ones down, upper ones up.
 #pragma once
@@ -92,7 +94,7 @@ inline void take_off_heads(float* v, size_t count, const SketchForm& f, const fl
   }
 }
 
-// Centers `count` <= kSketchRows rows into v (count + kTileRows, padded); with a basis, their heads go into y (count,
+// Centers `count` <= kSketchPart rows into v (count + kTileRows, padded); with a basis, their heads go into y (count,
 // heads). squares (count,) out: |X|^2, right to a few roundings of float32.
 template <class T>
 inline void coordinates(const T* rows, size_t count, const SketchForm& f, float* v, float* y, float* squares) {
@@ -164,28 +166,42 @@ inline Tail to_grid(const float* v, const SketchForm& f, int8_t* integers) {
           static_cast<int32_t>(sum_of(sum))};
 }
 
+// The parts of `scratch` (SketchForm::scratch).
+struct SketchScratch {
+  float *v, *y, *squares;
+  int8_t* integers;
+
+  SketchScratch(const SketchForm& f, float* scratch)
+      : v(scratch),
+        y(v + (kSketchPart + kTileRows) * f.padded()),
+        squares(y + kSketchPart * f.heads),
+        integers(reinterpret_cast<int8_t*>(squares + kSketchPart)) {}
+};
+
 template <class T>
-void sketch(const T* rows, size_t n, const SketchForm& f, float* scratch, uint8_t* records) {
-  float *v = scratch, *y = v + (kSketchRows + kTileRows) * f.padded(), *squares = y + kSketchRows * f.heads;
-  int8_t* integers = reinterpret_cast<int8_t*>(squares + kSketchRows);
-  coordinates(rows, n, f, v, y, squares);
+void sketch(const T* rows, size_t n, const SketchForm& f, float* scratch, const SketchRows& out) {
+  const SketchScratch at(f, scratch);
+  SketchNumbers* numbers = out.numbers;
   for (size_t i = 0; i < n; ++i) {
-    uint8_t* record = records + i * f.record();
-    const float* own = v + i * f.padded();
-    memcpy(record + sizeof(RecordStart), f.columns == 0 ? own : y + i * f.heads, f.heads * sizeof(float));
+    const size_t place = i % kSketchPart;
+    if (place == 0) {
+      coordinates(rows + i * f.d, n - i < kSketchPart ? n - i : kSketchPart, f, at.v, at.y, at.squares);
+    }
+    const float* own = at.v + place * f.padded();
+    memcpy(out.heads + i * f.heads, f.columns == 0 ? own : at.y + place * f.heads, f.heads * sizeof(float));
     Tail tail{};
     if (f.tails > 0) {
-      tail = to_grid(own, f, integers);
-      memcpy(record + sizeof(RecordStart) + f.heads * sizeof(float), integers, f.padded_tails());
+      tail = to_grid(own, f, at.integers);
+      memcpy(out.tails + i * f.padded_tails(), at.integers, f.padded_tails());
     }
-    const double square = static_cast<double>(squares[i]);
-    const RecordStart start{-2 * tail.step,
-                            next_up(tail.grid_length * (1 + 0x1p-20)),
-                            next_up(tail.error),
-                            next_down(square * (1 - 0x1p-20)),
-                            next_up(square * f.slack * (1 + 0x1p-20)),
-                            -128 * tail.sum};
-    memcpy(record, &start, sizeof start);
+    const double square = static_cast<double>(at.squares[place]);
+    numbers->scale[i] = -2 * tail.step;
+    numbers->length[i] = next_up(tail.length);
+    numbers->tail[i] = next_up(tail.grid_length * (1 + 0x1p-20));
+    numbers->error[i] = next_up(tail.error);
+    numbers->squares[i] = next_down(square * (1 - 0x1p-20));
+    numbers->slack[i] = next_up(square * f.slack * (1 + 0x1p-20));
+    numbers->offset[i] = -128 * tail.sum;
   }
 }
 
@@ -233,16 +249,15 @@ inline void place_center(const float* v, const float* y, double square, const Sk
 template <class T>
 void sketch_centers(const T* centers, const int32_t* places, size_t k, size_t groups, const SketchForm& f,
                     float* scratch, const SketchPanels& panels) {
-  float *v = scratch, *y = v + (kSketchRows + kTileRows) * f.padded(), *squares = y + kSketchRows * f.heads;
-  int8_t* integers = reinterpret_cast<int8_t*>(squares + kSketchRows);
+  const SketchScratch at(f, scratch);
   for (size_t place = 0; place < groups * kGroup; ++place) empty_place(f, place, panels);
   for (size_t i = 0; i < groups * 3; ++i) panels.most[i] = 0;
-  for (size_t first = 0; first < k; first += kSketchRows) {
-    const size_t count = k - first < kSketchRows ? k - first : kSketchRows;
-    coordinates(centers + first * f.d, count, f, v, y, squares);
+  for (size_t first = 0; first < k; first += kSketchPart) {
+    const size_t count = k - first < kSketchPart ? k - first : kSketchPart;
+    coordinates(centers + first * f.d, count, f, at.v, at.y, at.squares);
     for (size_t i = 0; i < count; ++i) {
-      place_center(v + i * f.padded(), y + i * f.heads, static_cast<double>(squares[i]), f,
-                   static_cast<size_t>(places[first + i]), integers, panels);
+      place_center(at.v + i * f.padded(), at.y + i * f.heads, static_cast<double>(at.squares[i]), f,
+                   static_cast<size_t>(places[first + i]), at.integers, panels);
     }
   }
 }
@@ -250,32 +265,51 @@ void sketch_centers(const T* centers, const int32_t* places, size_t k, size_t gr
 #if defined(__AVX512VNNI__)
 // sum += the products of four unsigned bytes of each lane and the four signed bytes at x. In assembly, because g++ 12
 // copies every accumulator around the intrinsic, which takes as long as the products.
-inline void add_products(Ints& sum, Ints bytes, const uint8_t* x) {
+inline void add_products(Ints& sum, Ints bytes, const int8_t* x) {
   asm("vpdpbusd %2%{1to16%}, %1, %0" : "+v"(sum) : "v"(bytes), "m"(*reinterpret_cast<const Int32*>(x)));
 }
 #endif
 
-// Sums of the kSketchTile rows of these records and a group, into t.
+// Adds the products of the heads of kSketchTile rows of a block and of a group to t.
+inline void add_heads(const SketchForm& f, const SketchPanels& p, size_t group, const SketchRows& s,
+                      const uint8_t* rows, Floats (*t)[kGroupVectors]) {
+  const float* panel = p.heads + group * f.heads * kGroup;
+  const float* heads[kSketchTile];
+  for (size_t r = 0; r < kSketchTile; ++r) heads[r] = s.heads + rows[r] * f.heads;
+  for (size_t first = 0; first < f.heads; first += kSketchChunk) {
+    const size_t end = first + kSketchChunk < f.heads ? first + kSketchChunk : f.heads;
+    Floats sum[kSketchTile][kGroupVectors];
+    for (size_t r = 0; r < kSketchTile; ++r) {
+      for (size_t v = 0; v < kGroupVectors; ++v) sum[r][v] = broadcast(0);
+    }
+    for (size_t j = first; j < end; ++j) {
+      for (size_t v = 0; v < kGroupVectors; ++v) {
+        const Floats c = load(panel + j * kGroup + v * kWidth);
+        for (size_t r = 0; r < kSketchTile; ++r) sum[r][v] = multiply_add(broadcast(heads[r][j]), c, sum[r][v]);
+      }
+    }
+    for (size_t r = 0; r < kSketchTile; ++r) {
+      for (size_t v = 0; v < kGroupVectors; ++v) t[r][v] = add(t[r][v], sum[r][v]);
+    }
+  }
+}
+
+// Sums of kSketchTile rows of a block and a group, into t.
 template <bool kTails>
-inline void sketch_tile(const SketchForm& f, const SketchPanels& p, size_t group, const uint8_t* const* records,
-                        Floats (*t)[kGroupVectors]) {
+inline void sketch_tile(const SketchForm& f, const SketchPanels& p, size_t group, const SketchRows& s,
+                        const uint8_t* rows, Floats (*t)[kGroupVectors]) {
   const float* start = p.start + group * kGroup;
-  const float* panel_heads = p.heads + group * f.heads * kGroup;
-  const auto number = [records](size_t r, size_t i) {
-    float x;
-    memcpy(&x, records[r] + i * sizeof x, sizeof x);
-    return broadcast(x);
-  };
   for (size_t v = 0; v < kGroupVectors; ++v) {
     for (size_t r = 0; r < kSketchTile; ++r) t[r][v] = load(start + v * kWidth);
   }
 #if defined(__AVX512VNNI__)
   if constexpr (kTails) {
-    const uint8_t* tails[kSketchTile];
+    const SketchNumbers& numbers = *s.numbers;
+    const int8_t* tails[kSketchTile];
     Ints sum[kSketchTile];
     for (size_t r = 0; r < kSketchTile; ++r) {
-      sum[r] = _mm512_set1_epi32(*reinterpret_cast<const Int32*>(records[r] + offsetof(RecordStart, offset)));
-      tails[r] = records[r] + sizeof(RecordStart) + f.heads * sizeof(float);
+      sum[r] = broadcast_int(numbers.offset[rows[r]]);
+      tails[r] = s.tails + rows[r] * f.padded_tails();
     }
     const size_t end = f.padded_tails();
     const uint8_t* panel_tails = p.tails + group * end * kGroup;
@@ -288,28 +322,26 @@ inline void sketch_tile(const SketchForm& f, const SketchPanels& p, size_t group
     const Floats step = load(p.step + group * kGroup), tail = load(p.tail + group * kGroup),
                  error = load(p.error + group * kGroup);
     for (size_t r = 0; r < kSketchTile; ++r) {
-      const Floats bounds = multiply_add(number(r, 2), tail, multiply_add(number(r, 1), error, t[r][0]));
-      t[r][0] = multiply_add(number(r, 0), _mm512_mul_ps(_mm512_cvtepi32_ps(sum[r]), step), bounds);
+      const size_t i = rows[r];
+      const Floats bounds =
+          multiply_add(broadcast(numbers.error[i]), tail, multiply_add(broadcast(numbers.tail[i]), error, t[r][0]));
+      t[r][0] = multiply_add(broadcast(numbers.scale[i]), _mm512_mul_ps(to_floats(sum[r]), step), bounds);
     }
   }
 #endif
-  for (size_t first = 0; first < f.heads; first += kSketchChunk) {
-    const size_t end = first + kSketchChunk < f.heads ? first + kSketchChunk : f.heads;
-    Floats sum[kSketchTile][kGroupVectors];
+  add_heads(f, p, group, s, rows, t);
+}
+
+// Lower bounds of these sums that leave the integers out.
+inline void screen_tile(const SketchForm& f, const SketchPanels& p, size_t group, const SketchRows& s,
+                        const uint8_t* rows, Floats (*t)[kGroupVectors]) {
+  for (size_t v = 0; v < kGroupVectors; ++v) {
+    const Floats start = load(p.start + group * kGroup + v * kWidth), tail = load(p.tail + group * kGroup + v * kWidth);
     for (size_t r = 0; r < kSketchTile; ++r) {
-      for (size_t v = 0; v < kGroupVectors; ++v) sum[r][v] = broadcast(0);
-    }
-    for (size_t j = first; j < end; ++j) {
-      for (size_t v = 0; v < kGroupVectors; ++v) {
-        const Floats c = load(panel_heads + j * kGroup + v * kWidth);
-        for (size_t r = 0; r < kSketchTile; ++r)
-          sum[r][v] = multiply_add(number(r, SketchForm::kRecordStart + j), c, sum[r][v]);
-      }
-    }
-    for (size_t r = 0; r < kSketchTile; ++r) {
-      for (size_t v = 0; v < kGroupVectors; ++v) t[r][v] = add(t[r][v], sum[r][v]);
+      t[r][v] = multiply_add(broadcast(s.numbers->length[rows[r]]), tail, start);
     }
   }
+  add_heads(f, p, group, s, rows, t);
 }
 
 }  // namespace

@@ -102,39 +102,57 @@ inline void note_candidates(const SketchBlock& b, float upper, size_t group, siz
 }
 
 // At least S of the center whose sum is `least`, plus the slack of the row, to which sums are compared.
-inline float upper_bound(const uint8_t* record, const float* most, float least) {
-  RecordStart start;
-  memcpy(&start, record, sizeof start);
-  const double upper = static_cast<double>(least) + static_cast<double>(start.tail) * static_cast<double>(most[1]) +
-                       static_cast<double>(start.error) * static_cast<double>(most[0]) +
-                       2 * static_cast<double>(start.slack);
+inline float upper_bound(const SketchNumbers& numbers, size_t row, const float* most, float least) {
+  const double upper = static_cast<double>(least) +
+                       static_cast<double>(numbers.tail[row]) * static_cast<double>(most[1]) +
+                       static_cast<double>(numbers.error[row]) * static_cast<double>(most[0]) +
+                       2 * static_cast<double>(numbers.slack[row]);
   return next_up(upper + static_cast<double>(most[2]));
+}
+
+// kSketchTile rows of a list, beginning with the i-th; what is beyond its end repeats the i-th. Returns a bit for each
+// that is not.
+inline uint32_t listed_rows(const uint8_t* list, size_t i, size_t count, uint8_t* rows) {
+  for (size_t r = 0; r < kSketchTile; ++r) rows[r] = list[i + r < count ? i + r : i];
+  return count - i < kSketchTile ? (1u << (count - i)) - 1 : (1u << kSketchTile) - 1;
 }
 
 template <bool kTails>
 void sketch_group_of(const SketchForm& f, const SketchPanels& p, size_t group, const uint8_t* list, size_t count,
                      const SketchBlock& b) {
-  const size_t record = f.record();
   float* found = b.found + group * kSketchRows;
   for (size_t i = 0; i < count; i += kSketchTile) {
-    const uint8_t* records[kSketchTile];
     uint8_t rows[kSketchTile];
-    for (size_t r = 0; r < kSketchTile; ++r) {
-      rows[r] = list[i + r < count ? i + r : i];
-      records[r] = b.records + rows[r] * record;
-    }
+    const uint32_t listed = listed_rows(list, i, count, rows);
     Floats t[kSketchTile][kGroupVectors];
-    sketch_tile<kTails>(f, p, group, records, t);
+    sketch_tile<kTails>(f, p, group, b.sketches, rows, t);
     float least[kSketchTile];
-    uint32_t near = row_minima(t, b.limit, rows, least);
-    if (count - i < kSketchTile) near &= (1u << (count - i)) - 1;
+    uint32_t near = row_minima(t, b.limit, rows, least) & listed;
     for (size_t r = 0; r < kSketchTile; ++r) found[rows[r]] = least[r];
     for (; near != 0; near &= near - 1) {
       const auto r = static_cast<size_t>(__builtin_ctz(near));
       found[rows[r]] = kHuge;
-      note_candidates(b, upper_bound(records[r], p.most + group * 3, least[r]), group, rows[r], t[r], least[r]);
+      const float upper = upper_bound(*b.sketches.numbers, rows[r], p.most + group * 3, least[r]);
+      note_candidates(b, upper, group, rows[r], t[r], least[r]);
     }
   }
+}
+
+size_t screen_group(const SketchForm& f, const SketchPanels& p, size_t group, uint8_t* list, size_t count,
+                    const SketchBlock& b) {
+  float* found = b.found + group * kSketchRows;
+  size_t kept = 0;
+  for (size_t i = 0; i < count; i += kSketchTile) {
+    uint8_t rows[kSketchTile];
+    const uint32_t listed = listed_rows(list, i, count, rows);
+    Floats t[kSketchTile][kGroupVectors];
+    screen_tile(f, p, group, b.sketches, rows, t);
+    float least[kSketchTile];
+    uint32_t near = row_minima(t, b.limit, rows, least) & listed;
+    for (size_t r = 0; r < kSketchTile; ++r) found[rows[r]] = least[r];
+    for (; near != 0; near &= near - 1) list[kept++] = rows[__builtin_ctz(near)];
+  }
+  return kept;
 }
 
 inline void sketch_group(const SketchForm& f, const SketchPanels& panels, size_t group, const uint8_t* list,
@@ -175,16 +193,44 @@ void open_groups(const uint16_t* stored, const float* units, const float* upper,
   }
 }
 
-void narrow_groups(const SketchForm& f, const SketchPanels& p, const SketchBlock& b, size_t rows, size_t groups,
-                   uint8_t* lists, int32_t* counts) {
-  for (size_t i = 0; i < rows; ++i) {
-    for (size_t g = 0; g < groups; ++g) {
-      const float least = b.found[g * kSketchRows + i];
-      if (g != 0 && least >= b.limit[i]) continue;
-      const float upper = upper_bound(b.records + i * f.record(), p.most + g * 3, least);
-      b.limit[i] = g == 0 || upper < b.limit[i] ? upper : b.limit[i];
+void limit_rows(const SketchPanels& p, const SketchBlock& b, size_t groups) {
+  const SketchNumbers& own = *b.sketches.numbers;
+  const Floats two = broadcast(2), up = broadcast(1 + kOutward), outward = broadcast(kOutward);
+  for (size_t i = 0; i < kSketchRows; i += kWidth) {
+    const Floats tail = load(own.tail + i), error = load(own.error + i), slack = load(own.slack + i);
+    Floats limit = broadcast(kHuge);
+    for (size_t g = 0; g < groups; ++g) {  // as upper_bound, in float32
+      const float* most = p.most + g * 3;
+      const Floats beside = multiply_add(two, slack, broadcast(most[2]));
+      const Floats width = multiply_add(tail, broadcast(most[1]), multiply_add(error, broadcast(most[0]), beside));
+      const Floats least = load(b.found + g * kSketchRows + i);
+      const Floats size = maximum(maximum(least, broadcast(0) - least), width);
+      limit = minimum(limit, multiply_add(size, outward, multiply_add(width, up, least)));
+    }
+    store(b.limit + i, limit);
+  }
+}
+
+void nearest_groups(const SketchBlock& b, size_t rows, size_t groups, uint8_t* lists, int32_t* counts) {
+  for (size_t g = 0; g < groups; ++g) counts[g] = 0;
+  for (size_t i = 0; i < rows; i += kWidth) {
+    Floats least = load(b.found + i);
+    Ints nearest = broadcast_int(0);
+    for (size_t g = 1; g < groups; ++g) {
+      const Floats found = load(b.found + g * kSketchRows + i);
+      nearest = select_below(found, least, broadcast_int(static_cast<int32_t>(g)), nearest);
+      least = minimum(found, least);
+    }
+    int32_t names[kWidth];
+    memcpy(names, &nearest, sizeof names);
+    for (size_t l = 0; l < kWidth && i + l < rows; ++l) {
+      lists[static_cast<size_t>(names[l]) * kListStride + static_cast<size_t>(counts[names[l]]++)] =
+          static_cast<uint8_t>(i + l);
     }
   }
+}
+
+void near_groups(const SketchBlock& b, size_t rows, size_t groups, uint8_t* lists, int32_t* counts) {
   for (size_t i = rows; i < kSketchRows; ++i) b.limit[i] = -kHuge;
   for (size_t g = 0; g < groups; ++g) {
     counts[g] = 0;

@@ -12,7 +12,7 @@ from macqueen.state import FloatArray
 
 GROUP = 16  # centers that share a bound
 AXES_ROWS = 512  # of the sample, at most, that axes are found by
-HEADS = (8, 16)  # leading axes kept in float32 beside an int8 tail
+HEADS = (4, 8, 16)  # leading axes kept in float32 beside an int8 tail
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,21 +32,28 @@ class Form:
     @property
     def record(self) -> int:
         """Bytes of a row's sketch."""
-        return 24 + 4 * self.heads + (self.tails + 3) // 4 * 4
+        return 28 + 4 * self.heads + (self.tails + 3) // 4 * 4
 
-    def cycles(self, clusters: int, width: int, candidates: float, hard: float) -> float:
+    def least_cycles(self, clusters: int, width: int) -> float:
+        """Return `cycles` of a first step that leaves nothing but what it has to look at."""
+        return self.cycles(clusters, width, 1 if len(self.axes) else -(-clusters // GROUP), 0, 0)
+
+    def cycles(self, clusters: int, width: int, opened: float, candidates: float, hard: float) -> float:
         """Estimate a row's share of a first step, in processor cycles.
 
         Parameters
         ----------
         clusters, width
             Clusters, and float32 values in a vector register.
-        candidates, hard
-            Centers left for exact decisions, and rows compared with all centers in float32, per row.
+        opened, candidates, hard
+            Groups looked at in full, centers left for exact decisions, and rows compared with all centers in float32,
+            per row.
         """
         dims = len(self.origin)
-        group = GROUP / width * (10 + self.heads) + self.tails / 4
-        return group * -(-clusters // GROUP) + candidates * (40 + dims / 2) + hard * clusters * dims / width + 200
+        heads = GROUP / width * (12 + self.heads)
+        screens = heads * -(-clusters // GROUP) if len(self.axes) else 0
+        looks = opened * (heads + self.tails / 4)
+        return screens + looks + candidates * (40 + dims / 2) + hard * clusters * dims / width + 200
 
 
 def forms_for(sample: FloatArray, isa: str, int8: bool) -> list[Form]:

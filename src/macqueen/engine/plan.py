@@ -214,12 +214,13 @@ class Planner:
         best, least = None, float("inf")
         for form in self._forms_by_cost(sample):
             memory = Bounds.memory(self.count, self.dims, self.clusters, form)
-            if memory > self.memory_limit or form.cycles(self.clusters, self.lanes, 0, 0) > least:
+            if memory > self.memory_limit or form.least_cycles(self.clusters, self.lanes) > least:
                 continue  # it would not be the best if it left nothing
             tried = sketched(sample, form, self.kernels).trial(self.kernels.threads, native)
-            cycles = form.cycles(self.clusters, self.lanes, tried.candidates / len(sample), tried.hard / len(sample))
+            opened, left, hard = (each / len(sample) for each in (tried.opened, tried.candidates, tried.hard))
+            cycles = form.cycles(self.clusters, self.lanes, opened, left, hard)
             if cycles < least:
-                least, left = cycles, tried.candidates / len(sample)
+                least = cycles
                 why = reason or f"a sketch leaves {left:.2g} of {self.clusters} centers a row"
                 best = Plan("bounds", why, self._seconds(cycles), memory, form.name, form)
         if best is None:
@@ -230,7 +231,7 @@ class Planner:
 
     def _forms_by_cost(self, sample: FloatArray) -> list[Form]:
         found = forms.forms_for(sample, self.kernels.isa, self.int8)
-        return sorted(found, key=lambda form: form.cycles(self.clusters, self.lanes, 0, 0))
+        return sorted(found, key=lambda form: form.least_cycles(self.clusters, self.lanes))
 
     def _sketchable(self, sample: FloatArray) -> bool:
         """Tell whether rows are finite, and squares of their differences, too, and do not vanish."""
