@@ -13,9 +13,17 @@ namespace {
 
 constexpr float kFar = 3e38f;
 constexpr float kRoom = 2;         // largest stored bound, in units of the row's longest at first
-constexpr double kScreened = 0.8;  // of the groups that heads may leave, for looking at them first to pay
+constexpr int32_t kLookedAt = -1;  // in place of the count of a list: neither empty nor still to be looked at
+constexpr double kMostRows = 0.7;  // of a block that look at a group, for comparing all with it to pay
 constexpr double kUp = 1 + 0x1p-30, kDown = 1 - 0x1p-30;            // beside a sum of float64 squares
 constexpr double kFloatUp = 1 + 0x1p-20, kFloatDown = 1 - 0x1p-20;  // beside a few roundings of float32
+
+// The part of groups that heads may leave for looking at them first to pay. Bounds that heads give are not as tight, so
+// that three of ten groups are looked at once more; the rest is what a look takes, in cycles.
+double most_left(const SketchForm& form) {
+  const auto heads = static_cast<double>(form.heads), tails = static_cast<double>(form.tails);
+  return 0.7 - (20 + heads) / (30 + 1.3 * heads + tails / 3);
+}
 
 }  // namespace
 
@@ -99,7 +107,7 @@ void BoundedRows<T>::begin_step(Threads& threads, const Centers<T>& centers) {
 template <class T>
 void BoundedRows<T>::step_blocks(Threads& threads, const Centers<T>& centers, size_t begin, size_t end) {
   while (static_cast<int>(slots_.size()) < threads.count()) {
-    slots_.push_back(std::make_unique<Slot>(groups_));
+    slots_.push_back(std::make_unique<Slot>(form_, groups_));
     if (totals_) slots_.back()->changes.resize(centers.k(), form_.d);
   }
   constexpr size_t kBlocksPerTask = 4;
@@ -124,7 +132,7 @@ BoundedStep BoundedRows<T>::end_step(Threads& threads, Totals& totals) {
   for (auto& slot : slots_) changes.push_back(&slot->changes);
   sum.moved = static_cast<double>(Changes<T>::flush(threads, changes, *totals_));
   if (room_ == 0) set_room();
-  screens_ = screens_ && sum.opened < kScreened * sum.screened;
+  screens_ = screens_ && sum.opened < most_left(form_) * sum.screened;
   totals.merge(*totals_);
   totals.squares.merge(squares_);
   return sum;
@@ -184,48 +192,49 @@ void BoundedRows<T>::open(const Centers<T>& centers, size_t first, size_t count,
 // Looks at the groups that may hold a nearer center, by lists of rows for each.
 template <class T>
 void BoundedRows<T>::look(const Centers<T>& centers, size_t first, size_t count, Slot& slot) {
-  const Kernels& kernels = centers.kernels();
   const SketchBlock work{sketches(first / kSketchRows), slot.limit.data(), slot.found.data(), slot.candidates.data(),
                          slot.counts.data()};
-  const auto look_at_lists = [&](bool screens) {
-    for (size_t g = 0; g < groups_; ++g) {
-      auto listed = static_cast<size_t>(slot.list_counts[g]);
-      uint8_t* list = &slot.lists[g * kListStride];
-      if (screens && listed > 0) {
-        slot.done.screened += static_cast<double>(listed);
-        listed = kernels.screen_group(form_, panels_, g, list, listed, work);
-      }
-      if (listed == 0) continue;
-      slot.done.opened += static_cast<double>(listed);
-      kernels.sketch_group(form_, panels_, g, list, listed, work);
+  if (labels_[first] < 0) return look_first(centers.kernels(), work, first, count, slot);
+  centers.kernels().open_groups(&bounds_[first * groups_], &units_[first], slot.upper.data(), group_paths_.data(),
+                                groups_, slot.least.data(), slot.lists.data(), slot.list_counts.data());
+  look_at_lists(centers.kernels(), work, screens_, slot);
+}
+
+template <class T>
+void BoundedRows<T>::look_at_lists(const Kernels& kernels, const SketchBlock& work, bool screens, Slot& slot) {
+  for (size_t g = 0; g < groups_; ++g) {
+    auto listed = static_cast<size_t>(slot.list_counts[g]);
+    uint8_t* list = &slot.lists[g * kListStride];
+    if (screens && listed > 0) {
+      slot.done.screened += static_cast<double>(listed);
+      listed = kernels.screen_group(form_, panels_, g, list, listed, work);
     }
-  };
-  if (labels_[first] >= 0) {
-    kernels.open_groups(&bounds_[first * groups_], &units_[first], slot.upper.data(), group_paths_.data(), groups_,
-                        slot.least.data(), slot.lists.data(), slot.list_counts.data());
-    look_at_lists(screens_);
-    return;
+    if (listed == 0) continue;
+    slot.done.opened += static_cast<double>(listed);
+    kernels.sketch_group(form_, panels_, g, list, listed, work);
   }
+}
+
+// The first step looks at all groups without knowing a limit, then again at those that turn out to be near. Where heads
+// say which group is nearest, it gives the limit.
+template <class T>
+void BoundedRows<T>::look_first(const Kernels& kernels, const SketchBlock& work, size_t first, size_t count,
+                                Slot& slot) {
   std::fill_n(&bounds_[first * groups_], kSketchRows * groups_, uint16_t{0});  // pages are written before they are read
-  // The first step looks at all groups without knowing a limit, then again at those that turn out to be near. Where
-  // heads say which group is nearest, it gives the limit.
   std::fill(slot.least.begin(), slot.least.end(), kFar);
-  std::fill(slot.limit.begin(), slot.limit.end(), -kFar);
-  std::fill(slot.list_counts.begin(), slot.list_counts.end(), static_cast<int32_t>(count));
-  for (size_t g = 0; g < groups_; ++g) std::copy(slot.opened.begin(), slot.opened.end(), &slot.lists[g * kListStride]);
+  const SketchRows lanes{work.sketches.numbers, slot.lane_heads.data(), slot.lane_tails.data()};
+  kernels.interleave_sketches(form_, work.sketches, count, lanes);
+  kernels.sketch_lanes(form_, panels_, groups_, screens_, lanes, slot.found.data());
+  (screens_ ? slot.done.screened : slot.done.opened) += static_cast<double>(count * groups_);
   if (screens_) {
-    for (size_t g = 0; g < groups_; ++g)
-      kernels.screen_group(form_, panels_, g, &slot.lists[g * kListStride], count, work);
-    slot.done.screened += static_cast<double>(count * groups_);
     std::fill(slot.limit.begin(), slot.limit.end(), kFar);
     kernels.nearest_groups(work, count, groups_, slot.lists.data(), slot.list_counts.data());
-    look_at_lists(false);
+    look_at_lists(kernels, work, false, slot);
   } else {
-    look_at_lists(false);
     kernels.limit_rows(panels_, work, groups_);
   }
   kernels.near_groups(work, count, groups_, slot.lists.data(), slot.list_counts.data());
-  look_at_lists(false);
+  look_at_lists(kernels, work, false, slot);
   std::fill(slot.list_counts.begin(), slot.list_counts.end(), static_cast<int32_t>(count));
 }
 

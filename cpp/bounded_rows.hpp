@@ -76,6 +76,8 @@ class BoundedRows {
   void forget_paths(Threads& threads, const Kernels& kernels);
   void open(const Centers<T>& centers, size_t first, size_t count, Slot& slot);
   void look(const Centers<T>& centers, size_t first, size_t count, Slot& slot);
+  void look_first(const Kernels& kernels, const SketchBlock& work, size_t first, size_t count, Slot& slot);
+  void look_at_lists(const Kernels& kernels, const SketchBlock& work, bool screens, Slot& slot);
   void finish(const Centers<T>& centers, size_t row, size_t place, Slot& slot);
   void label_hard_rows(const Centers<T>& centers, size_t first, Slot& slot);
   SketchRows sketches(size_t block) const {

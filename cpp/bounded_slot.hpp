@@ -12,7 +12,9 @@ struct BoundedRows<T>::Slot {
   // Of the rows of a block; `upper` is the distance to the own center, below everything where the row is not opened.
   std::vector<float> limit, upper, least, squares, longest;
   std::vector<double> own;
-  std::vector<float> found;  // (groups, rows)
+  std::vector<float> found;       // (groups, rows)
+  std::vector<float> lane_heads;  // interleaved, of a block in the first step
+  std::vector<int8_t> lane_tails;
   std::vector<Candidate> candidates;
   std::vector<int32_t> counts, list_counts, names;
   std::vector<uint8_t> lists, opened;
@@ -22,7 +24,8 @@ struct BoundedRows<T>::Slot {
   Changes<T> changes;
   BoundedStep done;
 
-  explicit Slot(size_t groups) {
+  explicit Slot(const SketchForm& form, size_t groups)
+      : lane_heads(kSketchRows * form.heads), lane_tails(kSketchRows * form.padded_tails()) {
     for (auto* array : {&limit, &upper, &least, &squares, &longest}) array->resize(kSketchRows);
     found.assign(groups * kSketchRows, kUntouched);
     candidates.resize(kSketchRows * kMostCandidates);

@@ -95,8 +95,9 @@ struct SumBuffer {
 constexpr size_t kGroup = 16;
 constexpr size_t kSketchRows = 256;  // rows of a block
 constexpr size_t kSketchPart = 16;   // of them whose coordinates are made together: they stay in the nearest cache
+constexpr size_t kSketchLanes = 16;  // rows side by side in SketchRows that are interleaved
 constexpr size_t kListStride = kSketchRows + 16;
-constexpr float kUntouched = 3.4e38f;   // in `found`: a group that was not looked at
+constexpr float kUntouched = 3.4e38f;    // in `found`: a group that was not looked at
 constexpr size_t kMostCandidates = 128;  // of a row, beyond them all centers are
 
 // What a row or center is turned into: v = scale * (x - origin) as it is, all `heads` (float32) or all `tails` (int8);
@@ -125,7 +126,8 @@ struct SketchNumbers {
   int32_t offset[kSketchRows];  // -128 * sum of the tails
 };
 
-// The sketches of the rows of a block.
+// The sketches of the rows of a block; when interleaved, heads and groups of four tails are those of kSketchLanes rows,
+// (rows / kSketchLanes, ., kSketchLanes).
 struct SketchRows {
   SketchNumbers* numbers;
   float* heads;   // (rows, heads)
@@ -309,6 +311,11 @@ struct Kernels {
   // the other groups.
   void (*open_groups)(const uint16_t* stored, const float* units, const float* upper, const float* path, size_t groups,
                       float* least, uint8_t* lists, int32_t* counts);
+  // rows (count) -> out, interleaved; the numbers stay
+  void (*interleave_sketches)(const SketchForm& form, const SketchRows& rows, size_t count, const SketchRows& out);
+  // interleaved rows -> a lower bound of S in each group (groups, rows) out, by heads alone or by all
+  void (*sketch_lanes)(const SketchForm& form, const SketchPanels& panels, size_t groups, bool screens,
+                       const SketchRows& rows, float* found);
   // limit (rows,) out: at least the least S of a row, from what was found of all groups (groups, rows).
   void (*limit_rows)(const SketchPanels& panels, const SketchBlock& block, size_t groups);
   // lists and counts out: of each row the group of which the least was found.

@@ -268,6 +268,9 @@ void sketch_centers(const T* centers, const int32_t* places, size_t k, size_t gr
 inline void add_products(Ints& sum, Ints bytes, const int8_t* x) {
   asm("vpdpbusd %2%{1to16%}, %1, %0" : "+v"(sum) : "v"(bytes), "m"(*reinterpret_cast<const Int32*>(x)));
 }
+inline void add_lane_products(Ints& sum, Ints bytes, Ints x) {
+  asm("vpdpbusd %2, %1, %0" : "+v"(sum) : "v"(bytes), "v"(x));
+}
 #endif
 
 // Adds the products of the heads of kSketchTile rows of a block and of a group to t.

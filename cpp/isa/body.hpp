@@ -14,6 +14,7 @@
 #include "../pairs.hpp"
 #include "../products.hpp"
 #include "../sketch_groups.hpp"
+#include "../sketch_lanes.hpp"
 
 namespace macqueen {
 namespace MACQUEEN_ISA {
@@ -71,6 +72,8 @@ constexpr Kernels kernels_here(const char* name, const char* description, unsign
       .sketch_group = sketch_group,
       .screen_group = screen_group,
       .open_groups = open_groups,
+      .interleave_sketches = interleave_sketches,
+      .sketch_lanes = sketch_lanes,
       .limit_rows = limit_rows,
       .nearest_groups = nearest_groups,
       .near_groups = near_groups,
