@@ -57,18 +57,25 @@ void BoundedRows<T>::begin(const Centers<T>& centers, std::vector<int32_t> place
 }
 
 template <class T>
-void BoundedRows<T>::move_centers(const Centers<T>& centers) {
+void BoundedRows<T>::move_centers(Threads& threads, const Centers<T>& centers) {
+  constexpr size_t kPart = 32;  // centers of a task
   const size_t k = centers.k(), d = form_.d;
+  std::vector<double> moves(k);
+  threads.run((k + kPart - 1) / kPart, [&](int, size_t part) {
+    for (size_t c = part * kPart; c < std::min(k, (part + 1) * kPart); ++c) {
+      const T* now = centers.values() + c * d;
+      const int32_t first = 0;
+      double squares;
+      row_kernels<T>(centers.kernels()).own_distances(now, &first, &before_[c * d], 1, d, &squares);
+      moves[c] = std::sqrt(squares) * form_.scale * kUp;
+      std::copy_n(now, d, &before_[c * d]);
+    }
+  });
   std::vector<double> longest(groups_, 0);
   for (size_t c = 0; c < k; ++c) {
-    double squares;
-    const int32_t first = 0;
-    row_kernels<T>(centers.kernels())
-        .own_distances(centers.values() + c * d, &first, before_.data() + c * d, 1, d, &squares);
-    const double moved = std::sqrt(squares) * form_.scale * kUp;
-    paths_[c] = (paths_[c] + moved) * (moved > 0 ? kUp : 1.0);
+    paths_[c] = (paths_[c] + moves[c]) * (moves[c] > 0 ? kUp : 1.0);
     double& most = longest[static_cast<size_t>(places_[c]) / kGroup];
-    most = std::max(most, moved);
+    most = std::max(most, moves[c]);
   }
   double most = 0;
   for (size_t g = 0; g < groups_; ++g) {
@@ -76,7 +83,6 @@ void BoundedRows<T>::move_centers(const Centers<T>& centers) {
     most = std::max(most, longest[g]);
   }
   longest_path_ = (longest_path_ + most) * kUp;
-  before_.assign(centers.values(), centers.values() + k * d);
 }
 
 template <class T>
@@ -85,7 +91,7 @@ BoundedStep BoundedRows<T>::trial(Threads& threads, const Centers<T>& centers) {
   std::vector<int32_t> places(centers.k());  // what a first step leaves does not depend on the groups
   std::iota(places.begin(), places.end(), 0);
   begin(centers, std::move(places));
-  sketch_centers(centers);
+  sketch_centers(threads, centers);
   step_blocks(threads, centers, 0, blocks());
   return done();
 }
@@ -97,10 +103,10 @@ void BoundedRows<T>::begin_step(Threads& threads, const Centers<T>& centers) {
     begin(centers, grouped_places(centers.values(), centers.k(), form_.d, kGroup));
     totals_ = std::make_unique<Totals>(centers.k(), form_.d);
   } else {
-    move_centers(centers);
+    move_centers(threads, centers);
     if (longest_path_ > room_) forget_paths(threads, centers.kernels());
   }
-  sketch_centers(centers);
+  sketch_centers(threads, centers);
   for (auto& slot : slots_) slot->done = BoundedStep{};
 }
 

@@ -69,8 +69,8 @@ class BoundedRows {
   void sketch_rows(Threads& threads, const Kernels& kernels);
   void begin(const Centers<T>& centers, std::vector<int32_t> places);
   BoundedStep done() const;
-  void move_centers(const Centers<T>& centers);
-  void sketch_centers(const Centers<T>& centers);
+  void move_centers(Threads& threads, const Centers<T>& centers);
+  void sketch_centers(Threads& threads, const Centers<T>& centers);
   void step(const Centers<T>& centers, size_t block, Slot& slot);
   void set_room();
   void forget_paths(Threads& threads, const Kernels& kernels);

@@ -107,15 +107,20 @@ void BoundedRows<T>::sketch_rows(Threads& threads, const Kernels& kernels) {
 }
 
 template <class T>
-void BoundedRows<T>::sketch_centers(const Centers<T>& centers) {
-  std::vector<float> scratch(form_.scratch(centers.kernels().tile));
-  row_kernels<T>(centers.kernels())
-      .sketch_centers(centers.values(), places_.data(), centers.k(), groups_, form_, scratch.data(), panels_);
+void BoundedRows<T>::sketch_centers(Threads& threads, const Centers<T>& centers) {
+  const Kernels& kernels = centers.kernels();
+  std::vector<std::vector<float>> scratch(static_cast<size_t>(threads.count()));
+  threads.run(groups_, [&](int index, size_t group) {
+    auto& own = scratch[static_cast<size_t>(index)];
+    own.resize(form_.scratch(kernels.tile));
+    row_kernels<T>(kernels).sketch_centers(centers.values(), &centers_at_[group * kGroup], group, form_, own.data(),
+                                           panels_);
+  });
 }
 
 template BoundedRows<float>::BoundedRows(Threads&, const Kernels&, const float*, size_t, size_t, const SketchPlan&);
-template void BoundedRows<float>::sketch_centers(const Centers<float>&);
+template void BoundedRows<float>::sketch_centers(Threads&, const Centers<float>&);
 template BoundedRows<double>::BoundedRows(Threads&, const Kernels&, const double*, size_t, size_t, const SketchPlan&);
-template void BoundedRows<double>::sketch_centers(const Centers<double>&);
+template void BoundedRows<double>::sketch_centers(Threads&, const Centers<double>&);
 
 }  // namespace macqueen

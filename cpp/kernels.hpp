@@ -251,9 +251,9 @@ struct RowKernels {
   uint64_t (*box_labels)(const BoxRows<T>& box, size_t d, const T* centers, const T* paths, size_t* looked_at);
   // rows (n, d), n <= kSketchRows -> sketches (out); scratch (form.scratch(tile),)
   void (*sketch)(const T* rows, size_t n, const SketchForm& form, float* scratch, const SketchRows& out);
-  // centers (k, d), places (k,): where each goes among groups * kGroup places -> panels (out); scratch as above
-  void (*sketch_centers)(const T* centers, const int32_t* places, size_t k, size_t groups, const SketchForm& form,
-                         float* scratch, const SketchPanels& panels);
+  // the centers (., d) named for the places of a group (kGroup,), -1: nobody -> panels (out); scratch as above
+  void (*sketch_centers)(const T* centers, const int32_t* names, size_t group, const SketchForm& form, float* scratch,
+                         const SketchPanels& panels);
   // list (count,) of rows (., d); out (count,): at least the distance of each to its own center
   void (*own_bounds)(const T* rows, const uint8_t* list, size_t count, const int32_t* labels, const T* centers,
                      size_t d, double* out);

@@ -48,10 +48,10 @@ typedef int32_t Int32 __attribute__((may_alias, aligned(1)));
 
 // v of `count` rows into out (count, padded). Scaling is exact: values of at most about 1 come of it.
 template <class T>
-inline void center_rows(const T* rows, size_t count, const SketchForm& f, float* out) {
+inline void center_rows(const T* const* rows, size_t count, const SketchForm& f, float* out) {
   const T scale = static_cast<T>(f.scale);
   for (size_t i = 0; i < count; ++i) {
-    const T* row = rows + i * f.d;
+    const T* row = rows[i];
     float* v = out + i * f.padded();
     for (size_t j = 0; j < f.d; ++j) v[j] = static_cast<float>(row[j] * scale - static_cast<T>(f.shift[j]));
     for (size_t j = f.d; j < f.padded(); ++j) v[j] = 0;
@@ -94,10 +94,10 @@ inline void take_off_heads(float* v, size_t count, const SketchForm& f, const fl
   }
 }
 
-// Centers `count` <= kSketchPart rows into v (count + kTileRows, padded); with a basis, their heads go into y (count,
-// heads). squares (count,) out: |X|^2, right to a few roundings of float32.
+// Subtracts the origin from `count` <= kSketchPart rows, into v (count + kTileRows, padded); with a basis, their heads
+// go into y (count, heads). squares (count,) out: |X|^2, right to a few roundings of float32.
 template <class T>
-inline void coordinates(const T* rows, size_t count, const SketchForm& f, float* v, float* y, float* squares) {
+inline void coordinates(const T* const* rows, size_t count, const SketchForm& f, float* v, float* y, float* squares) {
   center_rows(rows, count, f, v);
   for (size_t i = 0; i < count; ++i) {
     Doubles sum = {};
@@ -185,7 +185,10 @@ void sketch(const T* rows, size_t n, const SketchForm& f, float* scratch, const 
   for (size_t i = 0; i < n; ++i) {
     const size_t place = i % kSketchPart;
     if (place == 0) {
-      coordinates(rows + i * f.d, n - i < kSketchPart ? n - i : kSketchPart, f, at.v, at.y, at.squares);
+      const T* part[kSketchPart];
+      const size_t count = n - i < kSketchPart ? n - i : kSketchPart;
+      for (size_t r = 0; r < count; ++r) part[r] = rows + (i + r) * f.d;
+      coordinates(part, count, f, at.v, at.y, at.squares);
     }
     const float* own = at.v + place * f.padded();
     memcpy(out.heads + i * f.heads, f.columns == 0 ? own : at.y + place * f.heads, f.heads * sizeof(float));
@@ -247,18 +250,23 @@ inline void place_center(const float* v, const float* y, double square, const Sk
 }
 
 template <class T>
-void sketch_centers(const T* centers, const int32_t* places, size_t k, size_t groups, const SketchForm& f,
-                    float* scratch, const SketchPanels& panels) {
+void sketch_centers(const T* centers, const int32_t* names, size_t group, const SketchForm& f, float* scratch,
+                    const SketchPanels& panels) {
+  static_assert(kGroup <= kSketchPart);
   const SketchScratch at(f, scratch);
-  for (size_t place = 0; place < groups * kGroup; ++place) empty_place(f, place, panels);
-  for (size_t i = 0; i < groups * 3; ++i) panels.most[i] = 0;
-  for (size_t first = 0; first < k; first += kSketchPart) {
-    const size_t count = k - first < kSketchPart ? k - first : kSketchPart;
-    coordinates(centers + first * f.d, count, f, at.v, at.y, at.squares);
-    for (size_t i = 0; i < count; ++i) {
-      place_center(at.v + i * f.padded(), at.y + i * f.heads, static_cast<double>(at.squares[i]), f,
-                   static_cast<size_t>(places[first + i]), at.integers, panels);
-    }
+  const T* rows[kGroup];
+  size_t places[kGroup], count = 0;
+  for (size_t i = 0; i < 3; ++i) panels.most[group * 3 + i] = 0;
+  for (size_t lane = 0; lane < kGroup; ++lane) {
+    empty_place(f, group * kGroup + lane, panels);
+    if (names[lane] < 0) continue;
+    rows[count] = centers + static_cast<size_t>(names[lane]) * f.d;
+    places[count++] = group * kGroup + lane;
+  }
+  coordinates(rows, count, f, at.v, at.y, at.squares);
+  for (size_t i = 0; i < count; ++i) {
+    place_center(at.v + i * f.padded(), at.y + i * f.heads, static_cast<double>(at.squares[i]), f, places[i],
+                 at.integers, panels);
   }
 }
 
