@@ -42,6 +42,7 @@ void BoundedRows<T>::begin(const Centers<T>& centers, std::vector<int32_t> place
   paths_.assign(k, 0);
   group_paths_.assign(groups_, 0);
   screens_ = form_.screens();
+  most_candidates_ = std::clamp(static_cast<int32_t>(k / 8), kFewCandidates, kMostCandidates);
   before_.assign(centers.values(), centers.values() + k * d);
   panel_tails_.resize(groups_ * kGroup * form_.padded_tails());
   const size_t lanes = groups_ * kGroup;
@@ -113,7 +114,7 @@ void BoundedRows<T>::begin_step(Threads& threads, const Centers<T>& centers) {
 template <class T>
 void BoundedRows<T>::step_blocks(Threads& threads, const Centers<T>& centers, size_t begin, size_t end) {
   while (static_cast<int>(slots_.size()) < threads.count()) {
-    slots_.push_back(std::make_unique<Slot>(form_, groups_));
+    slots_.push_back(std::make_unique<Slot>(form_, groups_, most_candidates_));
     if (totals_) slots_.back()->changes.resize(centers.k(), form_.d);
   }
   constexpr size_t kBlocksPerTask = 4;
@@ -198,8 +199,8 @@ void BoundedRows<T>::open(const Centers<T>& centers, size_t first, size_t count,
 // Looks at the groups that may hold a nearer center, by lists of rows for each.
 template <class T>
 void BoundedRows<T>::look(const Centers<T>& centers, size_t first, size_t count, Slot& slot) {
-  const SketchBlock work{sketches(first / kSketchRows), slot.limit.data(), slot.found.data(), slot.candidates.data(),
-                         slot.counts.data()};
+  const SketchBlock work{sketches(first / kSketchRows), slot.limit.data(), slot.found.data(), most_candidates_,
+                         slot.candidates.data(),        slot.counts.data()};
   if (labels_[first] < 0) return look_first(centers.kernels(), work, first, count, slot);
   centers.kernels().open_groups(&bounds_[first * groups_], &units_[first], slot.upper.data(), group_paths_.data(),
                                 groups_, slot.least.data(), slot.lists.data(), slot.list_counts.data());
@@ -285,7 +286,7 @@ void BoundedRows<T>::label_hard_rows(const Centers<T>& centers, size_t first, Sl
     hard.clear();
   };
   for (const uint8_t i : slot.opened) {
-    if (slot.counts[i] <= static_cast<int32_t>(kMostCandidates)) continue;
+    if (slot.counts[i] <= most_candidates_) continue;
     hard.push_back(i);
     slot.hard_rows.insert(slot.hard_rows.end(), rows_ + (first + i) * d, rows_ + (first + i + 1) * d);
     if (hard.size() == kernels.block) label();
@@ -299,10 +300,10 @@ int32_t BoundedRows<T>::nearest(const Centers<T>& centers, size_t row, size_t pl
   const auto& functions = row_kernels<T>(centers.kernels());
   const T* x = rows_ + row * form_.d;
   slot.names.clear();
-  if (slot.counts[place] > static_cast<int32_t>(kMostCandidates)) {
+  if (slot.counts[place] > most_candidates_) {
     return slot.hard_labels[place];
   }
-  const Candidate* list = &slot.candidates[place * kMostCandidates];
+  const Candidate* list = &slot.candidates[place * static_cast<size_t>(most_candidates_)];
   if (labels_[row] >= 0) slot.names.push_back(labels_[row]);
   for (int32_t i = 0; i < slot.counts[place]; ++i) {
     const int32_t center = centers_at_[static_cast<size_t>(list[i].place)];
@@ -320,8 +321,8 @@ void BoundedRows<T>::finish(const Centers<T>& centers, size_t row, size_t place,
   const int32_t before = labels_[row], label = nearest(centers, row, place, slot);
   const double squares = static_cast<double>(slot.squares[place]);
   const auto found = [&](size_t at) -> float& { return slot.found[at / kGroup * kSketchRows + place]; };
-  const Candidate* list = &slot.candidates[place * kMostCandidates];
-  for (int32_t i = 0; i < std::min<int32_t>(slot.counts[place], kMostCandidates); ++i) {
+  const Candidate* list = &slot.candidates[place * static_cast<size_t>(most_candidates_)];
+  for (int32_t i = 0; i < std::min(slot.counts[place], most_candidates_); ++i) {
     const auto at = static_cast<size_t>(list[i].place);
     if (centers_at_[at] != label) found(at) = std::min(found(at), list[i].bound);
   }

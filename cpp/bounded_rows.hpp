@@ -114,6 +114,7 @@ class BoundedRows {
   std::vector<float> panel_numbers_;
   SketchPanels panels_{};
 
+  int32_t most_candidates_ = kFewCandidates;
   bool screens_ = false;  // whether to look at heads first
 
   std::unique_ptr<Totals> totals_;  // of the labels; null during a trial

@@ -24,11 +24,11 @@ struct BoundedRows<T>::Slot {
   Changes<T> changes;
   BoundedStep done;
 
-  explicit Slot(const SketchForm& form, size_t groups)
+  Slot(const SketchForm& form, size_t groups, int32_t most_candidates)
       : lane_heads(kSketchRows * form.heads), lane_tails(kSketchRows * form.padded_tails()) {
     for (auto* array : {&limit, &upper, &least, &squares, &longest}) array->resize(kSketchRows);
     found.assign(groups * kSketchRows, kUntouched);
-    candidates.resize(kSketchRows * kMostCandidates);
+    candidates.resize(kSketchRows * static_cast<size_t>(most_candidates));
     counts.resize(kSketchRows);
     list_counts.resize(groups);
     lists.resize(groups * kListStride);

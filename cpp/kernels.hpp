@@ -97,8 +97,9 @@ constexpr size_t kSketchRows = 256;  // rows of a block
 constexpr size_t kSketchPart = 16;   // of them whose coordinates are made together: they stay in the nearest cache
 constexpr size_t kSketchLanes = 16;  // rows side by side in SketchRows that are interleaved
 constexpr size_t kListStride = kSketchRows + 16;
-constexpr float kUntouched = 3.4e38f;    // in `found`: a group that was not looked at
-constexpr size_t kMostCandidates = 128;  // of a row, beyond them all centers are
+constexpr float kUntouched = 3.4e38f;     // in `found`: a group that was not looked at
+constexpr int32_t kFewCandidates = 32;    // of a row: to decide among so few costs less than to look at all
+constexpr int32_t kMostCandidates = 128;  // so many are kept, at most
 
 // What a row or center is turned into: v = scale * (x - origin) as it is, all `heads` (float32) or all `tails` (int8);
 // or with a basis W (d, heads) of orthonormal columns the heads W'v and the tails v - W W'v.
@@ -155,8 +156,9 @@ struct SketchBlock {
   SketchRows sketches;
   float* limit;           // (rows,) in/out: |x - c|^2 - |x|^2 of the nearest center is at most this
   float* found;           // (groups, rows) out: the least such value of a group's centers that are no candidates
-  Candidate* candidates;  // (rows, kMostCandidates) in/out
-  int32_t* counts;        // (rows,) in/out; more than kMostCandidates: there were too many
+  int32_t most;           // candidates of a row; to decide among more would cost more than to look at all centers
+  Candidate* candidates;  // (rows, most) in/out
+  int32_t* counts;        // (rows,) in/out; more than `most`: there were too many
 };
 
 // Bounds of single pairs of a row and a center (cpp/pairs.hpp).

@@ -56,7 +56,7 @@ inline float least_but(Floats, const float* lanes, uint32_t without) {
 
 // Keeps those candidates of a row that its limit still allows; the others count for their group.
 inline void drop_candidates(const SketchBlock& b, size_t row) {
-  Candidate* list = b.candidates + row * kMostCandidates;
+  Candidate* list = b.candidates + row * static_cast<size_t>(b.most);
   int32_t kept = 0;
   for (int32_t i = 0; i < b.counts[row]; ++i) {
     if (list[i].bound <= b.limit[row]) {
@@ -73,13 +73,12 @@ inline void drop_candidates(const SketchBlock& b, size_t row) {
 inline void note_candidates(const SketchBlock& b, float upper, size_t group, size_t row, const Floats* t, float least) {
   b.limit[row] = upper < b.limit[row] ? upper : b.limit[row];
   float rest = kHuge;
-  constexpr auto kMost = static_cast<int32_t>(kMostCandidates);
-  if (b.counts[row] > kMost) {
+  if (b.counts[row] > b.most) {
     b.found[group * kSketchRows + row] = least;
     return;
   }
-  if (b.counts[row] + static_cast<int32_t>(kGroup) > kMost) drop_candidates(b, row);
-  Candidate* list = b.candidates + row * kMostCandidates;
+  if (b.counts[row] + static_cast<int32_t>(kGroup) > b.most) drop_candidates(b, row);
+  Candidate* list = b.candidates + row * static_cast<size_t>(b.most);
   const Floats limit = broadcast(b.limit[row]);
   for (size_t v = 0; v < kGroupVectors; ++v) {
     float lanes[kWidth];
@@ -87,8 +86,8 @@ inline void note_candidates(const SketchBlock& b, float upper, size_t group, siz
     const uint32_t near = at_most_mask(t[v], limit);
     for (uint32_t mask = near; mask != 0; mask &= mask - 1) {
       const auto lane = static_cast<uint32_t>(__builtin_ctz(mask));
-      if (b.counts[row] >= kMost) {
-        b.counts[row] = kMost + 1;  // too many
+      if (b.counts[row] >= b.most) {
+        b.counts[row] = b.most + 1;  // too many
         rest = lanes[lane] < rest ? lanes[lane] : rest;
         continue;
       }
