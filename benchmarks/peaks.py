@@ -37,12 +37,23 @@ def float32_operations(size: int = 2048) -> float:
     return 2 * size**3 / shortest(lambda: np.matmul(left, right, out=out))
 
 
-def int8_operations(threads: int) -> float | None:
-    """Operations a second of 8-bit products, where macqueen's kernels come with a probe of their own."""
-    from macqueen import _core
+def int8_operations(threads: int, rows: int = 4096, clusters: int = 512, dims: int = 2048) -> float | None:
+    """Operations a second of 8-bit products: a first step of our own over wide rows that nothing else keeps busy."""
+    from macqueen.config import KMeansParams
+    from macqueen.engine import Engine, Kernels
+    from macqueen.engine.forms import Form
+    from macqueen.engine.indexes import sketched
 
-    probe = getattr(_core, "int8_operations", None)
-    return probe(threads) if probe else None
+    kernels = Kernels(threads)
+    if not kernels.int8:
+        return None
+    random = np.random.default_rng(0)
+    centers = random.normal(size=(clusters, dims)).astype(np.float32)
+    data = np.tile(centers, (rows // clusters, 1)) + random.normal(scale=0.01, size=(rows, dims)).astype(np.float32)
+    prepared = Engine(KMeansParams(clusters), kernels, None).prepare(centers)
+    form = Form("int8", data.mean(axis=0, dtype=np.float64), np.empty((0, dims)), 0)
+    ready = [sketched(data, form, kernels) for _ in range(REPEATS)]  # each has one first step
+    return 2.0 * rows * clusters * dims / shortest(lambda: ready.pop().trial(kernels.threads, prepared.native))
 
 
 def bytes_read(threads: int, size: int = 1 << 30) -> float:
