@@ -59,7 +59,7 @@ class GridBuffer {
   int top() const { return top_; }
   SumBuffer& view() { return view_; }
 
-  void reserve(exact::Sums& sums) const { sums.reserve(grid(view_.used - 1), top_ + 23); }
+  void reserve(exact::Sums& sums) const { sums.reserve(grid(view_.used - 1), top_); }
 
   // Moves cells [begin, end) to the sums; ranges may be flushed in parallel once room is reserved.
   void flush(size_t begin, size_t end, exact::Sums& sums) {

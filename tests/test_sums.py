@@ -201,18 +201,18 @@ def test_sums_are_rounded_to_the_nearest(exponent):
 
 
 def test_the_end_of_a_pass():
-    """Sums, counts and cost leave together; counts say how many clusters no row was nearest to."""
+    """Means, counts and cost leave together; counts say how many clusters no row was nearest to."""
     rows, centers = np.array([[0.0], [1], [5]]), np.array([[0.0], [100], [4], [-100]])
     step = core.accumulate(ISAS[0], rows, centers)
-    sums, counts, emptied, cost = _core.finish(THREADS, step.centers, step.totals)
-    assert (sums.tolist(), counts.tolist(), emptied, cost) == ([[1], [0], [5], [0]], [2, 0, 1, 0], 2, 2.0)
+    means, counts, emptied, cost = _core.finish(THREADS, step.centers, step.totals, centers)
+    assert (means.tolist(), counts.tolist(), emptied, cost) == ([[0.5], [100], [5], [-100]], [2, 0, 1, 0], 2, 2.0)
 
 
 @pytest.mark.parametrize("shape", [(2, 3), (3, 2)])
 def test_the_end_of_another_pass_is_refused(shape):
     centers = core.prepare(ISAS[0], np.zeros((2, 2)))
     with pytest.raises(ValueError, match="of the same pass"):
-        _core.finish(THREADS, centers, _core.Totals(*shape))
+        _core.finish(THREADS, centers, _core.Totals(*shape), np.zeros(shape))
 
 
 @pytest.mark.parametrize("value", [-1.0, 1.0, -(2.0**40), 2.0**40, -(2.0**-40), 2.0**79, -(2.0**80) + 2.0**30, 0.0])
@@ -360,4 +360,4 @@ def test_squares_of_an_earlier_pass(dtype):
     assert first.cost() != expected.cost()
     native, totals = core.prepare(ISAS[0], later), _core.Totals(5, 9)
     assert native.accumulate(THREADS, rows, False, False, _core.Workspace(), totals) == -1
-    assert core.Step(native, totals, None, -1).cost(first.totals) == expected.cost()
+    assert core.Step(native, totals, None, -1, later).cost(first.totals) == expected.cost()

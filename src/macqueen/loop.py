@@ -39,6 +39,7 @@ def train(
         state = engine.update(state, stats)
         if asked := notify(hooks, state, stats, clock()):
             return state, asked
+        del stats  # the next step goes on with its sums (k, d), and would copy them for another owner
     return state, reason
 
 

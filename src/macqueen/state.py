@@ -45,7 +45,7 @@ class StepStats(BatchStats):
     counts: NDArray[np.int64]  # (k,)
     cost: float  # before the update
     totals: _core.Totals  # exact sums (k, d) and counts of the rows of each cluster
-    sums: NDArray[np.float64]  # (k, d) the same sums, correctly rounded
+    means: FloatArray  # (k, d) the sums, correctly rounded, over the counts; the centers where there are no rows
     position: dict[str, Any] | None  # of the input after this step
     emptied: int = 0  # clusters that no row was nearest to
     relocated: int = 0  # those of them that were given a far row
