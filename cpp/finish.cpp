@@ -8,8 +8,8 @@ namespace macqueen {
 
 namespace {
 
-constexpr size_t kCellsPerTask = 1 << 15;  // 20 to 50 microseconds
 constexpr size_t kCellsPerPart = 1 << 11;  // whose rounded sums stay in the cache
+constexpr size_t kCellsPerTask = 1 << 15;  // 20 to 50 microseconds
 
 // The digits of sums as the kernels take them.
 class Rounder {
@@ -50,12 +50,14 @@ struct Terms {
   }
 };
 
+size_t clusters_per_part(size_t d) { return std::max<size_t>(1, kCellsPerPart / d); }
+
 // The part of the cost that the clusters [begin, end) take off, and their means.
 template <class T>
 Terms finish_clusters(const Centers<T>& centers, const Totals& totals, const Rounder& rounder, size_t begin, size_t end,
                       const T* before, T* means) {
   const auto& functions = row_kernels<T>(centers.kernels());
-  const size_t d = totals.d, each = std::max<size_t>(1, kCellsPerPart / d);
+  const size_t d = totals.d, each = clusters_per_part(d);
   std::vector<double> high(each * d), low(each * d);
   Terms sum;
   for (size_t first = begin; first < end; first += each) {
@@ -76,6 +78,16 @@ Terms finish_clusters(const Centers<T>& centers, const Totals& totals, const Rou
   return sum;
 }
 
+// How wrong the low part of a sum of terms can be, relative to their magnitudes. High parts are added without loss. What
+// they leave, a 2^-53rd of the magnitudes each time, is added in float64: within a part at most 3 times for each of its
+// cells, of which one after the other are at most `each * d`; then at most twice for each part and each task. N
+// additions of N such numbers are wrong by N^2 2^-106 of the magnitudes.
+double doubt_of(size_t k, size_t d) {
+  const size_t each = clusters_per_part(d), parts = (k + each - 1) / each;
+  const double additions = static_cast<double>(3 * each * d + 4 * parts + 64);
+  return additions * additions * 0x1p-104;
+}
+
 }  // namespace
 
 void round_sums(Threads& threads, const Kernels& kernels, const exact::Sums& sums, double* high, double* low) {
@@ -92,22 +104,20 @@ double finish(Threads& threads, const Centers<T>& centers, const Totals& totals,
   const PinFloatingPoint pin;
   const Rounder rounder(centers.kernels(), totals.sums);
   const size_t k = totals.k, d = totals.d, clusters = std::max<size_t>(1, kCellsPerTask / d);
-  std::vector<Terms> parts((k + clusters - 1) / clusters);
-  threads.run(parts.size(), [&](int, size_t i) {
-    parts[i] = finish_clusters(centers, totals, rounder, i * clusters, std::min(k, (i + 1) * clusters), before, means);
+  std::vector<Terms> tasks((k + clusters - 1) / clusters);
+  threads.run(tasks.size(), [&](int, size_t i) {
+    tasks[i] = finish_clusters(centers, totals, rounder, i * clusters, std::min(k, (i + 1) * clusters), before, means);
   });
   Terms terms;
-  for (const Terms& part : parts) terms.add(part);
+  for (const Terms& task : tasks) terms.add(task);
   exact::Sums total(1);
   squares.total(&total);
   double q_high, q_low;
   total.rounded(0, &q_high, &q_low);
-  // Two-sum of the leading parts; then the rest. N additions of errors of errors: N^2 2^-104 of the magnitudes.
   const double lead = q_high - terms.high;
   const double part = lead - q_high;
   const double rest = ((q_high - (lead - part)) - (terms.high + part)) + (q_low - terms.low);
-  const double cells = static_cast<double>(k * d + 16 * parts.size());
-  const double doubt = cells * cells * 0x1p-104 * (terms.magnitude + q_high) + cells * 0x1p-1060;
+  const double doubt = doubt_of(k, d) * (terms.magnitude + q_high) + static_cast<double>(k * d + 16) * 0x1p-1060;
   const double lower = lead + (rest - doubt);
   if (std::isfinite(lower) && lower > 0 && lower == lead + (rest + doubt)) return lower;
   return exact::cost(squares, totals.sums, totals.counts.data(), centers.values(), k, d);

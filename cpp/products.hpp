@@ -2,7 +2,6 @@
 // order, one lane each: the same bits on every instruction set.
 #pragma once
 
-#include "distances.hpp"
 #include "kernels.hpp"
 #include "simd.hpp"
 
@@ -10,15 +9,20 @@ namespace macqueen {
 namespace MACQUEEN_ISA {
 namespace {
 
-// out (kRows, kVectors * kDoubleLanes), rows `p` apart: sums over `count` of a (kRows, count), whose values are `along`
-// apart in a row and rows `across`, times b (count, p).
+// A register of float64; kDoubleLanes are a whole number of them.
+constexpr size_t kRegister = kWidth > 1 ? kWidth / 2 : 2;
+typedef double Register __attribute__((vector_size(kRegister * sizeof(double))));
+typedef double Loose __attribute__((vector_size(kRegister * sizeof(double)), aligned(sizeof(double)), may_alias));
+
+// out (kRows, kVectors * kRegister), rows `p` apart: sums over `count` of a (kRows, count), whose values are `along` apart
+// in a row and rows `across`, times b (count, p).
 template <size_t kRows, size_t kVectors>
 inline void multiply_tile(const double* a, size_t along, size_t across, const double* b, size_t count, size_t p,
                           double* out) {
-  Doubles sums[kRows][kVectors] = {};
+  Register sums[kRows][kVectors] = {};
   for (size_t i = 0; i < count; ++i) {
-    Doubles row[kVectors];
-    for (size_t v = 0; v < kVectors; ++v) row[v] = load_doubles(b + i * p + v * kDoubleLanes);
+    Register row[kVectors];
+    for (size_t v = 0; v < kVectors; ++v) row[v] = *reinterpret_cast<const Loose*>(b + i * p + v * kRegister);
     for (size_t r = 0; r < kRows; ++r) {
       const double x = a[i * along + r * across];
       for (size_t v = 0; v < kVectors; ++v) sums[r][v] += x * row[v];
@@ -41,7 +45,7 @@ inline void multiply_columns(const double* a, size_t along, size_t across, const
 inline void multiply_strided(const double* a, size_t along, size_t across, const double* b, size_t rows, size_t count,
                              size_t p, double* out) {
   size_t c = 0;
-  for (; c + 2 * kDoubleLanes <= p; c += 2 * kDoubleLanes) {
+  for (; c + 2 * kRegister <= p; c += 2 * kRegister) {
     multiply_columns<2>(a, along, across, b + c, rows, count, p, out + c);
   }
   if (c < p) multiply_columns<1>(a, along, across, b + c, rows, count, p, out + c);

@@ -66,27 +66,45 @@ inline Longs round_lanes(Longs (&values)[kPlanes], const double* units, Doubles&
   return open;
 }
 
+// Rounds `lanes` <= 8 cells from `cell` on; returns how many are left.
 template <int kPlanes>
-size_t round_planes(const int64_t* const* planes, const double* units, size_t begin, size_t count, double* high,
-                    double* low) {
+inline size_t round_some(const int64_t* const* planes, const double* units, size_t cell, size_t lanes, double* high,
+                         double* low) {
+  const bool whole = lanes == kDoubleLanes;
+  Longs values[kPlanes];
+  for (int place = 0; place < kPlanes; ++place) {
+    values[place] = whole ? load_longs(planes[place] + cell) : load_longs(planes[place] + cell, lanes);
+  }
+  Doubles h, l;
+  const Longs open = round_lanes<kPlanes>(values, units, h, l);
   size_t left = 0;
-  for (size_t i = 0; i < count; i += kDoubleLanes) {
-    const size_t lanes = count - i < kDoubleLanes ? count - i : kDoubleLanes;
-    Longs values[kPlanes];
-    for (int place = 0; place < kPlanes; ++place) {
-      const int64_t* from = planes[place] + begin + i;
-      values[place] = lanes == kDoubleLanes ? load_longs(from) : load_longs(from, lanes);
-    }
-    Doubles h, l;
-    const Longs open = round_lanes<kPlanes>(values, units, h, l);
-    for (size_t lane = 0; lane < lanes && any_set(open); ++lane) {
+  if (any_set(open)) {
+    for (size_t lane = 0; lane < lanes; ++lane) {
       if (open[lane] == 0) continue;
       l[lane] = __builtin_nan("");
       ++left;
     }
-    memcpy(high + i, &h, lanes * sizeof(double));
-    memcpy(low + i, &l, lanes * sizeof(double));
   }
+  if (whole) {
+    memcpy(high, &h, sizeof h);
+    memcpy(low, &l, sizeof l);
+    return left;
+  }
+  for (size_t lane = 0; lane < lanes; ++lane) {
+    high[lane] = h[lane];
+    low[lane] = l[lane];
+  }
+  return left;
+}
+
+template <int kPlanes>
+size_t round_planes(const int64_t* const* planes, const double* units, size_t begin, size_t count, double* high,
+                    double* low) {
+  size_t left = 0, i = 0;
+  for (; i + kDoubleLanes <= count; i += kDoubleLanes) {
+    left += round_some<kPlanes>(planes, units, begin + i, kDoubleLanes, high + i, low + i);
+  }
+  if (i < count) left += round_some<kPlanes>(planes, units, begin + i, count - i, high + i, low + i);
   return left;
 }
 
@@ -94,7 +112,12 @@ size_t round_cells(const int64_t* const* planes, int width, int first, size_t be
                    double* low) {
   constexpr int kMostPlanes = 5, kLowest = -24, kHighest = 20;  // of digits whose units are far from float64's ends
   double units[kMostPlanes];
-  if (!kChecked || width > kMostPlanes || first < kLowest || first + width > kHighest) {
+  if constexpr (!kChecked) {
+    memcpy(high, planes[0] + begin, count * sizeof(double));
+    memset(low, 0, count * sizeof(double));
+    return 0;
+  }
+  if (width > kMostPlanes || first < kLowest || first + width > kHighest) {
     for (size_t i = 0; i < count; ++i) low[i] = __builtin_nan("");
     return count;
   }
