@@ -53,8 +53,8 @@ void bind_finish(nb::module_& m) {
                               emptied, cost);
       },
       "threads"_a, "centers"_a, "totals"_a, "before"_a, "earlier"_a.none() = nb::none(),
-      "(means (k, d), `before` where there are no rows, counts (k,), how many of them are 0, cost) of a pass under these "
-      "centers; `earlier`: totals of the same rows, whose squares are taken.");
+      "(means (k, d), `before` where there are no rows, counts (k,), how many are 0, cost) of a pass; `earlier`: "
+      "totals of the same rows, whose squares are taken.");
 }
 
 }  // namespace

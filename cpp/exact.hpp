@@ -46,9 +46,9 @@ void round(const int64_t* digits, int count, int first, double* high, double* lo
 template <class T>
 int compare_distances(const T* x, const T* a, const T* b, size_t d);
 
-// `cells` exact sums side by side. All cells share one range of digits, which grows when a value needs it. Digits lie in
-// planes, one for each place, and objects share planes until one of them is about to change: sums that outlive a step
-// are handed on with it for nothing.
+// `cells` exact sums side by side. All cells share one range of digits, which grows when a value needs it. Digits lie
+// in planes, one for each place, and objects share planes until one of them is about to change: sums that outlive a
+// step are handed on with it for nothing.
 class Sums {
  public:
   explicit Sums(size_t cells) : cells_(cells) {}

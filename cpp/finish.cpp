@@ -25,8 +25,7 @@ class Rounder {
       std::fill_n(low, count, 0.0);
       return;
     }
-    const size_t left =
-        kernels_.round_cells(planes_.data(), sums_.width(), sums_.first(), begin, count, high, low);
+    const size_t left = kernels_.round_cells(planes_.data(), sums_.width(), sums_.first(), begin, count, high, low);
     for (size_t i = 0; i < count && left != 0; ++i) {
       if (std::isnan(low[i])) sums_.rounded(begin + i, high + i, low + i);
     }
@@ -78,9 +77,9 @@ Terms finish_clusters(const Centers<T>& centers, const Totals& totals, const Rou
   return sum;
 }
 
-// How wrong the low part of a sum of terms can be, relative to their magnitudes. High parts are added without loss. What
-// they leave, a 2^-53rd of the magnitudes each time, is added in float64: within a part at most 3 times for each of its
-// cells, of which one after the other are at most `each * d`; then at most twice for each part and each task. N
+// How wrong the low part of a sum of terms can be, relative to their magnitudes. High parts are added without loss.
+// What they leave, a 2^-53rd of the magnitudes each time, is added in float64: within a part at most 3 times for each
+// of its cells, of which one after the other are at most `each * d`; then at most twice for each part and each task. N
 // additions of N such numbers are wrong by N^2 2^-106 of the magnitudes.
 double doubt_of(size_t k, size_t d) {
   const size_t each = clusters_per_part(d), parts = (k + each - 1) / each;

@@ -14,8 +14,8 @@ constexpr size_t kRegister = kWidth > 1 ? kWidth / 2 : 2;
 typedef double Register __attribute__((vector_size(kRegister * sizeof(double))));
 typedef double Loose __attribute__((vector_size(kRegister * sizeof(double)), aligned(sizeof(double)), may_alias));
 
-// out (kRows, kVectors * kRegister), rows `p` apart: sums over `count` of a (kRows, count), whose values are `along` apart
-// in a row and rows `across`, times b (count, p).
+// out (kRows, kVectors * kRegister), rows `p` apart: sums over `count` of a (kRows, count), whose values are `along`
+// apart in a row and rows `across`, times b (count, p).
 template <size_t kRows, size_t kVectors>
 inline void multiply_tile(const double* a, size_t along, size_t across, const double* b, size_t count, size_t p,
                           double* out) {

@@ -105,8 +105,7 @@ std::vector<size_t> ascending(const T* centers, size_t k) {
 }  // namespace
 
 template <class T>
-SortedRows<T>::SortedRows(Threads& threads, const T* rows, size_t n)
-    : rows_(rows, rows + n), squares_(1) {
+SortedRows<T>::SortedRows(Threads& threads, const T* rows, size_t n) : rows_(rows, rows + n), squares_(1) {
   sort(threads, rows_);
   add_up(threads);
 }

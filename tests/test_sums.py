@@ -208,6 +208,37 @@ def test_the_end_of_a_pass():
     assert (means.tolist(), counts.tolist(), emptied, cost) == ([[0.5], [100], [5], [-100]], [2, 0, 1, 0], 2, 2.0)
 
 
+@pytest.mark.parametrize("kind", ["normal", "wide_exponents"])
+@each_dtype
+def test_the_end_of_a_pass_is_one(kind, dtype):
+    """Rounded sums, means and cost have the same bits on every instruction set and any number of threads."""
+    rows, centers = strategies.case(kind, 3, 900, 500, 70, dtype)
+    found, names = set(), []
+    for isa, threads in itertools.product(ISAS, (_core.Threads(1), THREADS)):
+        step = core.accumulate(isa, rows, centers, threads)
+        means, counts, _, cost = _core.finish(threads, step.centers, step.totals, centers)
+        high, low = step.totals.rounded(threads, isa)
+        found.add((means.tobytes(), cost, high.tobytes(), low.tobytes()))
+        names.append((isa, threads.count))
+        assert means.tobytes() == oracle.full_batch(centers, high, counts).tobytes()
+    assert len(set(names)) > 1
+    assert len(found) == 1
+
+
+def test_sums_that_are_shared_change_alone():
+    """Totals merged into empty ones share their sums; a row that moves in one of them moves in no other."""
+    rows = np.arange(12.0).reshape(4, 3)
+    totals = [core.accumulate(ISAS[0], rows, rows[:2].copy()).totals, _core.Totals(2, 3), _core.Totals(2, 3)]
+    before = digits(totals[0])
+    for other in totals[1:]:
+        other.merge(totals[0])
+    totals[0].move_row(rows[3], 1, 0)
+    totals[1].merge(totals[2])
+    assert digits(totals[0]) != before
+    assert digits(totals[1]) != before
+    assert digits(totals[2]) == before
+
+
 @pytest.mark.parametrize("shape", [(2, 3), (3, 2)])
 def test_the_end_of_another_pass_is_refused(shape):
     centers = core.prepare(ISAS[0], np.zeros((2, 2)))

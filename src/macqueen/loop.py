@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from macqueen.hooks import Hook, notify
-from macqueen.state import State, StepStats
+from macqueen.state import State, StepStats, same_bits
 
 
 class Rows(Protocol):
@@ -78,7 +78,7 @@ class Stop:
             change = abs(state.loss - before.loss) / (1 + abs(before.loss))
             if change < self.relative_tolerance:
                 return f"the loss changed by {change:.3g}, less than the relative tolerance"
-        if self.when_settled and before.centers.tobytes() == state.centers.tobytes():
+        if self.when_settled and same_bits(before.centers, state.centers):
             return "the centers no longer move"
         if self.when_settled and state.stalled >= self.PATIENCE:
             return f"the loss has not fallen for {self.PATIENCE} steps"

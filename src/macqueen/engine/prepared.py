@@ -77,11 +77,10 @@ class Prepared:
         bad = self.native.accumulate(self.kernels.threads, ready, squares, self.metric.normalized, workspace, totals)
         check_rows(bad, ready, name)
 
-
     def finish(
         self, totals: _core.Totals, squares: _core.Totals | None = None
     ) -> tuple[FloatArray, NDArray[np.int64], int, float]:
-        """Return means (k, d), the centers where there are no rows, counts (k,), how many are 0, and the squared cost."""
+        """Return means (k, d), the centers where there are no rows, counts (k,), how many are 0, the squared cost."""
         return _core.finish(self.kernels.threads, self.native, totals, self.centers, squares)
 
 

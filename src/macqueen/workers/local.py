@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from macqueen import _core
 from macqueen.errors import DataError, EmptyInputError
-from macqueen.state import FloatArray, State, StepStats
+from macqueen.state import FloatArray, State, StepStats, same_bits
 
 _LOG = logging.getLogger("macqueen")
 
@@ -53,12 +53,6 @@ class Batch:
     def whole(self) -> FloatArray:
         """Return the batch as the kernels take it."""
         return self._ready(self.array)
-
-
-def _same_bits(one: FloatArray, other: FloatArray) -> bool:
-    """Tell whether centers of one shape and dtype are the same to the last bit."""
-    bits = f"u{one.itemsize}"
-    return np.array_equal(one.view(bits), other.view(bits))
 
 
 class Local:
@@ -244,7 +238,7 @@ class PassRows(DataSetRows):
 
     def accumulate(self, state: State) -> StepStats:
         """Make one pass a step; rows in memory under the same centers need no second look."""
-        if self._last is not None and _same_bits(self._last[0], state.centers):
+        if self._last is not None and same_bits(self._last[0], state.centers):
             return self._last[1]
         self._last = None
         prepared = self.engine.prepare(state.centers, self.dtype)
