@@ -25,7 +25,7 @@ import numpy as np
 from cases import CASES
 from contender import Contender
 
-GOALS = dict.fromkeys(("W2", "W3", "W4"), 0.25) | dict.fromkeys(("W5", "W6a", "W6", "W7", "W8"), 0.05)
+GOALS = dict.fromkeys(("W2", "W3", "W4"), 0.25) | dict.fromkeys(("W5", "W6a", "W6", "W7", "W8", "W10"), 0.05)
 BUILDS = ("exact", "unchecked")
 
 

@@ -9,20 +9,18 @@ namespace macqueen::exact {
 namespace {
 
 typedef double Plain __attribute__((may_alias));
-Plain* plain(std::vector<int64_t>& digits) { return reinterpret_cast<Plain*>(digits.data()); }
-const Plain* plain(const std::vector<int64_t>& digits) { return reinterpret_cast<const Plain*>(digits.data()); }
 
 }  // namespace
 
 void Sums::reserve(int, int) {
-  width_ = 1;
-  digits_.resize(cells_);
+  if (planes_.empty()) planes_.push_back(empty_plane());
+  own();
 }
 
 // `value` is what a buffer's cell holds: the bits of a float64.
 void Sums::add_reserved(size_t cell, int128 value, int) {
   const auto bits = static_cast<int64_t>(value);
-  plain(digits_)[cell] += *reinterpret_cast<const Plain*>(&bits);
+  reinterpret_cast<Plain*>(planes_[0].get())[cell] += *reinterpret_cast<const Plain*>(&bits);
 }
 
 void Sums::add_cells(size_t begin, const int64_t* values, size_t count, int exponent) {
@@ -34,32 +32,31 @@ void Sums::note_adds(int64_t) {}
 void Sums::add(size_t cell, double value) {
   const std::lock_guard<std::mutex> lock(mutex_);
   reserve(0, 0);
-  plain(digits_)[cell] += value;
+  reinterpret_cast<Plain*>(planes_[0].get())[cell] += value;
 }
 
 void Sums::add_square(size_t cell, double value) { add(cell, value * value); }
 
 void Sums::merge(const Sums& other) {
-  if (other.width_ == 0) return;
-  reserve(0, 0);
-  for (size_t cell = 0; cell < cells_; ++cell) plain(digits_)[cell] += plain(other.digits_)[cell];
-}
-
-void Sums::assign(int first, int width, const int64_t* digits) {
-  first_ = first;
-  width_ = width;
-  digits_.assign(digits, digits + cells_ * static_cast<size_t>(width));
+  if (other.planes_.empty()) return;
+  if (planes_.empty()) return share(other);
+  own();
+  for (size_t cell = 0; cell < cells_; ++cell) {
+    reinterpret_cast<Plain*>(planes_[0].get())[cell] += reinterpret_cast<const Plain*>(other.plane(0))[cell];
+  }
 }
 
 void Sums::canonicalize() {}
 
 void Sums::rounded(size_t cell, double* high, double* low) const {
-  *high = width_ == 0 ? 0 : plain(digits_)[cell];
+  *high = planes_.empty() ? 0 : reinterpret_cast<const Plain*>(plane(0))[cell];
   *low = 0;
 }
 
 void Sums::total(Sums* out) const {
-  for (size_t cell = 0; cell < digits_.size(); ++cell) out->add(0, plain(digits_)[cell]);
+  for (size_t cell = 0; cell < cells_ && !planes_.empty(); ++cell) {
+    out->add(0, reinterpret_cast<const Plain*>(plane(0))[cell]);
+  }
 }
 
 template <class T>

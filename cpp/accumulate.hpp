@@ -171,16 +171,6 @@ inline void add_any_squares(const T* x, size_t count, size_t cell, SumBuffer& s)
   for (size_t j = 0; j < count; ++j) exact::add_squared_value(s.exact, cell + j, static_cast<double>(x[j]));
 }
 
-typedef uint64_t Longs __attribute__((vector_size(64)));  // as many as Doubles
-#if defined(__AVX512F__)
-inline bool any_set(const Longs& v) {
-  const auto bits = reinterpret_cast<__m512i>(v);
-  return _mm512_test_epi64_mask(bits, bits) != 0;
-}
-#else
-inline bool any_set(const Longs& v) { return ((v[0] | v[1]) | (v[2] | v[3]) | (v[4] | v[5]) | (v[6] | v[7])) != 0; }
-#endif
-
 // Up to kDoubleLanes columns from j0 on. Squares have twice the bits of a row, so that nearly all need two grids: the
 // sums on both stay in registers.
 inline void add_square_columns(const float* rows, const int32_t* labels, size_t n, size_t d, size_t j0, SumBuffer& s) {

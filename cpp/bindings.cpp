@@ -6,6 +6,7 @@
 #include <nanobind/stl/optional.h>
 #include <nanobind/stl/pair.h>
 #include <nanobind/stl/string.h>
+#include <nanobind/stl/unique_ptr.h>
 #include <nanobind/stl/vector.h>
 
 #include "axes.hpp"
@@ -13,6 +14,7 @@
 #include "box_index.hpp"
 #include "dispatch.hpp"
 #include "exact.hpp"
+#include "finish.hpp"
 #include "step.hpp"
 #include "update.hpp"
 
@@ -51,8 +53,7 @@ using Rounded = nb::typed<nb::tuple, ndarray<nb::numpy, double, nb::ndim<2>>, nd
 
 Digits get_digits(exact::Sums& sums) {
   sums.canonicalize();
-  std::vector<int64_t> digits = sums.digits();
-  return nb::make_tuple(sums.first(), new_array(std::move(digits), {sums.cells(), static_cast<size_t>(sums.width())}));
+  return nb::make_tuple(sums.first(), new_array(sums.digits(), {sums.cells(), static_cast<size_t>(sums.width())}));
 }
 
 void bind_totals(nb::module_& m) {
@@ -66,6 +67,14 @@ void bind_totals(nb::module_& m) {
             t.merge(other);
           },
           "other"_a)
+      .def(
+          "only_squares",
+          [](const Totals& t) {
+            auto squares = std::make_unique<Totals>(t.k, t.d);
+            squares->squares.share(t.squares);
+            return squares;
+          },
+          "Totals without sums and counts, for later passes over the same rows.")
       .def("counts", [](const Totals& t) { return new_array(std::vector<int64_t>(t.counts), {t.k}); })
       .def("sums_digits", [](Totals& t) { return get_digits(t.sums); })
       .def("squares_digits", [](Totals& t) { return get_digits(t.squares); })
@@ -83,15 +92,16 @@ void bind_totals(nb::module_& m) {
           "row"_a, "source"_a, "target"_a)
       .def(
           "rounded",
-          [](Totals& t, Threads& threads) -> Rounded {
+          [](const Totals& t, Threads& threads, const std::string& isa) -> Rounded {
+            const Kernels& kernels = find_kernels(isa);
             std::vector<double> high(t.k * t.d), low(t.k * t.d);
             {
               nb::gil_scoped_release release;
-              round_sums(threads, t.sums, high.data(), low.data());
+              round_sums(threads, kernels, t.sums, high.data(), low.data());
             }
             return nb::make_tuple(new_array(std::move(high), {t.k, t.d}), new_array(std::move(low), {t.k, t.d}));
           },
-          "threads"_a, "(high, low), each (k, d): the sums rounded to float64, and what that left.");
+          "threads"_a, "isa"_a = "", "(high, low), each (k, d): the sums rounded to float64, and what that left.");
 }
 
 template <class T>
@@ -241,13 +251,6 @@ void bind_rows(nb::module_& m, const char* name, const char* boxes_name, const c
         return first_refused_row<T>(threads, kernels, rows.data(), rows.shape(0), rows.shape(1));
       },
       "isa"_a, "threads"_a, "rows"_a, "-1, or the first row with a NaN, an infinity or a magnitude beyond 1e150.");
-  m.def(
-      "set_means",
-      [](Matrix<const double> sums, Vector<const int64_t> counts, Matrix<T> centers) {
-        expect(sums.size() == centers.size() && counts.shape(0) == centers.shape(0), "sums (k, d), counts (k,)");
-        set_means<T>(sums.data(), counts.data(), centers.shape(0), centers.shape(1), centers.data());
-      },
-      "sums"_a, "counts"_a, "centers"_a);
   m.def(
       "move_running_means",
       [](Matrix<const double> sums, Vector<const int64_t> counts, Vector<const int64_t> before, Matrix<T> centers) {

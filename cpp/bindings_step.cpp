@@ -3,12 +3,10 @@
 
 #include <algorithm>
 #include <stdexcept>
-#include <vector>
 
 #include "bindings.hpp"
 #include "checksum.hpp"
-#include "step.hpp"
-#include "update.hpp"
+#include "finish.hpp"
 
 namespace nb = nanobind;
 using namespace nb::literals;
@@ -18,7 +16,8 @@ namespace {
 
 template <class T, int kRank>
 using Array = nb::ndarray<nb::numpy, T, nb::ndim<kRank>>;
-using Finished = nb::typed<nb::tuple, Array<double, 2>, Array<int64_t, 1>, int, double>;
+template <class T>
+using Finished = nb::typed<nb::tuple, Array<T, 2>, Array<int64_t, 1>, int, double>;
 
 template <class T>
 T* freed_by(nb::capsule& owner, size_t count) {
@@ -29,35 +28,33 @@ T* freed_by(nb::capsule& owner, size_t count) {
 
 template <class T>
 void bind_finish(nb::module_& m) {
+  using Matrix = nb::ndarray<const T, nb::ndim<2>, nb::c_contig, nb::device::cpu>;
   m.def(
       "finish",
-      [](Threads& threads, const Centers<T>& centers, Totals& totals, const Totals* earlier) -> Finished {
+      [](Threads& threads, const Centers<T>& centers, Totals& totals, Matrix before,
+         const Totals* earlier) -> Finished<T> {
         const size_t k = totals.k, d = totals.d;
         if (centers.k() != k || centers.d() != d || (earlier != nullptr && earlier->d != d)) {
           throw std::invalid_argument("centers and totals of the same pass");
         }
-        nb::capsule sums_owner, counts_owner;
-        double* sums = freed_by<double>(sums_owner, k * d);
+        if (before.shape(0) != k || before.shape(1) != d) throw std::invalid_argument("before must be (k, d)");
+        nb::capsule means_owner, counts_owner;
+        T* means = freed_by<T>(means_owner, k * d);
         int64_t* counts = freed_by<int64_t>(counts_owner, k);
-        double pass_cost;
+        double cost;
         {
           nb::gil_scoped_release release;
-          if (earlier != nullptr) {
-            const exact::Sums& squares = earlier->squares;
-            totals.squares.assign(squares.first(), squares.width(), squares.digits().data());
-          }
-          std::vector<double> rest(k * d);
-          round_sums(threads, totals.sums, sums, rest.data());
-          pass_cost = cost<T>(centers.kernels(), totals, totals.squares, sums, rest.data(), centers.values());
+          if (earlier != nullptr) totals.squares.share(earlier->squares);
+          cost = finish<T>(threads, centers, totals, totals.squares, before.data(), means);
           std::copy(totals.counts.begin(), totals.counts.end(), counts);
         }
         const auto emptied = std::count(totals.counts.begin(), totals.counts.end(), 0);
-        return nb::make_tuple(Array<double, 2>(sums, {k, d}, sums_owner), Array<int64_t, 1>(counts, {k}, counts_owner),
-                              emptied, pass_cost);
+        return nb::make_tuple(Array<T, 2>(means, {k, d}, means_owner), Array<int64_t, 1>(counts, {k}, counts_owner),
+                              emptied, cost);
       },
-      "threads"_a, "centers"_a, "totals"_a, "earlier"_a.none() = nb::none(),
-      "(sums (k, d) rounded to float64, counts (k,), how many of them are 0, cost) of a pass under these centers; "
-      "`earlier`: another pass over the same rows, whose squares are taken.");
+      "threads"_a, "centers"_a, "totals"_a, "before"_a, "earlier"_a.none() = nb::none(),
+      "(means (k, d), `before` where there are no rows, counts (k,), how many are 0, cost) of a pass; `earlier`: "
+      "totals of the same rows, whose squares are taken.");
 }
 
 }  // namespace

@@ -101,7 +101,7 @@ template <class T>
 void BoundedRows<T>::begin_step(Threads& threads, const Centers<T>& centers) {
   const PinFloatingPoint pin;
   if (!totals_) {
-    begin(centers, grouped_places(centers.values(), centers.k(), form_.d, kGroup));
+    begin(centers, grouped_places(threads, centers.kernels(), centers.values(), centers.k(), form_.d, kGroup));
     totals_ = std::make_unique<Totals>(centers.k(), form_.d);
   } else {
     move_centers(threads, centers);

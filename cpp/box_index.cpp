@@ -160,9 +160,10 @@ void BoxIndex<T>::add_squares(Threads& threads, const Kernels& kernels, const T*
   for (SquareSums<T>& sums : sums_of) sums.flush(wide);
   wide.canonicalize();
   const auto digits = static_cast<size_t>(wide.width());
+  const std::vector<int64_t> all = wide.digits();
   std::vector<int64_t> sums(d_ * digits);
   for (size_t cell = 0; cell < width; ++cell) {
-    for (size_t i = 0; i < digits; ++i) sums[cell % d_ * digits + i] += wide.digits()[cell * digits + i];
+    for (size_t i = 0; i < digits; ++i) sums[cell % d_ * digits + i] += all[cell * digits + i];
   }
   squares_.assign(wide.first(), wide.width(), sums.data());
   squares_.note_adds(kRows);

@@ -1,5 +1,5 @@
-// sum_c (2 S_c.c - n_c |c|^2) as a double-double, eight lanes side by side. `cost` in step.cpp checks that its error
-// cannot change the rounded cost, and computes it exactly where it could.
+// sum_c (2 S_c.c - n_c |c|^2) as a double-double, eight lanes side by side. `finish` in finish.cpp checks that its
+// error cannot change the rounded cost, and computes it exactly where it could.
 #pragma once
 
 #include "distances.hpp"

@@ -9,8 +9,6 @@ namespace macqueen::exact {
 
 namespace {
 
-constexpr int kMostDigits = 128;  // float64 values and their products span fewer
-
 int bit_length(uint128 value) {
   const uint64_t high = static_cast<uint64_t>(value >> 64);
   const uint64_t low = static_cast<uint64_t>(value);
@@ -40,7 +38,8 @@ void add_scaled(int64_t* digits, int first, int128 value, int exponent) {
   for (int64_t* target = digits + (index - first); magnitude != 0; ++target, magnitude >>= kDigitBits) {
     const int64_t chunk = static_cast<int64_t>(magnitude) & kDigitMask;
     target[0] += sign * ((chunk & (kDigitMask >> shift)) << shift);
-    target[1] += sign * (chunk >> (kDigitBits - shift));
+    const int64_t above = chunk >> (kDigitBits - shift);
+    if (above != 0) target[1] += sign * above;
   }
 }
 

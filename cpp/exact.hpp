@@ -5,6 +5,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include <memory>
 #include <mutex>
 #include <vector>
 
@@ -18,6 +19,7 @@ using uint128 = unsigned __int128;
 constexpr int kDigitBits = 40;
 constexpr int64_t kDigitMask = (int64_t{1} << kDigitBits) - 1;
 constexpr int64_t kAddsBeforeCarry = int64_t{1} << 21;
+constexpr int kMostDigits = 128;  // float64 values and their products span fewer
 
 // float64 = mantissa * 2^exponent, exactly; 0 gives (0, 0).
 struct Scaled {
@@ -31,7 +33,7 @@ inline int digit_of(int exponent) {
   return exponent >= 0 ? exponent / kDigitBits : -((-exponent + kDigitBits - 1) / kDigitBits);
 }
 
-// Adds value * 2^exponent; the digits from digit_of(exponent) to four above it must be there.
+// Adds value * 2^exponent; the digits from digit_of(exponent) to that of its highest bit must be there.
 void add_scaled(int64_t* digits, int first, int128 value, int exponent);
 
 // Moves carries up: every digit but the last ends in [0, 2^40), the last one carries the sign.
@@ -44,22 +46,26 @@ void round(const int64_t* digits, int count, int first, double* high, double* lo
 template <class T>
 int compare_distances(const T* x, const T* a, const T* b, size_t d);
 
-// `cells` exact sums side by side. All cells share one range of digits, which grows when a value needs it.
+// `cells` exact sums side by side. All cells share one range of digits, which grows when a value needs it. Digits lie
+// in planes, one for each place, and objects share planes until one of them is about to change: sums that outlive a
+// step are handed on with it for nothing.
 class Sums {
  public:
   explicit Sums(size_t cells) : cells_(cells) {}
 
   size_t cells() const { return cells_; }
   int first() const { return first_; }
-  int width() const { return width_; }
+  int width() const { return static_cast<int>(planes_.size()); }
   std::mutex& mutex() { return mutex_; }  // for those who use the parallel functions below beside `add`
-  const std::vector<int64_t>& digits() const { return digits_; }
+  const int64_t* plane(int place) const { return planes_[static_cast<size_t>(place)].get(); }  // (cells,)
+  std::vector<int64_t> digits() const;                                                         // (cells, width)
 
-  // Makes room for values whose lowest bit is 2^low and whose magnitude is below 2^high.
+  // Makes room for 2^40 values a cell whose lowest bit is 2^low and whose magnitude is below 2^high, in planes that
+  // nobody shares.
   void reserve(int low, int high);
   // Adds value * 2^exponent to a cell. Room must have been reserved; distinct cells may be added to in parallel.
   void add_reserved(size_t cell, int128 value, int exponent);
-  // The same for values[i] * 2^exponent and the cells from `begin` on.
+  // The same for values[i] * 2^exponent, |values[i]| <= 2^62, and the cells from `begin` on.
   void add_cells(size_t begin, const int64_t* values, size_t count, int exponent);
   // Counts additions per cell; carries when the digits could overflow. Not to be called in parallel.
   void note_adds(int64_t adds);
@@ -67,8 +73,10 @@ class Sums {
   void add(size_t cell, double value);
   // Adds (or takes off) the square of a float64, exactly; otherwise as `add`.
   void add_square(size_t cell, double value);
-  // Adds all cells of another object of the same size.
+  // Adds all cells of another object of the same size; to nothing, by sharing its planes.
   void merge(const Sums& other);
+  // Replaces the content by that of another object of the same size, whose planes are shared.
+  void share(const Sums& other);
   // Replaces the content; digits (cells, width).
   void assign(int first, int width, const int64_t* digits);
   // Brings the digits into the one form that equal sums share: carries moved, empty digits trimmed.
@@ -79,14 +87,19 @@ class Sums {
   void total(Sums* out) const;
 
  private:
-  void canonical_carry();
+  using Plane = std::shared_ptr<int64_t[]>;  // (cells,)
+
+  Plane empty_plane() const;
+  void own();
+  void grow(int first, int end);
+  void settle();
+  void trim(int begin, int end);
   void add_locked(size_t cell, int128 value, int exponent);
 
   size_t cells_;
   int first_ = 0;
-  int width_ = 0;
   int64_t adds_ = 0;
-  std::vector<int64_t> digits_;  // (cells, width)
+  std::vector<Plane> planes_;  // of the digits first .. first + width - 1
   std::mutex mutex_;
 };
 

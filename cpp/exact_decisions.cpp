@@ -110,16 +110,15 @@ double cost(const Sums& squares, const Sums& sums, const int64_t* counts, const 
   Wide sum;
   for (size_t cell = 0; cell < squares.cells(); ++cell) {
     for (int i = 0; i < squares.width(); ++i) {
-      sum.add(squares.digits()[cell * squares.width() + i], (squares.first() + i) * kDigitBits);
+      sum.add(squares.plane(i)[cell], (squares.first() + i) * kDigitBits);
     }
   }
   for (size_t c = 0; c < k; ++c) {
     if (counts[c] == 0) continue;
     for (size_t j = 0; j < d; ++j) {
       const Scaled center = split(centers[c * d + j]);
-      const int64_t* digits = sums.digits().data() + (c * d + j) * sums.width();
       for (int i = 0; i < sums.width(); ++i) {
-        sum.add(-static_cast<int128>(digits[i]) * center.mantissa,
+        sum.add(-static_cast<int128>(sums.plane(i)[c * d + j]) * center.mantissa,
                 (sums.first() + i) * kDigitBits + center.exponent + 1);
       }
       // n c^2 in two parts, since n times a square of 106 bits may pass 127 bits.

@@ -2,10 +2,67 @@
 #include <string.h>
 
 #include <algorithm>
+#include <atomic>
+#include <cstdlib>
+#include <new>
 
 #include "exact.hpp"
 
 namespace macqueen::exact {
+
+namespace {
+
+constexpr size_t kPart = 512;  // cells of a plane that stay in the cache from plane to plane
+
+int64_t* new_cells(size_t cells) {
+  auto* plane = static_cast<int64_t*>(std::malloc(std::max<size_t>(1, cells) * sizeof(int64_t)));
+  if (plane == nullptr) throw std::bad_alloc();
+  return plane;
+}
+
+}  // namespace
+
+std::vector<int64_t> Sums::digits() const {
+  std::vector<int64_t> all(cells_ * planes_.size());
+  for (size_t i = 0; i < planes_.size(); ++i) {
+    for (size_t cell = 0; cell < cells_; ++cell) all[cell * planes_.size() + i] = planes_[i][cell];
+  }
+  return all;
+}
+
+Sums::Plane Sums::empty_plane() const {
+  int64_t* plane = new_cells(cells_);
+  std::fill_n(plane, cells_, 0);  // written before they are read: otherwise pages are mapped twice
+  return Plane(plane, std::free);
+}
+
+// Copies the planes that others share. One that nobody shares cannot become shared meanwhile: that takes this object.
+void Sums::own() {
+  for (Plane& plane : planes_) {
+    if (plane.use_count() == 1) continue;
+    int64_t* copy = new_cells(cells_);
+    memcpy(copy, plane.get(), cells_ * sizeof(int64_t));
+    plane = Plane(copy, std::free);
+  }
+  std::atomic_thread_fence(std::memory_order_acquire);  // those who shared a plane have read it
+}
+
+void Sums::share(const Sums& other) {
+  first_ = other.first_;
+  adds_ = other.adds_;
+  planes_ = other.planes_;
+}
+
+void Sums::assign(int first, int width, const int64_t* digits) {
+  first_ = first;
+  adds_ = 0;
+  planes_.clear();
+  for (int i = 0; i < width; ++i) {
+    planes_.push_back(Plane(new_cells(cells_), std::free));
+    int64_t* plane = planes_.back().get();
+    for (size_t cell = 0; cell < cells_; ++cell) plane[cell] = digits[cell * static_cast<size_t>(width) + i];
+  }
+}
 
 #if !defined(MACQUEEN_UNCHECKED)  // benchmarks/unchecked_sums.cpp has these instead
 namespace {
@@ -39,54 +96,88 @@ bool round_short(const int64_t* digits, int count, int first, double* high, doub
   return true;
 }
 
+// value / 2^bits, rounded down, for 0 < bits < 63: no instruction set but AVX-512 shifts vectors of signed 64 bits.
+inline int64_t shifted(int64_t value, int bits) {
+  constexpr uint64_t kOffset = uint64_t{1} << 63;
+  return static_cast<int64_t>(((static_cast<uint64_t>(value) + kOffset) >> bits) - (kOffset >> bits));
+}
+
 }  // namespace
 
+// Widens the range of digits to [first, end) at least.
+void Sums::grow(int first, int end) {
+  if (planes_.empty()) first_ = first;
+  const int last = first_ + width();
+  for (; first_ > first; --first_) planes_.insert(planes_.begin(), empty_plane());
+  while (first_ + width() < end) planes_.push_back(empty_plane());
+  if (last > first_ && first_ + width() > last) settle();  // the highest digit held more than those below it may
+}
+
 void Sums::reserve(int low, int high) {
-  // One digit above the highest takes carries and the sign: 2^62 such values fit.
-  const int bottom = digit_of(low);
-  const int top = digit_of(high) + 1;
-  if (width_ != 0 && bottom >= first_ && top < first_ + width_) return;
-  const int new_first = width_ == 0 ? bottom : std::min(first_, bottom);
-  const int new_width = std::max(top + 1, first_ + width_) - new_first;
-  std::vector<int64_t> wider(cells_ * new_width, 0);
-  if (width_ != 0) {
-    canonical_carry();
-    for (size_t cell = 0; cell < cells_; ++cell) {
-      const int64_t* from = digits_.data() + cell * width_;
-      int64_t* to = wider.data() + cell * new_width + (first_ - new_first);
-      memcpy(to, from, width_ * sizeof(int64_t));
-    }
-  }
-  first_ = new_first;
-  width_ = new_width;
-  digits_ = std::move(wider);
+  constexpr int kRoom = 22;  // bits beyond kDigitBits that the highest digit has, beside its sign
+  const int first = digit_of(low), end = digit_of(high - kRoom + kDigitBits - 1) + 1;
+  if (planes_.empty() || first < first_ || end > first_ + width()) grow(first, end);
+  own();
 }
 
 void Sums::add_reserved(size_t cell, int128 value, int exponent) {
-  add_scaled(digits_.data() + cell * width_, first_, value, exponent);
+  constexpr int kMost = 5;  // an int128 on a grid between two digits
+  int64_t digits[kMost] = {};
+  const int first = digit_of(exponent);
+  add_scaled(digits, first, value, exponent);
+  for (int i = 0; i < kMost; ++i) {
+    if (digits[i] != 0) planes_[static_cast<size_t>(first + i - first_)][cell] += digits[i];
+  }
 }
 
+// A value has its bits in two digits, the higher one signed; what that cannot hold goes to a third, where there is one.
 void Sums::add_cells(size_t begin, const int64_t* values, size_t count, int exponent) {
-  const int index = digit_of(exponent), shift = exponent - index * kDigitBits;
-  int64_t* digits = digits_.data() + begin * width_ + (index - first_);
-  for (size_t i = 0; i < count; ++i, digits += width_) {
-    if (values[i] == 0) continue;
-    const int128 value = static_cast<int128>(values[i]) * (int128{1} << shift);
-    digits[0] += static_cast<int64_t>(value) & kDigitMask;
-    digits[1] += static_cast<int64_t>(value >> kDigitBits) & kDigitMask;
-    digits[2] += static_cast<int64_t>(value >> (2 * kDigitBits));
+  constexpr int64_t kHalf = int64_t{1} << (kDigitBits - 1);
+  const int index = digit_of(exponent), shift = exponent - index * kDigitBits, down = kDigitBits - shift;
+  const auto place = static_cast<size_t>(index - first_);
+  int64_t* low = planes_[place].get() + begin;
+  int64_t* high = planes_[place + 1].get() + begin;
+  for (size_t i = 0; i < count; ++i) {
+    low[i] += static_cast<int64_t>(static_cast<uint64_t>(values[i]) << shift) & kDigitMask;
   }
+  if (place + 2 == planes_.size()) {
+    for (size_t i = 0; i < count; ++i) high[i] += shifted(values[i], down);
+    return;
+  }
+  int64_t* beyond = planes_[place + 2].get() + begin;
+  int64_t any = 0;
+  for (size_t i = 0; i < count; ++i) {
+    const int64_t rest = shifted(values[i], down), above = shifted(rest + kHalf, kDigitBits);
+    high[i] += rest - above * (kDigitMask + 1);
+    any |= above;
+  }
+  for (size_t i = 0; i < count && any != 0; ++i) beyond[i] += shifted(shifted(values[i], down) + kHalf, kDigitBits);
 }
 
 void Sums::note_adds(int64_t adds) {
   adds_ += adds;
-  if (adds_ >= kAddsBeforeCarry) canonical_carry();
+  if (adds_ >= kAddsBeforeCarry) settle();
 }
 
-void Sums::canonical_carry() {
-  if (width_ == 0) return;
-  for (size_t cell = 0; cell < cells_; ++cell) carry(digits_.data() + cell * width_, width_);
+// Moves carries up: every digit but the highest ends in [0, 2^40).
+void Sums::settle() {
+  own();
   adds_ = 0;
+  int64_t up[kPart];
+  for (size_t begin = 0; begin < cells_ && !planes_.empty(); begin += kPart) {
+    const size_t count = std::min(kPart, cells_ - begin);
+    std::fill_n(up, count, 0);
+    for (size_t place = 0; place + 1 < planes_.size(); ++place) {
+      int64_t* digits = planes_[place].get() + begin;
+      for (size_t i = 0; i < count; ++i) {
+        const int64_t digit = digits[i] + up[i];
+        up[i] = shifted(digit, kDigitBits);
+        digits[i] = digit & kDigitMask;
+      }
+    }
+    int64_t* highest = planes_.back().get() + begin;
+    for (size_t i = 0; i < count; ++i) highest[i] += up[i];
+  }
 }
 
 void Sums::add_locked(size_t cell, int128 value, int exponent) {
@@ -108,88 +199,85 @@ void Sums::add_square(size_t cell, double value) {
 }
 
 void Sums::merge(const Sums& other) {
-  if (other.width_ == 0) return;
-  if (width_ == 0) {  // most often: a step's totals begin empty, and settling costs ten times a copy
-    first_ = other.first_;
-    width_ = other.width_;
-    adds_ = other.adds_;
-    digits_ = other.digits_;
+  if (other.planes_.empty()) return;
+  if (planes_.empty()) {  // most often: a step's totals begin empty
+    share(other);
     return;
   }
-  Sums settled(other.cells_);
-  settled.assign(other.first_, other.width_, other.digits_.data());
+  Sums settled(cells_);
+  settled.share(other);
   settled.canonicalize();
-  if (settled.width_ == 0) return;
-  reserve(settled.first_ * kDigitBits, (settled.first_ + settled.width_) * kDigitBits);
-  for (size_t cell = 0; cell < cells_; ++cell) {
-    const int64_t* from = settled.digits_.data() + cell * settled.width_;
-    int64_t* to = digits_.data() + cell * width_ + (settled.first_ - first_);
-    for (int i = 0; i < settled.width_; ++i) to[i] += from[i];
+  if (settled.planes_.empty()) return;
+  grow(settled.first_, settled.first_ + settled.width());
+  own();
+  for (int place = 0; place < settled.width(); ++place) {
+    const int64_t* from = settled.plane(place);
+    int64_t* to = planes_[static_cast<size_t>(settled.first_ + place - first_)].get();
+    for (size_t cell = 0; cell < cells_; ++cell) to[cell] += from[cell];
   }
   note_adds(1);
 }
 
-void Sums::assign(int first, int width, const int64_t* digits) {
-  first_ = first;
-  width_ = width;
-  adds_ = 0;
-  digits_.assign(digits, digits + cells_ * width);
+// Keeps the digits [begin, end) of the range; those above are empty, those below 0.
+void Sums::trim(int begin, int end) {
+  if (end < width()) {
+    int64_t* highest = planes_[static_cast<size_t>(end - 1)].get();
+    const int64_t* sign = planes_.back().get();
+    for (size_t cell = 0; cell < cells_; ++cell) highest[cell] -= sign[cell] < 0 ? kDigitMask + 1 : 0;
+  }
+  planes_.erase(planes_.begin() + end, planes_.end());
+  planes_.erase(planes_.begin(), planes_.begin() + begin);
+  first_ += begin;
 }
 
 void Sums::canonicalize() {
-  canonical_carry();
-  for (size_t cell = 0; cell < cells_ && width_ != 0; ++cell) {
-    const int64_t top = digits_[(cell + 1) * width_ - 1];
-    if (top == 0 || top == -1) continue;
-    reserve(first_ * kDigitBits, (first_ + width_) * kDigitBits);
-    canonical_carry();
-    break;
+  if (planes_.empty()) return;
+  settle();
+  const int64_t* top = planes_.back().get();
+  if (std::any_of(top, top + cells_, [](int64_t digit) { return digit != 0 && digit != -1; })) {
+    grow(first_, first_ + width() + 1);  // settles
+    top = planes_.back().get();
   }
-  int lowest = width_, highest = 0;
-  for (size_t cell = 0; cell < cells_; ++cell) {
-    const int64_t* own = digits_.data() + cell * width_;
-    const bool negative = width_ != 0 && own[width_ - 1] < 0;
-    for (int i = 0; i < width_; ++i) {
-      // A negative number ends in digits of all ones under the sign; those above its last other digit say nothing.
-      const int64_t empty = !negative ? 0 : i + 1 < width_ ? kDigitMask : -1;
-      if (own[i] != 0) lowest = std::min(lowest, i);
-      if (own[i] != empty) highest = std::max(highest, i + 1);
+  int lowest = width(), highest = 0;
+  for (int place = 0; place < width(); ++place) {
+    const int64_t* digits = plane(place);
+    // A negative number ends in digits of all ones under the sign; those above its last other digit say nothing.
+    const int64_t ones = place + 1 < width() ? kDigitMask : -1;
+    bool any = false, tells = false;
+    for (size_t cell = 0; cell < cells_; ++cell) {
+      any |= digits[cell] != 0;
+      tells |= digits[cell] != (top[cell] < 0 ? ones : 0);
     }
+    if (any) lowest = std::min(lowest, place);
+    if (tells) highest = place + 1;
   }
-  highest = std::min(highest + 1, width_);  // one digit for the sign
-  if (lowest >= highest) {
-    first_ = width_ = 0;
-    digits_.clear();
-    return;
+  highest = std::min(highest + 1, width());  // one digit for the sign
+  if (lowest < highest) {
+    trim(lowest, highest);
+  } else {
+    planes_.clear();
+    first_ = 0;
   }
-  std::vector<int64_t> trimmed(cells_ * (highest - lowest));
-  for (size_t cell = 0; cell < cells_; ++cell) {
-    int64_t* own = digits_.data() + cell * width_;
-    int64_t* to = trimmed.data() + cell * (highest - lowest);
-    memcpy(to, own + lowest, (highest - lowest) * sizeof(int64_t));
-    if (highest < width_ && own[width_ - 1] < 0) to[highest - lowest - 1] -= int64_t{1} << kDigitBits;
-  }
-  first_ += lowest;
-  width_ = highest - lowest;
-  digits_ = std::move(trimmed);
 }
 
 void Sums::rounded(size_t cell, double* high, double* low) const {
   *high = *low = 0;
-  const int64_t* digits = digits_.data() + cell * width_;
-  if (width_ != 0 && !round_short(digits, width_, first_, high, low)) round(digits, width_, first_, high, low);
+  int64_t digits[kMostDigits];
+  for (int place = 0; place < width(); ++place) digits[place] = plane(place)[cell];
+  if (width() != 0 && !round_short(digits, width(), first_, high, low)) round(digits, width(), first_, high, low);
 }
 
 void Sums::total(Sums* out) const {
-  if (width_ == 0) return;
   Sums settled(cells_);
-  settled.assign(first_, width_, digits_.data());
-  settled.canonical_carry();
-  out->reserve(first_ * kDigitBits, (first_ + width_) * kDigitBits);
+  settled.share(*this);
+  settled.canonicalize();
+  if (settled.planes_.empty()) return;
+  out->grow(settled.first_, settled.first_ + settled.width());
+  out->own();
   for (size_t cell = 0; cell < cells_; ++cell) {
-    const int64_t* from = settled.digits_.data() + cell * width_;
-    int64_t* to = out->digits_.data() + (first_ - out->first_);
-    for (int i = 0; i < width_; ++i) to[i] += from[i];
+    for (int place = 0; place < settled.width(); ++place) {
+      out->planes_[static_cast<size_t>(settled.first_ + place - out->first_)][0] += settled.plane(place)[cell];
+    }
     out->note_adds(1);
   }
 }

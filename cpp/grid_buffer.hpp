@@ -59,14 +59,22 @@ class GridBuffer {
   int top() const { return top_; }
   SumBuffer& view() { return view_; }
 
-  void reserve(exact::Sums& sums) const { sums.reserve(grid(view_.used - 1), top_ + 23); }
+  void reserve(exact::Sums& sums) const { sums.reserve(grid(view_.used - 1), top_); }
 
-  // Moves cells [begin, end) to the sums; ranges may be flushed in parallel once room is reserved.
+  // Moves cells [begin, end) to the sums; ranges may be flushed in parallel once room is reserved. Parts that no row
+  // reached are not written to.
   void flush(size_t begin, size_t end, exact::Sums& sums) {
+    constexpr size_t kPart = 256;
     for (int level = 0; level < view_.used; ++level) {
-      int64_t* cells = levels_[level].get() + begin;
-      sums.add_cells(begin, cells, end - begin, grid(level));
-      std::fill_n(cells, end - begin, 0);
+      for (size_t first = begin; first < end; first += kPart) {
+        const size_t count = std::min(kPart, end - first);
+        int64_t* cells = levels_[level].get() + first;
+        int64_t any = 0;
+        for (size_t i = 0; i < count; ++i) any |= cells[i];
+        if (any == 0) continue;
+        sums.add_cells(first, cells, count, grid(level));
+        std::fill_n(cells, count, 0);
+      }
     }
   }
 

@@ -6,10 +6,14 @@
 
 #include <vector>
 
+#include "kernels.hpp"
+#include "parallel.hpp"
+
 namespace macqueen {
 
 // centers (k, d) -> place (k,) of each: places size * g .. size * (g + 1) - 1 are group g, all but the last one full.
 template <class T>
-std::vector<int32_t> grouped_places(const T* centers, size_t k, size_t d, size_t size);
+std::vector<int32_t> grouped_places(Threads& threads, const Kernels& kernels, const T* centers, size_t k, size_t d,
+                                    size_t size);
 
 }  // namespace macqueen

@@ -289,6 +289,8 @@ struct RowKernels {
   // sum over (k, d) of 2 S c - n c^2 as a double-double, S = high + low; `magnitude` bounds the sum of |terms|
   void (*cost_terms)(const double* high, const double* low, const int64_t* counts, const T* centers, size_t k, size_t d,
                      double* result_high, double* result_low, double* magnitude);
+  // sums (d,), count > 0 -> out (d,): fl(S / n)
+  void (*mean)(const double* sums, double count, size_t d, T* out);
 };
 
 struct Kernels {
@@ -353,6 +355,10 @@ struct Kernels {
   // out: a bit for each row whose label is another than `before`
   uint64_t (*packed_labels)(const PackedForm& form, const PackedPanels& centers, const int16_t* rows,
                             const float* numbers, const int32_t* before, int32_t* labels, uint64_t* changed);
+  // planes (width,) of the digits of exact sums from the place `first` on -> cells begin.. as high + low (count,) out;
+  // low is a NaN where this cannot tell; returns how many such
+  size_t (*round_cells)(const int64_t* const* planes, int width, int first, size_t begin, size_t count, double* high,
+                        double* low);
   // cpp/products.hpp
   void (*multiply)(const double* a, const double* b, size_t m, size_t d, size_t p, double* out);
   void (*multiply_transposed)(const double* a, const double* b, size_t m, size_t d, size_t p, double* out);

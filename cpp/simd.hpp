@@ -250,6 +250,16 @@ inline float highest_of(Floats v) {
 typedef double Doubles __attribute__((vector_size(64)));
 constexpr size_t kDoubleLanes = 8;
 
+typedef uint64_t Longs __attribute__((vector_size(64)));
+#if defined(__AVX512F__)
+inline bool any_set(const Longs& v) {
+  const auto bits = reinterpret_cast<__m512i>(v);
+  return _mm512_test_epi64_mask(bits, bits) != 0;
+}
+#else
+inline bool any_set(const Longs& v) { return ((v[0] | v[1]) | (v[2] | v[3]) | (v[4] | v[5]) | (v[6] | v[7])) != 0; }
+#endif
+
 inline double sum_lanes(const Doubles& v) { return ((v[0] + v[4]) + (v[2] + v[6])) + ((v[1] + v[5]) + (v[3] + v[7])); }
 
 }  // namespace

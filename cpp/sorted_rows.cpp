@@ -105,8 +105,7 @@ std::vector<size_t> ascending(const T* centers, size_t k) {
 }  // namespace
 
 template <class T>
-SortedRows<T>::SortedRows(Threads& threads, const T* rows, size_t n)
-    : rows_(rows, rows + n), below_(n / kBlock + 1), squares_(1) {
+SortedRows<T>::SortedRows(Threads& threads, const T* rows, size_t n) : rows_(rows, rows + n), squares_(1) {
   sort(threads, rows_);
   add_up(threads);
 }
@@ -124,7 +123,8 @@ void SortedRows<T>::add_up(Threads& threads) {
   if (zeros.second != rows_.end()) note(*zeros.second), note(rows_.back());
   if (low > high) return;  // all rows are 0
   const int room = 8;      // a block has up to 2^7 rows
-  below_.reserve(low, high + room);
+  exact::Sums below(rows_.size() / kBlock + 1);
+  below.reserve(low, high + room);
   squares_.reserve(2 * low, 2 * high + room);
   constexpr size_t kBlocksPerTask = 256;
   const size_t blocks = rows_.size() / kBlock;
@@ -141,36 +141,36 @@ void SortedRows<T>::add_up(Threads& threads) {
       if (b == blocks) continue;  // nothing begins after the last rows
       for_exponents<int64_t>(
           first, count, [](int64_t m) { return m; },
-          [&](int64_t sum, int exponent) { below_.add_reserved(b + 1, sum, exponent); });
+          [&](int64_t sum, int exponent) { below.add_reserved(b + 1, sum, exponent); });
     }
     const std::lock_guard<std::mutex> lock(squares_.mutex());
     squares_.merge(squares);
   });
-  std::vector<int64_t> digits = below_.digits();
-  const auto width = static_cast<size_t>(below_.width());
-  for (size_t i = width; i < digits.size(); ++i) {
-    digits[i] += digits[i - width];
-    if ((i + 1) % width == 0) exact::carry(&digits[i + 1 - width], below_.width());
+  below_ = below.digits();
+  first_ = below.first();
+  width_ = static_cast<size_t>(below.width());
+  for (size_t i = width_; i < below_.size(); ++i) {
+    below_[i] += below_[i - width_];
+    if ((i + 1) % width_ == 0) exact::carry(&below_[i + 1 - width_], below.width());
   }
-  below_.assign(below_.first(), below_.width(), digits.data());
 }
 
-// Adds all rows before a place to digits (width,) of below_.
+// Adds all rows before a place to digits (width,) as those of `below_`.
 template <class T>
 void SortedRows<T>::add_below(size_t place, int64_t* digits) const {
-  const size_t block = place / kBlock, width = static_cast<size_t>(below_.width());
-  const int64_t* from = below_.digits().data() + block * width;
-  for (size_t i = 0; i < width; ++i) digits[i] += from[i];
+  if (width_ == 0) return;
+  const size_t block = place / kBlock;
+  for (size_t i = 0; i < width_; ++i) digits[i] += below_[block * width_ + i];
   for_exponents<int64_t>(
       rows_.data() + block * kBlock, place - block * kBlock, [](int64_t m) { return m; },
-      [&](int64_t sum, int exponent) { exact::add_scaled(digits, below_.first(), sum, exponent); });
+      [&](int64_t sum, int exponent) { exact::add_scaled(digits, first_, sum, exponent); });
 }
 
 template <class T>
 void SortedRows<T>::accumulate(Threads& threads, const Centers<T>& centers, Totals& totals) const {
   const T* values = centers.values();
   const std::vector<size_t> order = ascending(values, centers.k());
-  const size_t count = order.size(), width = static_cast<size_t>(below_.width());
+  const size_t count = order.size(), width = width_;
   std::vector<size_t> ends(count, n());
   std::vector<int64_t> below(count * width, 0);  // (count, width): of all rows before each end
   constexpr size_t kPerTask = 64;
@@ -190,7 +190,7 @@ void SortedRows<T>::accumulate(Threads& threads, const Centers<T>& centers, Tota
     }
   }
   exact::Sums sums(centers.k());
-  sums.assign(below_.first(), below_.width(), digits.data());
+  sums.assign(first_, static_cast<int>(width), digits.data());
   totals.sums.merge(sums);
   totals.squares.merge(squares_);
 }

@@ -24,8 +24,10 @@ class SortedRows {
   void add_up(Threads& threads);
   void add_below(size_t place, int64_t* digits) const;
 
-  std::vector<T> rows_;  // (n,) ascending
-  exact::Sums below_;    // (n / kBlock + 1,): of all rows before each block; carries are moved up
+  std::vector<T> rows_;         // (n,) ascending
+  std::vector<int64_t> below_;  // (n / kBlock + 1, width): digits of the sum of all rows before each block
+  int first_ = 0;               // the place of the lowest digit
+  size_t width_ = 0;
   exact::Sums squares_;  // (1,)
 };
 

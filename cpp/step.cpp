@@ -237,27 +237,6 @@ int64_t first_refused_row(Threads& threads, const Kernels& kernels, const T* row
   return bad.get();
 }
 
-template <class T>
-double cost(const Kernels& kernels, const Totals& totals, const exact::Sums& squares, const double* high,
-            const double* low, const T* centers) {
-  const PinFloatingPoint pin;
-  exact::Sums total(1);
-  squares.total(&total);
-  double q_high, q_low, t_high, t_low, magnitude;
-  total.rounded(0, &q_high, &q_low);
-  row_kernels<T>(kernels).cost_terms(high, low, totals.counts.data(), centers, totals.k, totals.d, &t_high, &t_low,
-                                     &magnitude);
-  // Two-sum of the leading parts; then the rest. N additions of errors of errors: N^2 2^-104 of the magnitudes.
-  const double lead = q_high - t_high;
-  const double part = lead - q_high;
-  const double rest = ((q_high - (lead - part)) - (t_high + part)) + (q_low - t_low);
-  const double cells = static_cast<double>(totals.k * totals.d + 16);
-  const double doubt = cells * cells * 0x1p-104 * (magnitude + q_high) + cells * 0x1p-1060;
-  const double lower = lead + (rest - doubt);
-  if (std::isfinite(lower) && lower > 0 && lower == lead + (rest + doubt)) return lower;
-  return exact::cost(squares, totals.sums, totals.counts.data(), centers, totals.k, totals.d);
-}
-
 #define MACQUEEN_INSTANTIATE(T)                                                                                   \
   template PackedCenters::PackedCenters(const Kernels&, const T*, size_t, size_t);                                \
   template int64_t accumulate<T>(Threads&, const Centers<T>&, const T*, size_t, PassOptions, Workspace&, Totals&, \
@@ -265,8 +244,7 @@ double cost(const Kernels& kernels, const Totals& totals, const exact::Sums& squ
   template int64_t assign<T>(Threads&, const Centers<T>&, const T*, size_t, bool, int32_t*, double*);             \
   template int64_t distances<T>(Threads&, const Centers<T>&, const T*, size_t, double, bool, T*);                 \
   template int64_t normalize<T>(Threads&, const Kernels&, const T*, size_t, size_t, T*);                          \
-  template int64_t first_refused_row<T>(Threads&, const Kernels&, const T*, size_t, size_t);                      \
-  template double cost<T>(const Kernels&, const Totals&, const exact::Sums&, const double*, const double*, const T*);
+  template int64_t first_refused_row<T>(Threads&, const Kernels&, const T*, size_t, size_t);
 MACQUEEN_INSTANTIATE(float)
 MACQUEEN_INSTANTIATE(double)
 

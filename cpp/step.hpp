@@ -117,9 +117,4 @@ int64_t normalize(Threads& threads, const Kernels& kernels, const T* rows, size_
 template <class T>
 int64_t first_refused_row(Threads& threads, const Kernels& kernels, const T* rows, size_t n, size_t d);
 
-// squares - sum_c (2 S_c.c - n_c |c|^2) >= 0, correctly rounded; `high` + `low` are the rounded sums (k, d).
-template <class T>
-double cost(const Kernels& kernels, const Totals& totals, const exact::Sums& squares, const double* high,
-            const double* low, const T* centers);
-
 }  // namespace macqueen

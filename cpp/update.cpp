@@ -7,26 +7,6 @@
 
 namespace macqueen {
 
-void round_sums(Threads& threads, const exact::Sums& sums, double* high, double* low) {
-  constexpr size_t kCellsPerTask = 1 << 13;
-  threads.run((sums.cells() + kCellsPerTask - 1) / kCellsPerTask, [&](int, size_t i) {
-    const size_t end = std::min(sums.cells(), (i + 1) * kCellsPerTask);
-    for (size_t cell = i * kCellsPerTask; cell < end; ++cell) sums.rounded(cell, high + cell, low + cell);
-  });
-}
-
-template <class T>
-void set_means(const double* sums, const int64_t* counts, size_t k, size_t d, T* centers) {
-  const PinFloatingPoint pin;
-  for (size_t c = 0; c < k; ++c) {
-    if (counts[c] == 0) continue;
-    const double n = static_cast<double>(counts[c]);
-    for (size_t j = c * d; j < (c + 1) * d; ++j) centers[j] = static_cast<T>(sums[j] / n);
-  }
-}
-template void set_means<float>(const double*, const int64_t*, size_t, size_t, float*);
-template void set_means<double>(const double*, const int64_t*, size_t, size_t, double*);
-
 template <class T>
 void move_running_means(const double* sums, const int64_t* counts, const int64_t* counts_before, size_t k, size_t d,
                         T* centers) {

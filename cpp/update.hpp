@@ -13,13 +13,6 @@
 
 namespace macqueen {
 
-// high + low (cells,) out: every cell of `sums` rounded (exact::round).
-void round_sums(Threads& threads, const exact::Sums& sums, double* high, double* low);
-
-// centers (k, d) in/out: fl(S / n) where n > 0; others stay.
-template <class T>
-void set_means(const double* sums, const int64_t* counts, size_t k, size_t d, T* centers);
-
 // centers (k, d) in/out: fl(c + (S - m c) / (n + m)) where m > 0, m = counts, n = counts_before; others stay.
 template <class T>
 void move_running_means(const double* sums, const int64_t* counts, const int64_t* counts_before, size_t k, size_t d,

@@ -27,6 +27,7 @@ class Step:
     totals: _core.Totals
     labels: np.ndarray
     bad: int
+    before: np.ndarray  # the centers as an array
 
     def sums(self):
         """Return the sums (k, d), rounded."""
@@ -34,7 +35,7 @@ class Step:
 
     def cost(self, earlier=None):
         """Return the sum of squared distances; `earlier`: totals of the same rows, whose squares are taken."""
-        return _core.finish(THREADS, self.centers, self.totals, earlier)[3]
+        return _core.finish(THREADS, self.centers, self.totals, self.before, earlier)[3]
 
 
 def accumulate(isa, rows, centers, threads=THREADS, skip_zero_rows=False, totals=None, workspace=None):
@@ -44,7 +45,7 @@ def accumulate(isa, rows, centers, threads=THREADS, skip_zero_rows=False, totals
     labels = np.full(len(rows), -7, dtype=np.int32)
     workspace = workspace or _core.Workspace()
     bad = native.accumulate(threads, rows, True, skip_zero_rows, workspace, totals, labels)
-    return Step(native, totals, labels, bad)
+    return Step(native, totals, labels, bad, centers)
 
 
 def assign(isa, rows, centers, threads=THREADS):

@@ -159,3 +159,16 @@ def test_the_plan_is_logged(caplog):
     with caplog.at_level("INFO", "macqueen"):
         KMeans(10, use_mini_batch=False, seed=0).train(rows, steps=1)
     assert "plan: packed: 10 clusters" in caplog.text
+
+
+@pytest.mark.parametrize(("shape", "count"), [((60, 37), 16), ((20, 33), 5), ((3, 9), 8)])
+def test_principal_axes_are_one(shape, count):
+    """Axes are orthonormal, have the same bits everywhere, and hold what the leading singular vectors hold, about."""
+    rows = np.random.default_rng(0).normal(size=shape) * 0.5 ** np.arange(shape[1])
+    found = [_core.principal_axes(isa, rows, count) for isa in _core.available_isas()]
+    assert len(found) > 1
+    assert len(found) > 1
+    assert len({axes.tobytes() for axes in found}) == 1
+    np.testing.assert_allclose(found[0] @ found[0].T, np.eye(count), atol=1e-14)
+    most = np.square(np.linalg.svd(rows, compute_uv=False)[:count]).sum()
+    assert np.square(rows @ found[0].T).sum() >= 0.99 * most

@@ -241,8 +241,7 @@ def test_updates(kind, dtype):
     step = core.accumulate(ISAS[-1], rows, centers)
     sums, counts = step.sums(), step.totals.counts()
     before = 1 + np.arange(17, dtype=np.int64) * 1000003
-    mean, moved = centers.copy(), centers.copy()
-    _core.set_means(sums, counts, mean)
+    mean, moved = _core.finish(THREADS, step.centers, step.totals, centers)[0], centers.copy()
     _core.move_running_means(sums, counts, before, moved)
     assert mean.tobytes() != centers.tobytes()
     assert moved.tobytes() != mean.tobytes()
@@ -338,9 +337,9 @@ def test_reports_of_a_flushing_caller(flushing, dtype):
         with flushing():
             found = core.distances(isa, rows, centers), *core.assign(isa, rows, centers)
         assert [a.tobytes() for a in found] == [a.tobytes() for a in expected], isa
-    mean, moved = centers.copy(), centers.copy()
+    moved = centers.copy()
     with flushing():
-        _core.set_means(sums, counts, mean)
+        mean = _core.finish(THREADS, step.centers, step.totals, centers)[0]
         _core.move_running_means(sums, counts, before, moved)
     assert mean.tobytes() == oracle.full_batch(centers, sums, counts).tobytes()
     assert moved.tobytes() == oracle.mini_batch(centers, sums, counts, before).tobytes()

@@ -16,7 +16,7 @@ from tests.models import in_memory, quick, small_integers
 
 def record(history, step, counts):
     state = State(centers=np.zeros((len(counts), 1)), step=step, seed=0, loss=float(step))
-    found = StepStats(3, np.array(counts), float(step), totals=None, sums=None, position=None)
+    found = StepStats(3, np.array(counts), float(step), totals=None, means=None, position=None)
     history(state, found, now=float(step))
 
 

@@ -201,18 +201,49 @@ def test_sums_are_rounded_to_the_nearest(exponent):
 
 
 def test_the_end_of_a_pass():
-    """Sums, counts and cost leave together; counts say how many clusters no row was nearest to."""
+    """Means, counts and cost leave together; counts say how many clusters no row was nearest to."""
     rows, centers = np.array([[0.0], [1], [5]]), np.array([[0.0], [100], [4], [-100]])
     step = core.accumulate(ISAS[0], rows, centers)
-    sums, counts, emptied, cost = _core.finish(THREADS, step.centers, step.totals)
-    assert (sums.tolist(), counts.tolist(), emptied, cost) == ([[1], [0], [5], [0]], [2, 0, 1, 0], 2, 2.0)
+    means, counts, emptied, cost = _core.finish(THREADS, step.centers, step.totals, centers)
+    assert (means.tolist(), counts.tolist(), emptied, cost) == ([[0.5], [100], [5], [-100]], [2, 0, 1, 0], 2, 2.0)
+
+
+@pytest.mark.parametrize("kind", ["normal", "wide_exponents"])
+@each_dtype
+def test_the_end_of_a_pass_is_one(kind, dtype):
+    """Rounded sums, means and cost have the same bits on every instruction set and any number of threads."""
+    rows, centers = strategies.case(kind, 3, 900, 500, 70, dtype)
+    found, names = set(), []
+    for isa, threads in itertools.product(ISAS, (_core.Threads(1), THREADS)):
+        step = core.accumulate(isa, rows, centers, threads)
+        means, counts, _, cost = _core.finish(threads, step.centers, step.totals, centers)
+        high, low = step.totals.rounded(threads, isa)
+        found.add((means.tobytes(), cost, high.tobytes(), low.tobytes()))
+        names.append((isa, threads.count))
+        assert means.tobytes() == oracle.full_batch(centers, high, counts).tobytes()
+    assert len(set(names)) > 1
+    assert len(found) == 1
+
+
+def test_sums_that_are_shared_change_alone():
+    """Totals merged into empty ones share their sums; a row that moves in one of them moves in no other."""
+    rows = np.arange(12.0).reshape(4, 3)
+    totals = [core.accumulate(ISAS[0], rows, rows[:2].copy()).totals, _core.Totals(2, 3), _core.Totals(2, 3)]
+    before = digits(totals[0])
+    for other in totals[1:]:
+        other.merge(totals[0])
+    totals[0].move_row(rows[3], 1, 0)
+    totals[1].merge(totals[2])
+    assert digits(totals[0]) != before
+    assert digits(totals[1]) != before
+    assert digits(totals[2]) == before
 
 
 @pytest.mark.parametrize("shape", [(2, 3), (3, 2)])
 def test_the_end_of_another_pass_is_refused(shape):
     centers = core.prepare(ISAS[0], np.zeros((2, 2)))
     with pytest.raises(ValueError, match="of the same pass"):
-        _core.finish(THREADS, centers, _core.Totals(*shape))
+        _core.finish(THREADS, centers, _core.Totals(*shape), np.zeros(shape))
 
 
 @pytest.mark.parametrize("value", [-1.0, 1.0, -(2.0**40), 2.0**40, -(2.0**-40), 2.0**79, -(2.0**80) + 2.0**30, 0.0])
@@ -360,4 +391,4 @@ def test_squares_of_an_earlier_pass(dtype):
     assert first.cost() != expected.cost()
     native, totals = core.prepare(ISAS[0], later), _core.Totals(5, 9)
     assert native.accumulate(THREADS, rows, False, False, _core.Workspace(), totals) == -1
-    assert core.Step(native, totals, None, -1).cost(first.totals) == expected.cost()
+    assert core.Step(native, totals, None, -1, later).cost(first.totals) == expected.cost()

@@ -3,9 +3,31 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
 from macqueen import KMeans
 from tests.models import centers_at, in_memory, rows_of, saved_each_step, small_integers
+
+# --- full batches -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("path", ["plain", "boxes", "bounds", "packed", "pairs"])
+def test_what_a_hook_keeps_of_a_step_stays(monkeypatch, path):
+    """Sums that go on from step to step are not those of a step that is over."""
+    monkeypatch.setenv("MACQUEEN_FORCE_PATH", path)
+    rows = np.random.default_rng(0).normal(size=(600, 4)).astype(np.float32)
+    kept, sums = [], []
+
+    def keep(state, stats, now):
+        kept.append(stats)
+        sums.append(stats.sums.tobytes())
+
+    in_memory(7, use_mini_batch=False).train(rows, steps=5, hooks=[keep])
+    assert len(set(sums)) == 5
+    assert [stats.sums.tobytes() for stats in kept] == sums
+    for stats in kept:
+        assert (stats.sums / stats.counts[:, None]).astype(np.float32).tobytes() == stats.means.tobytes()
+
 
 # --- mini-batches -----------------------------------------------------------------------------------------
 

@@ -13,6 +13,7 @@
 #include "../packed.hpp"
 #include "../pairs.hpp"
 #include "../products.hpp"
+#include "../rounded_sums.hpp"
 #include "../sketch_groups.hpp"
 #include "../sketch_lanes.hpp"
 
@@ -54,6 +55,7 @@ constexpr RowKernels<T> row_kernels_here() {
       .near_pairs = near_pairs<T>,
       .normalize = normalize<T>,
       .cost_terms = cost_terms<T>,
+      .mean = mean<T>,
   };
 }
 
@@ -86,6 +88,7 @@ constexpr Kernels kernels_here(const char* name, const char* description, unsign
       .upper_bytes = upper_bytes,
       .pair_needs = pair_needs,
       .packed_labels = packed_labels,
+      .round_cells = round_cells,
       .multiply = multiply,
       .multiply_transposed = multiply_transposed,
   };

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from macqueen.hooks import Hook, notify
-from macqueen.state import State, StepStats
+from macqueen.state import State, StepStats, same_bits
 
 
 class Rows(Protocol):
@@ -39,6 +39,7 @@ def train(
         state = engine.update(state, stats)
         if asked := notify(hooks, state, stats, clock()):
             return state, asked
+        del stats  # the next step goes on with its sums (k, d), and would copy them for another owner
     return state, reason
 
 
@@ -77,7 +78,7 @@ class Stop:
             change = abs(state.loss - before.loss) / (1 + abs(before.loss))
             if change < self.relative_tolerance:
                 return f"the loss changed by {change:.3g}, less than the relative tolerance"
-        if self.when_settled and before.centers.tobytes() == state.centers.tobytes():
+        if self.when_settled and same_bits(before.centers, state.centers):
             return "the centers no longer move"
         if self.when_settled and state.stalled >= self.PATIENCE:
             return f"the loss has not fallen for {self.PATIENCE} steps"

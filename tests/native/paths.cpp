@@ -14,11 +14,10 @@
 #include "box_index.hpp"
 #include "check.hpp"
 #include "dispatch.hpp"
+#include "finish.hpp"
 #include "packed_rows.hpp"
 #include "pair_bounds.hpp"
 #include "sorted_rows.hpp"
-#include "step.hpp"
-#include "update.hpp"
 
 namespace macqueen::test {
 
@@ -180,13 +179,11 @@ template <class T>
 std::vector<Answer> answers(const AddRows<T>& add_rows, Threads& threads, const Kernels& kernels, const Case<T>& c) {
   std::vector<Answer> result(kSteps);
   std::vector<T> centers = c.centers;
-  std::vector<double> high(c.k * c.d), low(c.k * c.d);
   for (Answer& answer : result) {
     Totals totals(c.k, c.d);
-    add_rows(Centers<T>(kernels, centers.data(), c.k, c.d), totals, answer.labels);
-    round_sums(threads, totals.sums, high.data(), low.data());
-    answer.cost = bits(cost(kernels, totals, totals.squares, high.data(), low.data(), centers.data()));
-    set_means(high.data(), totals.counts.data(), c.k, c.d, centers.data());
+    const Centers<T> ready(kernels, centers.data(), c.k, c.d);
+    add_rows(ready, totals, answer.labels);
+    answer.cost = bits(finish(threads, ready, totals, totals.squares, ready.values(), centers.data()));
     totals.sums.canonicalize();
     totals.squares.canonicalize();
     answer.counts = totals.counts;

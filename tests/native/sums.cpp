@@ -1,9 +1,10 @@
 // Totals of a pass against sums that are added one value at a time, in whatever parts and threads.
 #include <algorithm>
+#include <cmath>
 
 #include "check.hpp"
 #include "dispatch.hpp"
-#include "step.hpp"
+#include "finish.hpp"
 #include "update.hpp"
 
 namespace macqueen::test {
@@ -47,6 +48,20 @@ void add_in_parts(const Case<T>& c, const Centers<T>& centers, Threads& threads,
   totals.merge(odd);
 }
 
+// Sums that kernels rounded, high + low, and the means of them, against sums rounded one by one.
+template <class T>
+void check_rounded(const Totals& totals, const std::vector<double>& high, const std::vector<double>& low,
+                   const std::vector<T>& before, const std::vector<T>& means, const std::string& what) {
+  for (size_t cell = 0; cell < high.size(); ++cell) {
+    double nearest, rest;
+    totals.sums.rounded(cell, &nearest, &rest);
+    check(high[cell] == nearest && std::abs(low[cell] - rest) <= std::abs(nearest) * 0x1p-104, "sums of " + what);
+    const int64_t count = totals.counts[cell / totals.d];
+    const T mean = count == 0 ? before[cell] : static_cast<T>(nearest / static_cast<double>(count));
+    check(means[cell] == mean, "means of " + what);
+  }
+}
+
 template <class T>
 void compare(const Case<T>& c, std::vector<Threads*>& pools, Workspace& workspace) {
   for (const Kernels* kernels : available_kernels()) {
@@ -61,12 +76,13 @@ void compare(const Case<T>& c, std::vector<Threads*>& pools, Workspace& workspac
     check(equal(parts, expected), "totals in parts of " + what);
 
     std::vector<double> high(c.k * c.d), low(c.k * c.d);
-    round_sums(*pools[1], found.sums, high.data(), low.data());
-    const double fast = cost(*kernels, found, found.squares, high.data(), low.data(), c.centers.data());
+    round_sums(*pools[1], *kernels, found.sums, high.data(), low.data());
+    std::vector<T> means(c.k * c.d);
+    const double fast = finish(*pools[1], centers, found, found.squares, c.centers.data(), means.data());
     const double slow = exact::cost(found.squares, found.sums, found.counts.data(), c.centers.data(), c.k, c.d);
     check(fast == slow, "cost of " + what);
-    std::vector<T> mean = c.centers, moved = c.centers;
-    set_means(high.data(), found.counts.data(), c.k, c.d, mean.data());
+    check_rounded(found, high, low, c.centers, means, what);
+    std::vector<T> moved = c.centers;
     move_running_means(high.data(), found.counts.data(), found.counts.data(), c.k, c.d, moved.data());
   }
 }

@@ -109,8 +109,8 @@ class Engine:
         rows = prepared.rows(take(np.array([row for row, _, _ in moves], dtype=np.int64)), name)
         for row, (_, source, target) in zip(rows, moves, strict=True):
             stats.totals.move_row(row.astype(np.float64), source, target)
-        sums, _ = stats.totals.rounded(self.kernels.threads)
-        return dataclasses.replace(stats, sums=sums, counts=stats.totals.counts(), relocated=len(moves))
+        means, counts, _, _ = prepared.finish(stats.totals)
+        return dataclasses.replace(stats, means=means, counts=counts, relocated=len(moves))
 
     # --- the first centers ------------------------------------------------------------------------------
 

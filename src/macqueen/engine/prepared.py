@@ -28,7 +28,8 @@ class Prepared:
         self.metric = metric
         self.kernels = kernels
         self.shape = centers.shape
-        self.native = kernels.prepare(metric.centers(centers.astype(self.dtype, copy=False), kernels))
+        self.centers = np.ascontiguousarray(centers, dtype=self.dtype)
+        self.native = kernels.prepare(metric.centers(self.centers, kernels))
 
     def rows(self, rows: FloatArray, name: RowName) -> FloatArray:
         """Return rows (n, d) as the kernels take them; a wrong width is an error."""
@@ -76,6 +77,12 @@ class Prepared:
         bad = self.native.accumulate(self.kernels.threads, ready, squares, self.metric.normalized, workspace, totals)
         check_rows(bad, ready, name)
 
+    def finish(
+        self, totals: _core.Totals, squares: _core.Totals | None = None
+    ) -> tuple[FloatArray, NDArray[np.int64], int, float]:
+        """Return means (k, d), the centers where there are no rows, counts (k,), how many are 0, the squared cost."""
+        return _core.finish(self.kernels.threads, self.native, totals, self.centers, squares)
+
 
 class Kept:
     """The centers that were read with last, made ready: a call after another need not do so again.
@@ -119,7 +126,7 @@ class Pass:
 
     def finish(self, position: dict[str, Any] | None = None) -> StepStats:
         """Return what was added up; `position` goes with it. The cost is exact, rounded once (cosine: once more)."""
-        prepared, totals = self.prepared, self.totals
-        sums, counts, emptied, cost = _core.finish(prepared.kernels.threads, prepared.native, totals, self._squares)
-        cost = prepared.metric.cost(cost, totals.zero_rows)
-        return StepStats(self.rows, counts, cost, totals, sums, position, emptied)
+        totals = self.totals
+        means, counts, emptied, cost = self.prepared.finish(totals, self._squares)
+        cost = self.prepared.metric.cost(cost, totals.zero_rows)
+        return StepStats(self.rows, counts, cost, totals, means, position, emptied)

@@ -16,8 +16,9 @@ from macqueen.state import FloatArray, State, StepStats
 
 def full_batch(state: State, stats: StepStats, metric: Metric, kernels: Kernels, empty_clusters: str) -> State:
     """Every center becomes the mean of its rows; `empty_clusters` says what becomes of those without rows."""
-    centers = _means(state.centers, stats.sums, stats.counts)
+    centers = stats.means
     if stats.emptied > stats.relocated:
+        centers = centers.copy()
         _treat_empty(centers, np.flatnonzero(stats.counts == 0), state.step + 1, empty_clusters)
     return State(
         centers=metric.centers(centers, kernels),
@@ -49,7 +50,8 @@ def mini_batch(state: State, stats: StepStats, metric: Metric, kernels: Kernels,
     assert state.counts is not None
     step, loss = state.step + 1, state.pending_loss + stats.cost
     moving = state.centers if state.pending is None else state.pending
-    moved = _running_means(moving, stats.sums, stats.counts, state.counts)
+    sums, _ = stats.totals.rounded(kernels.threads, kernels.isa)
+    moved = _running_means(moving, sums, stats.counts, state.counts)
     counts = state.counts + stats.counts
     if state.pending is not None and state.steps_since_sync + 1 < steps_per_iteration:
         return dataclasses.replace(
@@ -76,12 +78,6 @@ def mini_batch(state: State, stats: StepStats, metric: Metric, kernels: Kernels,
 
 def _stalled(state: State, loss: float) -> int:
     return 0 if state.loss is None or loss < state.loss else state.stalled + 1
-
-
-def _means(centers: FloatArray, sums: NDArray[np.float64], counts: NDArray[np.int64]) -> FloatArray:
-    result = centers.copy()
-    _core.set_means(sums, counts, result)
-    return result
 
 
 def _running_means(

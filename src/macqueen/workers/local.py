@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from macqueen import _core
 from macqueen.errors import DataError, EmptyInputError
-from macqueen.state import FloatArray, State, StepStats
+from macqueen.state import FloatArray, State, StepStats, same_bits
 
 _LOG = logging.getLogger("macqueen")
 
@@ -53,11 +53,6 @@ class Batch:
     def whole(self) -> FloatArray:
         """Return the batch as the kernels take it."""
         return self._ready(self.array)
-
-
-def _same_bits(one: FloatArray, other: FloatArray) -> bool:
-    """Tell whether centers of one shape and dtype are the same to the last bit."""
-    return np.array_equal(one.view(np.uint8), other.view(np.uint8))
 
 
 class Local:
@@ -243,8 +238,9 @@ class PassRows(DataSetRows):
 
     def accumulate(self, state: State) -> StepStats:
         """Make one pass a step; rows in memory under the same centers need no second look."""
-        if self._last is not None and _same_bits(self._last[0], state.centers):
+        if self._last is not None and same_bits(self._last[0], state.centers):
             return self._last[1]
+        self._last = None
         prepared = self.engine.prepare(state.centers, self.dtype)
         if self._indexed(prepared) is not None:
             step = self.engine.begin(prepared)
@@ -260,7 +256,8 @@ class PassRows(DataSetRows):
                 f"the input gave {step.rows} rows in this pass and {self._rows} in the one before; a data set must "
                 "give the same rows each time it is read. The model is that of its last checkpoint."
             )
-        self._squares, self._rows = step.totals, step.rows
+        if self._squares is None:
+            self._squares, self._rows = step.totals.only_squares(), step.rows
         stats: StepStats = step.finish()
         if self.engine.wants_relocation(stats):
             blocks = self._raw_blocks(len(state.centers))
