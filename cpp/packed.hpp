@@ -93,16 +93,28 @@ void pack_lanes(const T* rows, size_t n, const PackedForm& form, int16_t* scratc
   }
 }
 
+inline Ints load_words(const int32_t* p) {
+  float bits[kWidth];
+  memcpy(bits, p, sizeof bits);
+  return load_ints(bits);
+}
+inline void store_words(int32_t* p, Ints v) {
+  float bits[kWidth];
+  store_ints(bits, v);
+  memcpy(p, bits, sizeof bits);
+}
+
 // The lowest value of each of some rows among all centers, and the second lowest; each ends with the name of its
 // center.
 struct PackedBest {
   Ints lowest[kPackedVectors], second[kPackedVectors];
 };
 
-// The first kCenters of a tile of centers; x: where each vector of rows begins.
+// The first kCenters of a tile of centers; x: where each vector of rows begins. Their values go to `values` (., rows),
+// if it is not 0.
 template <size_t kCenters>
 inline __attribute__((always_inline)) void packed_tile(const int16_t* const (&x)[kPackedVectors], const PackedPanels& c,
-                                                       size_t pairs, size_t t, PackedBest& best) {
+                                                       size_t pairs, size_t t, int32_t* values, PackedBest& best) {
   Ints sum[kPackedVectors][kCenters];
   each<0, kCenters>([&](size_t i) __attribute__((always_inline)) {
     const Ints start = broadcast_int(c.start[t * kPackedTile + i]);
@@ -117,6 +129,13 @@ inline __attribute__((always_inline)) void packed_tile(const int16_t* const (&x)
       for (size_t v = 0; v < kPackedVectors; ++v) add_pairs(sum[v][i], rows[v], center);
     });
   }
+  if (values != nullptr) {
+    each<0, kCenters>([&](size_t i) __attribute__((always_inline)) {
+      for (size_t v = 0; v < kPackedVectors; ++v) {
+        store_words(values + (t * kPackedTile + i) * kPackedRows + v * kWidth, sum[v][i]);
+      }
+    });
+  }
   const Ints names = broadcast_int(c.names);
   each<0, kCenters>([&](size_t i) __attribute__((always_inline)) {
     const Ints name = broadcast_int(static_cast<int32_t>(t * kPackedTile + i));
@@ -128,48 +147,66 @@ inline __attribute__((always_inline)) void packed_tile(const int16_t* const (&x)
   });
 }
 
-// Labels of a block; returns a bit for each row that is left open, and in `changed` one for each other label than that
-// in `before`.
-uint64_t packed_labels(const PackedForm& form, const PackedPanels& centers, const int16_t* rows, const float* numbers,
-                       const int32_t* before, int32_t* labels, uint64_t* changed) {
+// The nearest center of each of some rows from `first` on.
+inline PackedBest packed_best(const PackedForm& form, const PackedPanels& centers, const int16_t* rows, size_t first,
+                              int32_t* values) {
+  const int16_t* x[kPackedVectors];
+  PackedBest best;
+  for (size_t v = 0; v < kPackedVectors; ++v) {
+    const size_t row = first + v * kWidth;
+    x[v] = rows + (row / kPackedLanes * form.pairs * kPackedLanes + row % kPackedLanes) * 2;
+    best.lowest[v] = best.second[v] = broadcast_int(kMostValue);
+  }
+  const size_t last = centers.tiles - 1, left = centers.k - last * kPackedTile;
+  for (size_t t = 0; t < last; ++t) packed_tile<kPackedTile>(x, centers, form.pairs, t, values, best);
+  if (left <= 2) {
+    packed_tile<2>(x, centers, form.pairs, last, values, best);
+  } else if (left <= 4) {
+    packed_tile<4>(x, centers, form.pairs, last, values, best);
+  } else {
+    packed_tile<kPackedTile>(x, centers, form.pairs, last, values, best);
+  }
+  return best;
+}
+
+// What a row's values may differ from the real ones by, together, those of two centers; numbers (2, kPackedLanes) of
+// its lanes.
+inline Floats packed_width(const PackedPanels& centers, const float* numbers) {
+  return multiply_add(load(numbers), broadcast(centers.length),
+                      multiply_add(load(numbers + kPackedLanes), broadcast(centers.error), broadcast(centers.rounding)));
+}
+inline const float* numbers_of(const float* numbers, size_t row) {
+  return numbers + row / kPackedLanes * 2 * kPackedLanes + row % kPackedLanes;
+}
+
+// Labels of a block; values (k, rows) out, or 0.
+void packed_compare(const PackedForm& form, const PackedPanels& centers, const int16_t* rows, const float* numbers,
+                    const int32_t* before, int32_t* values, PackedFound& found) {
   uint64_t decided = 0, same = 0;
   for (size_t first = 0; first < kPackedRows; first += kPackedVectors * kWidth) {
-    const int16_t* x[kPackedVectors];
-    PackedBest best;
+    const PackedBest best =
+        packed_best(form, centers, rows, first, values == nullptr ? nullptr : values + first);
     for (size_t v = 0; v < kPackedVectors; ++v) {
       const size_t row = first + v * kWidth;
-      x[v] = rows + (row / kPackedLanes * form.pairs * kPackedLanes + row % kPackedLanes) * 2;
-      best.lowest[v] = best.second[v] = broadcast_int(kMostValue);
-    }
-    const size_t last = centers.tiles - 1, left = centers.k - last * kPackedTile;
-    for (size_t t = 0; t < last; ++t) packed_tile<kPackedTile>(x, centers, form.pairs, t, best);
-    if (left <= 2) {
-      packed_tile<2>(x, centers, form.pairs, last, best);
-    } else if (left <= 4) {
-      packed_tile<4>(x, centers, form.pairs, last, best);
-    } else {
-      packed_tile<kPackedTile>(x, centers, form.pairs, last, best);
-    }
-    for (size_t v = 0; v < kPackedVectors; ++v) {
-      const size_t row = first + v * kWidth;
-      const Ints index = mix_bits(broadcast_int(0), best.lowest[v], broadcast_int(centers.names));
-      float bits[kWidth];
-      store_ints(bits, index);
-      memcpy(labels + row, bits, sizeof bits);
-      memcpy(bits, before + row, sizeof bits);
-      const Floats own_label = to_floats(load_ints(bits)), label = to_floats(index);
+      const Ints none = broadcast_int(0), names = broadcast_int(centers.names);
+      const Ints index = mix_bits(none, best.lowest[v], names);
+      store_words(found.labels + row, index);
+      store_words(found.seconds + row, mix_bits(none, best.second[v], names));
+      const Floats own_label = to_floats(load_words(before + row)), label = to_floats(index);
       same |= static_cast<uint64_t>(at_most_mask(own_label, label) & at_most_mask(label, own_label)) << row;
-      const float* own = numbers + row / kPackedLanes * 2 * kPackedLanes + row % kPackedLanes;
-      const Floats width =
-          multiply_add(load(own), broadcast(centers.length),
-                       multiply_add(load(own + kPackedLanes), broadcast(centers.error), broadcast(centers.rounding)));
+      const Floats width = packed_width(centers, numbers_of(numbers, row));
       // What is no number is not at most anything.
       decided |= static_cast<uint64_t>(at_most_mask(width, to_floats(best.second[v]) - to_floats(best.lowest[v])))
                  << row;
     }
   }
-  *changed = ~same;
-  return kChecked ? ~decided : 0;
+  found.changed = ~same;
+  found.open = kChecked ? ~decided : 0;
+}
+
+void packed_labels(const PackedForm& form, const PackedPanels& centers, const int16_t* rows, const float* numbers,
+                   const int32_t* before, PackedFound& found) {
+  packed_compare(form, centers, rows, numbers, before, nullptr, found);
 }
 
 // A length that at least half of the values (k,) do not pass.
@@ -249,6 +286,7 @@ void pack_panels(const T* centers, const PackedForm& form, float* lengths, Packe
                                            : start < 2 * most_start - 1 ? start
                                                                         : 2 * most_start - 1);
   }
+  out.ratio = static_cast<float>(step / row_step);
   out.names = 1;
   while (static_cast<size_t>(out.names) < out.k - 1) out.names = 2 * out.names + 1;
   out.length = next_up(2 * kUp * (longest / step));

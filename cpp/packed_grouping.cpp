@@ -1,0 +1,238 @@
+// PackedRows: rows sorted by their centers, whose blocks are compared with few centers.
+#include <algorithm>
+#include <bit>
+#include <cmath>
+#include <numeric>
+#include <utility>
+
+#include "bits.hpp"
+#include "packed_slot.hpp"
+#include "rounding.hpp"
+
+namespace macqueen {
+
+namespace {
+
+constexpr size_t kFewestCenters = 12;      // of fewer there is little to leave out
+constexpr size_t kMostCenters = 256;       // of more, sections have few rows of each
+constexpr size_t kRowsOfCenter = 128;      // that many blocks have one center, not several
+constexpr double kWork = 0.6;              // of comparing all: more is not worth it
+constexpr double kPriceOfStray = 1.5;      // of comparing a row where it lies
+constexpr double kPriceOfSorting = 1.5;    // steps over all rows: comparing all again to sort them, and to find the gaps
+constexpr float kUnknown = -0x1p126f, kNever = 0x1p126f;  // gaps
+
+}  // namespace
+
+// Sorted rows must not take more memory than the path `bounds` would.
+template <class T>
+bool PackedRows<T>::can_group() const {
+  const size_t k = panels_.k, d = form_.d, padded = (k + kPackedLanes - 1) / kPackedLanes * kPackedLanes;
+  const size_t memory = 16 * (4 * form_.pairs + 15) + padded;
+  return k >= kFewestCenters && k <= kMostCenters && n_ >= kRowsOfCenter * k && memory <= 16 * (d + 48) + 3 * k;
+}
+
+template <class T>
+size_t PackedRows<T>::row_of(size_t position) const {
+  if (!groups_ || !groups_->ordered) return position;
+  return position / kSectionRows * kSectionRows + groups_->order[position];
+}
+
+template <class T>
+std::vector<int32_t> PackedRows<T>::labels() const {
+  std::vector<int32_t> labels(n_);
+  for (size_t position = 0; position < n_; ++position) labels[row_of(position)] = labels_[position];
+  return labels;
+}
+
+// Rows are sorted when few of them move, and again when those that have moved since have cost as much as that.
+template <class T>
+void PackedRows<T>::choose_way(const Centers<T>& centers) {
+  const double all = static_cast<double>(n_) * static_cast<double>(k());
+  double compared = 0;
+  for (auto& slot : slots_) compared += std::exchange(slot->compared, 0);
+  const Way before = way_;
+  if (!can_group() || any_far_) {
+    way_ = Way::kAll;
+    return;
+  }
+  if (before == Way::kFew) {
+    double strays = 0;
+    for (const uint64_t rows : groups_->strays) strays += static_cast<double>(std::popcount(rows));
+    groups_->debt += strays / static_cast<double>(n_) * kPriceOfStray;
+    if (!groups_->fresh && compared > kWork * all) {
+      calm_ = moved_ / 2;
+      way_ = Way::kAll;
+    } else if (groups_->debt > kPriceOfSorting) {
+      way_ = Way::kGroup;
+    }
+    groups_->fresh = false;
+  } else if (before == Way::kGroup) {
+    way_ = Way::kFew;
+    groups_->fresh = true;
+  } else if (moved_ <= calm_) {
+    way_ = Way::kGroup;
+  }
+  if (way_ == Way::kGroup) {
+    if (!groups_) groups_ = std::make_unique<Groups>(blocks(), k(), form_.d);
+    groups_->debt = 0;
+  }
+  if (way_ == Way::kFew) move_gaps(centers);
+  if (way_ != Way::kAll) groups_->centers.assign(centers.values(), centers.values() + k() * form_.d);
+}
+
+// Readies what the gaps change by in this step.
+template <class T>
+void PackedRows<T>::move_gaps(const Centers<T>& centers) {
+  Groups& groups = *groups_;
+  const size_t padded = groups.padded;
+  for (size_t c = 0; c < k(); ++c) {
+    for (size_t j = 0; j < form_.d; ++j) {
+      const auto before = static_cast<double>(groups.centers[c * form_.d + j]);
+      groups.before[j * padded + c] = before;
+      groups.moved[j * padded + c] = static_cast<double>(centers.values()[c * form_.d + j]) - before;
+    }
+  }
+  centers.kernels().packed_moves(groups.before.data(), groups.moved.data(), k(), padded, form_.d,
+                                 static_cast<double>(form_.step), groups.paths.data(), groups.shifts.data(),
+                                 groups.ways.data());
+}
+
+// Compares blocks of one section with all centers, and sorts their rows.
+template <class T>
+void PackedRows<T>::group(const Centers<T>& centers, size_t begin, size_t end, Slot& slot) {
+  slot.seconds.resize(kSectionRows);
+  for (size_t block = begin; block < end; ++block) {
+    compare(centers, block, slot, &slot.seconds[(block - begin) * kPackedRows]);
+  }
+  settle(centers, slot);
+  slot.changes.add(centers.kernels(), *totals_);
+  sort_rows(begin * kPackedRows, std::min(n_, end * kPackedRows) - begin * kPackedRows, slot);
+  for (size_t block = begin; block < end; ++block) form_group(block);
+}
+
+// Sorts `count` rows of a section from a position on by their nearest two centers.
+template <class T>
+void PackedRows<T>::sort_rows(size_t first, size_t count, Slot& slot) {
+  const size_t k = panels_.k, pairs = form_.pairs;
+  slot.ends.assign(k * k + 1, 0);
+  slot.from.resize(count);
+  const auto key = [&](size_t i) {
+    return static_cast<size_t>(labels_[first + i]) * k + static_cast<size_t>(slot.seconds[i]);
+  };
+  for (size_t i = 0; i < count; ++i) ++slot.ends[key(i) + 1];
+  std::partial_sum(slot.ends.begin(), slot.ends.end(), slot.ends.begin());
+  for (size_t i = 0; i < count; ++i) slot.from[slot.ends[key(i)]++] = static_cast<uint32_t>(i);
+
+  const size_t block = first / kPackedRows, values = (count + kPackedRows - 1) / kPackedRows * kPackedRows;
+  slot.section_rows.assign(packed(block), packed(block) + values * pairs * 2);
+  slot.section_numbers.assign(&numbers_[first * 2], &numbers_[first * 2] + values * 2);
+  slot.section_labels.assign(&labels_[first], &labels_[first] + count);
+  uint16_t* const order = &groups_->order[first];
+  if (!groups_->ordered) std::iota(order, order + count, static_cast<uint16_t>(first % kSectionRows));
+  slot.section_order.assign(order, order + count);
+  for (size_t i = 0; i < count; ++i) {
+    const size_t from = slot.from[i], to_lane = i % kPackedLanes, from_lane = from % kPackedLanes;
+    int16_t* to = packed(block) + ((i - to_lane) * pairs + to_lane) * 2;
+    const int16_t* row = &slot.section_rows[((from - from_lane) * pairs + from_lane) * 2];
+    for (size_t p = 0; p < pairs; ++p) memcpy(to + p * kPackedLanes * 2, row + p * kPackedLanes * 2, 2 * sizeof *to);
+    float* number = &numbers_[(first + i - to_lane) * 2 + to_lane];
+    const float* numbers = &slot.section_numbers[(from - from_lane) * 2 + from_lane];
+    number[0] = numbers[0];
+    number[kPackedLanes] = numbers[kPackedLanes];
+    labels_[first + i] = slot.section_labels[from];
+    order[i] = slot.section_order[from];
+  }
+}
+
+// A block that was sorted: no gap is known yet.
+template <class T>
+void PackedRows<T>::form_group(size_t block) {
+  Groups& groups = *groups_;
+  const size_t first = block * kPackedRows, count = rows_of(block), padded = groups.padded;
+  const int32_t owner = labels_[first + count / 2];
+  uint64_t strays = 0;
+  for (size_t i = 0; i < count; ++i) {
+    const size_t lane = i % kPackedLanes;
+    const bool fits = std::isfinite(numbers_[(first + i - lane) * 2 + lane]);
+    strays |= uint64_t{labels_[first + i] != owner || !fits ? 1u : 0u} << i;
+  }
+  groups.owners[block] = owner;
+  groups.strays[block] = strays;
+  groups.radius[block] = 0;
+  float* gaps = &groups.gaps[block * padded];
+  std::fill_n(gaps, panels_.k, kUnknown);
+  std::fill(gaps + panels_.k, gaps + padded, kNever);
+  gaps[owner] = kNever;
+}
+
+// Compares a sorted block with the centers that its gaps do not rule out.
+template <class T>
+void PackedRows<T>::compare_few(const Centers<T>& centers, size_t block, Slot& slot) {
+  const Kernels& kernels = centers.kernels();
+  Groups& groups = *groups_;
+  const size_t first = block * kPackedRows, padded = groups.padded;
+  const int32_t owner = groups.owners[block];
+  const uint64_t strays = groups.strays[block];
+  for_bits(strays, [&](size_t i) {
+    set_aside(first + i, slot);
+    if (slot.strays == kPackedRows) compare_strays(centers, slot);
+  });
+  float* const gaps = &groups.gaps[block * padded];
+  const size_t of_owner = static_cast<size_t>(owner) * padded;
+  slot.names[0] = owner;
+  const size_t count = 1 + kernels.packed_needs(gaps, &groups.shifts[of_owner], &groups.ways[of_owner],
+                                                groups.radius[block], padded, &slot.names[1]);
+  const double path = groups.paths[static_cast<size_t>(owner)] / static_cast<double>(form_.step) * (1 + 0x1p-30);
+  groups.radius[block] = rounded_up(static_cast<double>(groups.radius[block]) + path);
+  const uint64_t rows = first_bits(rows_of(block)) & ~strays;
+  if (count == 1 || rows == 0) return;
+  PackedFound found;
+  kernels.packed_few(form_, panels_, slot.names.data(), count, packed(block), &numbers_[first * 2], slot.few,
+                     slot.values.data(), found);
+  take(block, rows, found, slot.names.data(), slot);
+  kernels.packed_gaps(panels_, slot.values.data(), count, rows & ~(found.changed & ~found.open), &numbers_[first * 2],
+                      slot.gaps.data(), &groups.radius[block]);
+  for (size_t i = 1; i < count; ++i) gaps[slot.names[i]] = slot.gaps[i];
+  slot.compared += static_cast<double>(kPackedRows * count);
+}
+
+template <class T>
+void PackedRows<T>::set_aside(size_t position, Slot& slot) {
+  const size_t place = slot.strays++, lane = place % kPackedLanes, pairs = form_.pairs;
+  const size_t from = position % kPackedLanes;
+  int16_t* to = &slot.stray_rows[((place - lane) * pairs + lane) * 2];
+  const int16_t* row = packed_.get() + ((position - from) * pairs + from) * 2;
+  for (size_t p = 0; p < pairs; ++p) memcpy(to + p * kPackedLanes * 2, row + p * kPackedLanes * 2, 2 * sizeof *to);
+  float* number = &slot.stray_numbers[(place - lane) * 2 + lane];
+  number[0] = numbers_[(position - from) * 2 + from];
+  number[kPackedLanes] = numbers_[(position - from) * 2 + from + kPackedLanes];
+  slot.stray_labels[place] = labels_[position];
+  slot.stray_positions[place] = position;
+}
+
+template <class T>
+void PackedRows<T>::compare_strays(const Centers<T>& centers, Slot& slot) {
+  const uint64_t rows = first_bits(slot.strays);
+  if (rows == 0) return;
+  PackedFound found;
+  centers.kernels().packed_labels(form_, panels_, slot.stray_rows.data(), slot.stray_numbers, slot.stray_labels, found);
+  for_bits(found.open & rows, [&](size_t i) { slot.open.push_back(slot.stray_positions[i]); });
+  for_bits(found.changed & ~found.open & rows, [&](size_t i) { relabel(slot.stray_positions[i], found.labels[i], slot); });
+  slot.compared += static_cast<double>(slot.strays * panels_.k) * kPriceOfStray;
+  slot.strays = 0;
+}
+
+template std::vector<int32_t> PackedRows<float>::labels() const;
+template size_t PackedRows<float>::row_of(size_t) const;
+template void PackedRows<float>::choose_way(const Centers<float>&);
+template void PackedRows<float>::group(const Centers<float>&, size_t, size_t, Slot&);
+template void PackedRows<float>::compare_few(const Centers<float>&, size_t, Slot&);
+template void PackedRows<float>::compare_strays(const Centers<float>&, Slot&);
+template std::vector<int32_t> PackedRows<double>::labels() const;
+template size_t PackedRows<double>::row_of(size_t) const;
+template void PackedRows<double>::choose_way(const Centers<double>&);
+template void PackedRows<double>::group(const Centers<double>&, size_t, size_t, Slot&);
+template void PackedRows<double>::compare_few(const Centers<double>&, size_t, Slot&);
+template void PackedRows<double>::compare_strays(const Centers<double>&, Slot&);
+
+}  // namespace macqueen
