@@ -1,3 +1,5 @@
+#include <cstdio>
+#include <cstdlib>
 // PackedRows: rows sorted by their centers, whose blocks are compared with few centers.
 #include <algorithm>
 #include <bit>
@@ -51,6 +53,9 @@ void PackedRows<T>::choose_way(const Centers<T>& centers) {
   double compared = 0;
   for (auto& slot : slots_) compared += std::exchange(slot->compared, 0);
   const Way before = way_;
+  if (getenv("DBG")) { double st=0; size_t blk=0; if(groups_) for (const uint64_t rows : groups_->strays) st += std::popcount(rows);
+    for (auto& slot : slots_) blk+=std::exchange(slot->dbg,0);
+    fprintf(stderr,"way %d compared %.4f strays %.4f blocks %.4f moved %.4f\n",(int)before,compared/all,st/n_,blk/double(blocks()),moved_/n_); }
   if (!can_group() || any_far_) {
     way_ = Way::kAll;
     return;
@@ -186,6 +191,7 @@ void PackedRows<T>::compare_few(const Centers<T>& centers, size_t block, Slot& s
   groups.radius[block] = rounded_up(static_cast<double>(groups.radius[block]) + path);
   const uint64_t rows = first_bits(rows_of(block)) & ~strays;
   if (count == 1 || rows == 0) return;
+  slot.dbg++;
   PackedFound found;
   kernels.packed_few(form_, panels_, slot.names.data(), count, packed(block), &numbers_[first * 2], slot.few,
                      slot.values.data(), found);

@@ -31,6 +31,7 @@ struct PackedRows<T>::Slot : StepSlot<T> {
   float stray_numbers[2 * kPackedRows];
   int32_t stray_labels[kPackedRows];
   size_t stray_positions[kPackedRows];
+  size_t dbg = 0;
   double compared = 0;  // pairs of a row and a center in this step
   // Of a section that is sorted.
   std::vector<int32_t> seconds, section_labels;
