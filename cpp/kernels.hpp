@@ -337,12 +337,12 @@ struct Kernels {
   // packed rows and their numbers, labels before (kPackedRows,) -> found (out)
   void (*packed_labels)(const PackedForm& form, const PackedPanels& centers, const int16_t* rows, const float* numbers,
                         const int32_t* before, PackedFound& found);
-  // the same for the centers names[i], i < count, alone, called by i; `before` is the first of them for all rows; few:
-  // room for as many panels; values (count, kPackedRows) out
+  // the same for the centers names[i], i < count, alone, called by i; the label before is the first of them for all
+  // rows; values (count, kPackedRows) out
   void (*packed_few)(const PackedForm& form, const PackedPanels& centers, const int32_t* names, size_t count,
-                     const int16_t* rows, const float* numbers, PackedPanels& few, int32_t* values,
-                     PackedFound& found);
-  // from these values, of the rows in `lanes`: gaps (count,) out, radius out; cpp/packed_groups.hpp
+                     const int16_t* rows, const float* numbers, int32_t* values, PackedFound& found);
+  // from these values, of the rows in `lanes`: gaps (count,) out, with room for a vector more, radius out;
+  // cpp/packed_groups.hpp
   void (*packed_gaps)(const PackedPanels& centers, const int32_t* values, size_t count, uint64_t lanes,
                       const float* numbers, float* gaps, float* radius);
   // gaps (k,) of a block, in/out, moved on by shifts (k,) and radius times ways (k,); k a multiple of kPackedLanes;

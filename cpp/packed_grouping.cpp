@@ -21,6 +21,7 @@ constexpr size_t kRowsOfCenter = 128;      // that many blocks have one center, 
 constexpr double kWork = 0.6;              // of comparing all: more is not worth it
 constexpr double kPriceOfStray = 1.5;      // of comparing a row where it lies
 constexpr double kPriceOfSorting = 1.5;    // steps over all rows: comparing all again to sort them, and to find the gaps
+constexpr size_t kBlocksAhead = 2;         // that are fetched
 constexpr float kUnknown = -0x1p126f, kNever = 0x1p126f;  // gaps
 
 }  // namespace
@@ -178,6 +179,7 @@ void PackedRows<T>::compare_few(const Centers<T>& centers, size_t block, Slot& s
   const size_t first = block * kPackedRows, padded = groups.padded;
   const int32_t owner = groups.owners[block];
   const uint64_t strays = groups.strays[block];
+  fetch(block + kBlocksAhead);
   for_bits(strays, [&](size_t i) {
     set_aside(first + i, slot);
     if (slot.strays == kPackedRows) compare_strays(centers, slot);
@@ -193,13 +195,23 @@ void PackedRows<T>::compare_few(const Centers<T>& centers, size_t block, Slot& s
   if (count == 1 || rows == 0) return;
   slot.dbg++;
   PackedFound found;
-  kernels.packed_few(form_, panels_, slot.names.data(), count, packed(block), &numbers_[first * 2], slot.few,
+  kernels.packed_few(form_, panels_, slot.names.data(), count, packed(block), &numbers_[first * 2],
                      slot.values.data(), found);
   take(block, rows, found, slot.names.data(), slot);
   kernels.packed_gaps(panels_, slot.values.data(), count, rows & ~(found.changed & ~found.open), &numbers_[first * 2],
                       slot.gaps.data(), &groups.radius[block]);
   for (size_t i = 1; i < count; ++i) gaps[slot.names[i]] = slot.gaps[i];
   slot.compared += static_cast<double>(kPackedRows * count);
+}
+
+// Asks for a block before it is needed: blocks that need nothing in between keep the processor from doing so.
+template <class T>
+void PackedRows<T>::fetch(size_t block) {
+  if (block >= blocks()) return;
+  const auto* rows = reinterpret_cast<const char*>(packed(block));
+  for (size_t byte = 0; byte < kPackedRows * form_.pairs * 4; byte += 64) __builtin_prefetch(rows + byte);
+  const auto* numbers = reinterpret_cast<const char*>(&numbers_[block * kPackedRows * 2]);
+  for (size_t byte = 0; byte < kPackedRows * 8; byte += 64) __builtin_prefetch(numbers + byte);
 }
 
 template <class T>

@@ -20,47 +20,66 @@ namespace {
 
 constexpr float kMostGap = 0x1p126f;  // larger ones would not remain finite
 
-// Values (count, rows) of the centers names[i]; `few` has room for their panels.
-void packed_few(const PackedForm& form, const PackedPanels& centers, const int32_t* names, size_t count,
-                const int16_t* rows, const float* numbers, PackedPanels& few, int32_t* values, PackedFound& found) {
-  constexpr size_t kPair = 2 * sizeof(int16_t);
-  static constexpr int32_t kNone[kPackedRows] = {};
-  few.k = count;
-  few.tiles = (count + kPackedTile - 1) / kPackedTile;
-  few.names = centers.names;
-  few.length = centers.length;
-  few.error = centers.error;
-  few.rounding = centers.rounding;
-  for (size_t i = 0; i < few.tiles * kPackedTile; ++i) {
-    const size_t name = static_cast<size_t>(names[i < count ? i : 0]);
-    const int16_t* from = centers.packed + (name / kPackedTile * form.pairs * kPackedTile + name % kPackedTile) * 2;
-    int16_t* to = few.packed + (i / kPackedTile * form.pairs * kPackedTile + i % kPackedTile) * 2;
-    for (size_t p = 0; p < form.pairs; ++p) {
-      if (i < count) {
-        memcpy(to + p * kPackedTile * 2, from + p * kPackedTile * 2, kPair);
-      } else {
-        memset(to + p * kPackedTile * 2, 0, kPair);
-      }
-    }
-    few.start[i] = i < count ? centers.start[name] : kMostValue;
+// With few centers more rows beside each other keep the multipliers busy.
+constexpr size_t kFewVectors = kWidth == 16 ? 4 : 2, kFewCenters = kWidth == 16 ? 4 : 2;
+
+// The centers names[i], i < kCenters, called by `number` and up; values (kCenters, rows) out.
+template <size_t kCenters>
+inline __attribute__((always_inline)) void few_tile(const int16_t* const (&x)[kFewVectors], const PackedPanels& c,
+                                                    const int32_t* names, size_t pairs, size_t number, int32_t* values,
+                                                    PackedBest<kFewVectors>& best) {
+  Ints sum[kFewVectors][kCenters];
+  const int16_t* columns[kCenters];
+  each<0, kCenters>([&](size_t i) __attribute__((always_inline)) {
+    const auto name = static_cast<size_t>(names[i]);
+    columns[i] = c.packed + (name / kPackedTile * pairs * kPackedTile + name % kPackedTile) * 2;
+    const Ints start = broadcast_int(c.start[name]);
+    for (size_t v = 0; v < kFewVectors; ++v) sum[v][i] = start;
+  });
+  for (size_t p = 0; p < pairs; ++p) {
+    Ints rows[kFewVectors];
+    for (size_t v = 0; v < kFewVectors; ++v) rows[v] = load_pairs(x[v] + p * kPackedLanes * 2);
+    each<0, kCenters>([&](size_t i) __attribute__((always_inline)) {
+      const Ints center = broadcast_pair(columns[i] + p * kPackedTile * 2);
+      for (size_t v = 0; v < kFewVectors; ++v) add_pairs(sum[v][i], rows[v], center);
+    });
   }
-  packed_compare(form, few, rows, numbers, kNone, values, found);
+  const Ints mask = broadcast_int(c.names);
+  each<0, kCenters>([&](size_t i) __attribute__((always_inline)) {
+    const Ints name = broadcast_int(static_cast<int32_t>(number + i));
+    for (size_t v = 0; v < kFewVectors; ++v) {
+      store_words(values + i * kPackedRows + v * kWidth, sum[v][i]);
+      packed_take(sum[v][i], name, mask, v, best);
+    }
+  });
 }
 
-// The lowest of all lanes.
-inline float lowest_of(Floats v) {
-  float lanes[kWidth];
-  store(lanes, v);
-  float lowest = lanes[0];
-  for (size_t l = 1; l < kWidth; ++l) lowest = lanes[l] < lowest ? lanes[l] : lowest;
-  return lowest;
+void packed_few(const PackedForm& form, const PackedPanels& centers, const int32_t* names, size_t count,
+                const int16_t* rows, const float* numbers, int32_t* values, PackedFound& found) {
+  static constexpr int32_t kFirst[kPackedRows] = {};
+  found.changed = ~uint64_t{0};
+  found.open = kChecked ? ~uint64_t{0} : 0;
+  for (size_t first = 0; first < kPackedRows; first += kFewVectors * kWidth) {
+    const int16_t* x[kFewVectors];
+    PackedBest<kFewVectors> best;
+    packed_begin(form, rows, first, x, best);
+    size_t i = 0;
+    for (; i + kFewCenters <= count; i += kFewCenters) {
+      few_tile<kFewCenters>(x, centers, names + i, form.pairs, i, values + i * kPackedRows + first, best);
+    }
+    for (; i + 2 <= count; i += 2) {
+      few_tile<2>(x, centers, names + i, form.pairs, i, values + i * kPackedRows + first, best);
+    }
+    if (i < count) few_tile<1>(x, centers, names + i, form.pairs, i, values + i * kPackedRows + first, best);
+    packed_tell(centers, numbers, kFirst, first, best, found);
+  }
 }
 
 void packed_gaps(const PackedPanels& centers, const int32_t* values, size_t count, uint64_t lanes,
                  const float* numbers, float* gaps, float* radius) {
   constexpr float kUp = 1 + 0x1p-18f;  // beside a few roundings of float32, each 2^-24 of what is added
   constexpr size_t kVectors = kPackedRows / kWidth;
-  const Floats nowhere = broadcast(kMostGap), twice = broadcast(2 * centers.ratio);
+  const Floats zero = broadcast(0), nowhere = broadcast(kMostGap), ratio = broadcast(centers.ratio), twice = broadcast(2 * centers.ratio);
   Floats own[kVectors], beside[kVectors], square = broadcast(0);
   for (size_t v = 0; v < kVectors; ++v) {
     float in[kWidth];
@@ -78,14 +97,19 @@ void packed_gaps(const PackedPanels& centers, const int32_t* values, size_t coun
   store(squares, square);
   for (size_t l = 0; l < kWidth; ++l) most = squares[l] > most ? squares[l] : most;
   *radius = __builtin_sqrtf(most) * kUp + 0x1p-20f;
-  for (size_t i = 0; i < count; ++i) {
-    Floats lowest = nowhere;
-    for (size_t v = 0; v < kVectors; ++v) {
-      const Floats gap = to_floats(load_words(values + i * kPackedRows + v * kWidth)) - own[v];
-      lowest = minimum(maximum(gap, beside[v]), lowest);
+  for (size_t i = 0; i < count; i += kWidth) {
+    Floats lowest[kWidth];
+    for (size_t l = 0; l < kWidth; ++l) {
+      lowest[l] = nowhere;
+      if (i + l >= count) continue;
+      for (size_t v = 0; v < kVectors; ++v) {
+        const Floats gap = to_floats(load_words(values + (i + l) * kPackedRows + v * kWidth)) - own[v];
+        lowest[l] = minimum(maximum(gap, beside[v]), lowest[l]);
+      }
     }
-    const float gap = lowest_of(lowest) * centers.ratio;
-    gaps[i] = gap > 0 ? (gap < kMostGap ? gap * (2 - kUp) : kMostGap) : -kMostGap;
+    const Floats least = merge_lanes(lowest, [](Floats a, Floats b) { return minimum(a, b); });
+    const Floats gap = minimum(least * ratio, nowhere) * broadcast(2 - kUp);
+    store(gaps + i, choose_below(zero, gap, gap, zero - nowhere));
   }
 }
 

@@ -22,9 +22,6 @@ struct PackedRows<T>::Slot : StepSlot<T> {
   // Of a block and the centers it is compared with.
   std::vector<int32_t> names, values;  // (k + 1,), (k up to a whole tile, rows)
   std::vector<float> gaps;             // (k + 1,)
-  std::vector<int16_t> few_values;
-  std::vector<int32_t> few_start;
-  PackedPanels few{};
   // Rows whose center is not that of their block, side by side as a block of their own.
   size_t strays = 0;
   std::vector<int16_t> stray_rows;  // as a block
@@ -49,15 +46,9 @@ struct PackedRows<T>::Slot : StepSlot<T> {
 
   // Readies what only sorted rows need.
   void begin_groups(size_t k, size_t pairs) {
-    const size_t lanes = (k / kPackedTile + 1) * kPackedTile;
-    if (names.size() == lanes + kPackedLanes) return;
-    names.resize(lanes + kPackedLanes);
-    gaps.resize(lanes);
-    values.resize(lanes * kPackedRows);
-    few_values.resize(lanes * pairs * 2);
-    few_start.resize(lanes);
-    few.packed = few_values.data();
-    few.start = few_start.data();
+    names.resize(k + kPackedLanes);
+    gaps.resize(k + kPackedLanes);
+    values.resize(k * kPackedRows);
     stray_rows.resize(kPackedRows * pairs * 2);
   }
 };
