@@ -21,7 +21,6 @@ constexpr size_t kRowsOfCenter = 128;      // that many blocks have one center, 
 constexpr double kWork = 0.6;              // of comparing all: more is not worth it
 constexpr double kPriceOfStray = 1.5;      // of comparing a row where it lies
 constexpr double kPriceOfSorting = 1.5;    // steps over all rows: comparing all again to sort them, and to find the gaps
-constexpr size_t kBlocksAhead = 2;         // that are fetched
 constexpr float kUnknown = -0x1p126f, kNever = 0x1p126f;  // gaps
 
 }  // namespace
@@ -55,7 +54,6 @@ void PackedRows<T>::choose_way(const Centers<T>& centers) {
   for (auto& slot : slots_) compared += std::exchange(slot->compared, 0);
   const Way before = way_;
   if (getenv("DBG")) { double st=0; size_t blk=0; if(groups_) for (const uint64_t rows : groups_->strays) st += std::popcount(rows);
-    for (auto& slot : slots_) blk+=std::exchange(slot->dbg,0);
     fprintf(stderr,"way %d compared %.4f strays %.4f blocks %.4f moved %.4f\n",(int)before,compared/all,st/n_,blk/double(blocks()),moved_/n_); }
   if (!can_group() || any_far_) {
     way_ = Way::kAll;
@@ -171,47 +169,57 @@ void PackedRows<T>::form_group(size_t block) {
   gaps[owner] = kNever;
 }
 
-// Compares a sorted block with the centers that its gaps do not rule out.
+// Compares sorted blocks with the centers that their gaps do not rule out.
 template <class T>
-void PackedRows<T>::compare_few(const Centers<T>& centers, size_t block, Slot& slot) {
-  const Kernels& kernels = centers.kernels();
-  Groups& groups = *groups_;
-  const size_t first = block * kPackedRows, padded = groups.padded;
-  const int32_t owner = groups.owners[block];
-  const uint64_t strays = groups.strays[block];
-  fetch(block + kBlocksAhead);
-  for_bits(strays, [&](size_t i) {
-    set_aside(first + i, slot);
-    if (slot.strays == kPackedRows) compare_strays(centers, slot);
-  });
-  float* const gaps = &groups.gaps[block * padded];
-  const size_t of_owner = static_cast<size_t>(owner) * padded;
-  slot.names[0] = owner;
-  const size_t count = 1 + kernels.packed_needs(gaps, &groups.shifts[of_owner], &groups.ways[of_owner],
-                                                groups.radius[block], padded, &slot.names[1]);
-  const double path = groups.paths[static_cast<size_t>(owner)] / static_cast<double>(form_.step) * (1 + 0x1p-30);
-  groups.radius[block] = rounded_up(static_cast<double>(groups.radius[block]) + path);
-  const uint64_t rows = first_bits(rows_of(block)) & ~strays;
-  if (count == 1 || rows == 0) return;
-  slot.dbg++;
-  PackedFound found;
-  kernels.packed_few(form_, panels_, slot.names.data(), count, packed(block), &numbers_[first * 2],
-                     slot.values.data(), found);
-  take(block, rows, found, slot.names.data(), slot);
-  kernels.packed_gaps(panels_, slot.values.data(), count, rows & ~(found.changed & ~found.open), &numbers_[first * 2],
-                      slot.gaps.data(), &groups.radius[block]);
-  for (size_t i = 1; i < count; ++i) gaps[slot.names[i]] = slot.gaps[i];
-  slot.compared += static_cast<double>(kPackedRows * count);
+void PackedRows<T>::compare_few(const Centers<T>& centers, size_t begin, size_t end, Slot& slot) {
+  for (size_t block = begin; block < end; ++block) list_needs(centers.kernels(), block, slot);
+  for (size_t block = begin; block < end; ++block) {
+    for_bits(groups_->strays[block], [&](size_t i) {
+      set_aside(block * kPackedRows + i, slot);
+      if (slot.strays == kPackedRows) compare_strays(centers, slot);
+    });
+    compare_needs(centers, block, slot);
+  }
 }
 
-// Asks for a block before it is needed: blocks that need nothing in between keep the processor from doing so.
+// Lists the centers that a block needs, its own first, and asks for its rows where it is going to read them.
 template <class T>
-void PackedRows<T>::fetch(size_t block) {
-  if (block >= blocks()) return;
-  const auto* rows = reinterpret_cast<const char*>(packed(block));
-  for (size_t byte = 0; byte < kPackedRows * form_.pairs * 4; byte += 64) __builtin_prefetch(rows + byte);
-  const auto* numbers = reinterpret_cast<const char*>(&numbers_[block * kPackedRows * 2]);
-  for (size_t byte = 0; byte < kPackedRows * 8; byte += 64) __builtin_prefetch(numbers + byte);
+void PackedRows<T>::list_needs(const Kernels& kernels, size_t block, Slot& slot) {
+  auto& needs = slot.needs[block % kFewBlocks];
+  Groups& groups = *groups_;
+  const auto owner = static_cast<size_t>(groups.owners[block]);
+  needs.names[0] = groups.owners[block];
+  needs.count = 1 + kernels.packed_needs(&groups.gaps[block * groups.padded], &groups.shifts[owner * groups.padded],
+                                         &groups.ways[owner * groups.padded], groups.radius[block], groups.padded,
+                                         &needs.names[1]);
+  const double path = groups.paths[owner] / static_cast<double>(form_.step) * (1 + 0x1p-30);
+  groups.radius[block] = rounded_up(static_cast<double>(groups.radius[block]) + path);
+  if (needs.count == 1 && groups.strays[block] == 0) return;
+  const auto fetch = [](const void* from, size_t bytes) {
+    for (size_t byte = 0; byte < bytes; byte += 64) __builtin_prefetch(static_cast<const char*>(from) + byte);
+  };
+  fetch(packed(block), kPackedRows * form_.pairs * 4);
+  fetch(&numbers_[block * kPackedRows * 2], kPackedRows * 8);
+  fetch(&labels_[block * kPackedRows], kPackedRows * 4);
+  fetch(&groups.order[block * kPackedRows], kPackedRows * 2);
+}
+
+template <class T>
+void PackedRows<T>::compare_needs(const Centers<T>& centers, size_t block, Slot& slot) {
+  const auto& needs = slot.needs[block % kFewBlocks];
+  const Kernels& kernels = centers.kernels();
+  Groups& groups = *groups_;
+  const uint64_t rows = first_bits(rows_of(block)) & ~groups.strays[block];
+  if (needs.count == 1 || rows == 0) return;
+  const float* numbers = &numbers_[block * kPackedRows * 2];
+  PackedFound found;
+  kernels.packed_few(form_, panels_, needs.names.data(), needs.count, packed(block), numbers, slot.values.data(), found);
+  take(block, rows, found, needs.names.data(), slot);
+  kernels.packed_gaps(panels_, slot.values.data(), needs.count, rows & ~(found.changed & ~found.open), numbers,
+                      slot.gaps.data(), &groups.radius[block]);
+  float* const gaps = &groups.gaps[block * groups.padded];
+  for (size_t i = 1; i < needs.count; ++i) gaps[needs.names[i]] = slot.gaps[i];
+  slot.compared += static_cast<double>(kPackedRows * needs.count);
 }
 
 template <class T>
@@ -244,13 +252,13 @@ template std::vector<int32_t> PackedRows<float>::labels() const;
 template size_t PackedRows<float>::row_of(size_t) const;
 template void PackedRows<float>::choose_way(const Centers<float>&);
 template void PackedRows<float>::group(const Centers<float>&, size_t, size_t, Slot&);
-template void PackedRows<float>::compare_few(const Centers<float>&, size_t, Slot&);
+template void PackedRows<float>::compare_few(const Centers<float>&, size_t, size_t, Slot&);
 template void PackedRows<float>::compare_strays(const Centers<float>&, Slot&);
 template std::vector<int32_t> PackedRows<double>::labels() const;
 template size_t PackedRows<double>::row_of(size_t) const;
 template void PackedRows<double>::choose_way(const Centers<double>&);
 template void PackedRows<double>::group(const Centers<double>&, size_t, size_t, Slot&);
-template void PackedRows<double>::compare_few(const Centers<double>&, size_t, Slot&);
+template void PackedRows<double>::compare_few(const Centers<double>&, size_t, size_t, Slot&);
 template void PackedRows<double>::compare_strays(const Centers<double>&, Slot&);
 
 }  // namespace macqueen

@@ -75,6 +75,21 @@ void packed_few(const PackedForm& form, const PackedPanels& centers, const int32
   }
 }
 
+// Lane by lane, `then` where the bit is set.
+#if defined(__AVX512F__)
+inline Floats choose_lanes(uint64_t bits, Floats then, Floats otherwise) {
+  return _mm512_mask_mov_ps(otherwise, static_cast<__mmask16>(bits), then);
+}
+#else
+inline Floats choose_lanes(uint64_t bits, Floats then, Floats otherwise) {
+  float one[kWidth], other[kWidth];
+  store(one, then);
+  store(other, otherwise);
+  for (size_t l = 0; l < kWidth; ++l) other[l] = (bits >> l & 1) != 0 ? one[l] : other[l];
+  return load(other);
+}
+#endif
+
 void packed_gaps(const PackedPanels& centers, const int32_t* values, size_t count, uint64_t lanes,
                  const float* numbers, float* gaps, float* radius) {
   constexpr float kUp = 1 + 0x1p-18f;  // beside a few roundings of float32, each 2^-24 of what is added
@@ -82,26 +97,22 @@ void packed_gaps(const PackedPanels& centers, const int32_t* values, size_t coun
   const Floats zero = broadcast(0), nowhere = broadcast(kMostGap), ratio = broadcast(centers.ratio), twice = broadcast(2 * centers.ratio);
   Floats own[kVectors], beside[kVectors], square = broadcast(0);
   for (size_t v = 0; v < kVectors; ++v) {
-    float in[kWidth];
-    for (size_t l = 0; l < kWidth; ++l) in[l] = (lanes >> (v * kWidth + l) & 1) != 0 ? 0 : kMostGap;
     const float* of_rows = numbers_of(numbers, v * kWidth);
     const Floats value = to_floats(load_words(values + v * kWidth)), width = packed_width(centers, of_rows);
     const Floats length = load(of_rows) + load(of_rows + kPackedLanes), way = twice * (value + width);
-    const Floats outside = load(in), squares = length * length;
+    const Floats outside = choose_lanes(lanes >> (v * kWidth), zero, nowhere), squares = length * length;
     own[v] = value + width;
     beside[v] = outside;
     const Floats sum = multiply_add(squares + maximum(way, broadcast(0) - way), broadcast(kUp - 1), squares + way);
     square = maximum(square, choose_below(outside, broadcast(1), sum, broadcast(0)));
   }
-  float squares[kWidth], most = 0;
-  store(squares, square);
-  for (size_t l = 0; l < kWidth; ++l) most = squares[l] > most ? squares[l] : most;
+  const float most = highest_of(square);
   *radius = __builtin_sqrtf(most) * kUp + 0x1p-20f;
   for (size_t i = 0; i < count; i += kWidth) {
+    const size_t some = count - i < kWidth ? count - i : kWidth;
     Floats lowest[kWidth];
-    for (size_t l = 0; l < kWidth; ++l) {
-      lowest[l] = nowhere;
-      if (i + l >= count) continue;
+    for (Floats& one : lowest) one = nowhere;
+    for (size_t l = 0; l < some; ++l) {
       for (size_t v = 0; v < kVectors; ++v) {
         const Floats gap = to_floats(load_words(values + (i + l) * kPackedRows + v * kWidth)) - own[v];
         lowest[l] = minimum(maximum(gap, beside[v]), lowest[l]);

@@ -20,7 +20,7 @@ constexpr double kRoom = 1.25;        // beyond them
 constexpr double kGridSteps = 32000;  // of the longest row that fits, as in cpp/short_screen.hpp
 constexpr double kFarthest = 1e30;    // of an origin
 constexpr double kFinest = 0x1p-90, kCoarsest = 0x1p90;
-constexpr double kCalm = 0.12;          // of the rows that move: rows sorted by their centers stay so for a while
+constexpr double kCalm = 0.03;          // of the rows that move: rows sorted by their centers stay so for a while
 constexpr size_t kRunBlocks = 8;        // whose rows are added together in the first step
 constexpr size_t kFirstWork = 250000;   // values that are stored and added in the first step: some 300 microseconds
 constexpr size_t kTaskWork = 16000000;  // multiplications: less is not worth waking a thread for
@@ -137,7 +137,9 @@ void PackedRows<T>::next_blocks(const Centers<T>& centers, size_t begin, size_t 
       group(centers, block, to, slot);
       block = to - 1;
     } else if (way_ == Way::kFew) {
-      compare_few(centers, block, slot);
+      const size_t to = std::min(end, (block / kFewBlocks + 1) * kFewBlocks);
+      compare_few(centers, block, to, slot);
+      block = to - 1;
     } else {
       compare(centers, block, slot, nullptr);
     }

@@ -47,8 +47,9 @@ class PackedRows {
   void group(const Centers<T>& centers, size_t begin, size_t end, Slot& slot);
   void sort_rows(size_t first, size_t count, Slot& slot);
   void form_group(size_t block);
-  void compare_few(const Centers<T>& centers, size_t block, Slot& slot);
-  void fetch(size_t block);
+  void compare_few(const Centers<T>& centers, size_t begin, size_t end, Slot& slot);
+  void list_needs(const Kernels& kernels, size_t block, Slot& slot);
+  void compare_needs(const Centers<T>& centers, size_t block, Slot& slot);
   void set_aside(size_t position, Slot& slot);
   void compare_strays(const Centers<T>& centers, Slot& slot);
   size_t row_of(size_t position) const;

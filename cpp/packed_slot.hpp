@@ -11,7 +11,8 @@
 namespace macqueen {
 
 // Rows are sorted by their centers within sections, so that what is sorted stays in the cache.
-constexpr size_t kSectionBlocks = 256;
+constexpr size_t kSectionBlocks = 1024;
+constexpr size_t kFewBlocks = 4;  // that are asked for before they are read
 constexpr size_t kSectionRows = kSectionBlocks * kPackedRows;
 
 template <class T>
@@ -19,16 +20,20 @@ struct PackedRows<T>::Slot : StepSlot<T> {
   std::vector<size_t> open;  // positions of rows that the integers did not decide
   std::vector<T> open_rows;  // (block, d)
   std::vector<int16_t> packing;
-  // Of a block and the centers it is compared with.
-  std::vector<int32_t> names, values;  // (k + 1,), (k up to a whole tile, rows)
-  std::vector<float> gaps;             // (k + 1,)
+  // Of blocks and the centers they are compared with.
+  struct Needs {
+    size_t count;
+    std::vector<int32_t> names;  // (count,), with room for all and a vector more
+  };
+  Needs needs[kFewBlocks];
+  std::vector<int32_t> values;  // (k, rows)
+  std::vector<float> gaps;      // (k,) and a vector more
   // Rows whose center is not that of their block, side by side as a block of their own.
   size_t strays = 0;
   std::vector<int16_t> stray_rows;  // as a block
   float stray_numbers[2 * kPackedRows];
   int32_t stray_labels[kPackedRows];
   size_t stray_positions[kPackedRows];
-  size_t dbg = 0;
   double compared = 0;  // pairs of a row and a center in this step
   // Of a section that is sorted.
   std::vector<int32_t> seconds, section_labels;
@@ -46,7 +51,7 @@ struct PackedRows<T>::Slot : StepSlot<T> {
 
   // Readies what only sorted rows need.
   void begin_groups(size_t k, size_t pairs) {
-    names.resize(k + kPackedLanes);
+    for (Needs& one : needs) one.names.resize(k + kPackedLanes);
     gaps.resize(k + kPackedLanes);
     values.resize(k * kPackedRows);
     stray_rows.resize(kPackedRows * pairs * 2);
