@@ -160,8 +160,9 @@ inline void packed_begin(const PackedForm& form, const int16_t* rows, size_t fir
 // What a row's values may differ from the real ones by, together, those of two centers; numbers (2, kPackedLanes) of
 // its lanes.
 inline Floats packed_width(const PackedPanels& centers, const float* numbers) {
-  return multiply_add(load(numbers), broadcast(centers.length),
-                      multiply_add(load(numbers + kPackedLanes), broadcast(centers.error), broadcast(centers.rounding)));
+  return multiply_add(
+      load(numbers), broadcast(centers.length),
+      multiply_add(load(numbers + kPackedLanes), broadcast(centers.error), broadcast(centers.rounding)));
 }
 inline const float* numbers_of(const float* numbers, size_t row) {
   return numbers + row / kPackedLanes * 2 * kPackedLanes + row % kPackedLanes;

@@ -1,11 +1,8 @@
-#include <cstdio>
-#include <cstdlib>
 // PackedRows: rows sorted by their centers, whose blocks are compared with few centers.
 #include <algorithm>
 #include <bit>
 #include <cmath>
 #include <numeric>
-#include <utility>
 
 #include "bits.hpp"
 #include "packed_slot.hpp"
@@ -15,12 +12,12 @@ namespace macqueen {
 
 namespace {
 
-constexpr size_t kFewestCenters = 12;      // of fewer there is little to leave out
-constexpr size_t kMostCenters = 256;       // of more, sections have few rows of each
-constexpr size_t kRowsOfCenter = 128;      // that many blocks have one center, not several
-constexpr double kWork = 0.6;              // of comparing all: more is not worth it
-constexpr double kPriceOfStray = 1.5;      // of comparing a row where it lies
-constexpr double kPriceOfSorting = 1.5;    // steps over all rows: comparing all again to sort them, and to find the gaps
+constexpr size_t kFewestCenters = 12;                     // of fewer there is little to leave out
+constexpr size_t kMostCenters = 256;                      // of more, sections have few rows of each
+constexpr size_t kRowsOfCenter = 128;                     // that many blocks have one center, not several
+constexpr double kWork = 0.6;                             // of comparing all: more is not worth it
+constexpr double kPriceOfStray = 1.5;                     // of comparing a row where it lies
+constexpr double kPriceOfSorting = 2;                     // of comparing all rows: all gaps are to be found again
 constexpr float kUnknown = -0x1p126f, kNever = 0x1p126f;  // gaps
 
 }  // namespace
@@ -46,33 +43,31 @@ std::vector<int32_t> PackedRows<T>::labels() const {
   return labels;
 }
 
-// Rows are sorted when few of them move, and again when those that have moved since have cost as much as that.
+// Rows are sorted when few of them move, and again when those that have moved since have cost as much as that. Where
+// blocks still need most centers, rows wait until half as many move.
 template <class T>
 void PackedRows<T>::choose_way(const Centers<T>& centers) {
-  const double all = static_cast<double>(n_) * static_cast<double>(k());
-  double compared = 0;
-  for (auto& slot : slots_) compared += std::exchange(slot->compared, 0);
   const Way before = way_;
-  if (getenv("DBG")) { double st=0; size_t blk=0; if(groups_) for (const uint64_t rows : groups_->strays) st += std::popcount(rows);
-    fprintf(stderr,"way %d compared %.4f strays %.4f blocks %.4f moved %.4f\n",(int)before,compared/all,st/n_,blk/double(blocks()),moved_/n_); }
   if (!can_group() || any_far_) {
     way_ = Way::kAll;
     return;
   }
-  if (before == Way::kFew) {
-    double strays = 0;
+  if (before == Way::kGroup) {
+    way_ = Way::kFew;
+    groups_->fresh = true;
+  } else if (before == Way::kFew) {
+    double compared = 0, strays = 0;
+    for (const auto& slot : slots_) compared += slot->done.opened;
     for (const uint64_t rows : groups_->strays) strays += static_cast<double>(std::popcount(rows));
-    groups_->debt += strays / static_cast<double>(n_) * kPriceOfStray;
-    if (!groups_->fresh && compared > kWork * all) {
+    groups_->debt += kPriceOfStray * strays / static_cast<double>(n_);
+    const bool worth = groups_->fresh || compared <= kWork * static_cast<double>(n_ * k());
+    groups_->fresh = false;
+    if (!worth) {
       calm_ = moved_ / 2;
       way_ = Way::kAll;
     } else if (groups_->debt > kPriceOfSorting) {
       way_ = Way::kGroup;
     }
-    groups_->fresh = false;
-  } else if (before == Way::kGroup) {
-    way_ = Way::kFew;
-    groups_->fresh = true;
   } else if (moved_ <= calm_) {
     way_ = Way::kGroup;
   }
@@ -134,17 +129,20 @@ void PackedRows<T>::sort_rows(size_t first, size_t count, Slot& slot) {
   uint16_t* const order = &groups_->order[first];
   if (!groups_->ordered) std::iota(order, order + count, static_cast<uint16_t>(first % kSectionRows));
   slot.section_order.assign(order, order + count);
-  for (size_t i = 0; i < count; ++i) {
-    const size_t from = slot.from[i], to_lane = i % kPackedLanes, from_lane = from % kPackedLanes;
-    int16_t* to = packed(block) + ((i - to_lane) * pairs + to_lane) * 2;
-    const int16_t* row = &slot.section_rows[((from - from_lane) * pairs + from_lane) * 2];
-    for (size_t p = 0; p < pairs; ++p) memcpy(to + p * kPackedLanes * 2, row + p * kPackedLanes * 2, 2 * sizeof *to);
-    float* number = &numbers_[(first + i - to_lane) * 2 + to_lane];
-    const float* numbers = &slot.section_numbers[(from - from_lane) * 2 + from_lane];
-    number[0] = numbers[0];
-    number[kPackedLanes] = numbers[kPackedLanes];
-    labels_[first + i] = slot.section_labels[from];
-    order[i] = slot.section_order[from];
+  for (size_t i = 0; i < count; i += kPackedLanes) {
+    const size_t lanes = std::min(kPackedLanes, count - i);
+    int16_t* const to = packed(block) + i * pairs * 2;
+    float* const numbers = &numbers_[(first + i) * 2];
+    for (size_t lane = 0; lane < lanes; ++lane) {
+      const size_t from = slot.from[i + lane], from_lane = from % kPackedLanes;
+      const int16_t* const row = &slot.section_rows[((from - from_lane) * pairs + from_lane) * 2];
+      for (size_t p = 0; p < pairs; ++p) memcpy(to + (p * kPackedLanes + lane) * 2, row + p * kPackedLanes * 2, 4);
+      const float* const number = &slot.section_numbers[(from - from_lane) * 2 + from_lane];
+      numbers[lane] = number[0];
+      numbers[lane + kPackedLanes] = number[kPackedLanes];
+      labels_[first + i + lane] = slot.section_labels[from];
+      order[i + lane] = slot.section_order[from];
+    }
   }
 }
 
@@ -213,13 +211,14 @@ void PackedRows<T>::compare_needs(const Centers<T>& centers, size_t block, Slot&
   if (needs.count == 1 || rows == 0) return;
   const float* numbers = &numbers_[block * kPackedRows * 2];
   PackedFound found;
-  kernels.packed_few(form_, panels_, needs.names.data(), needs.count, packed(block), numbers, slot.values.data(), found);
+  kernels.packed_few(form_, panels_, needs.names.data(), needs.count, packed(block), numbers, slot.values.data(),
+                     found);
   take(block, rows, found, needs.names.data(), slot);
   kernels.packed_gaps(panels_, slot.values.data(), needs.count, rows & ~(found.changed & ~found.open), numbers,
                       slot.gaps.data(), &groups.radius[block]);
   float* const gaps = &groups.gaps[block * groups.padded];
   for (size_t i = 1; i < needs.count; ++i) gaps[needs.names[i]] = slot.gaps[i];
-  slot.compared += static_cast<double>(kPackedRows * needs.count);
+  slot.done.opened += static_cast<double>(kPackedRows * needs.count);
 }
 
 template <class T>
@@ -243,8 +242,9 @@ void PackedRows<T>::compare_strays(const Centers<T>& centers, Slot& slot) {
   PackedFound found;
   centers.kernels().packed_labels(form_, panels_, slot.stray_rows.data(), slot.stray_numbers, slot.stray_labels, found);
   for_bits(found.open & rows, [&](size_t i) { slot.open.push_back(slot.stray_positions[i]); });
-  for_bits(found.changed & ~found.open & rows, [&](size_t i) { relabel(slot.stray_positions[i], found.labels[i], slot); });
-  slot.compared += static_cast<double>(slot.strays * panels_.k) * kPriceOfStray;
+  for_bits(found.changed & ~found.open & rows,
+           [&](size_t i) { relabel(slot.stray_positions[i], found.labels[i], slot); });
+  slot.done.opened += static_cast<double>(slot.strays * panels_.k) * kPriceOfStray;
   slot.strays = 0;
 }
 

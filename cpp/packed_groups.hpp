@@ -1,14 +1,15 @@
 // Which centers a block of packed rows must be compared with, where most of its rows have the same center.
 //
 // Write D(j) = (|X - C_j|^2 - |X - C|^2) / 2 for a row X whose own center is C, a linear function of X: center j can
-// become the nearest one only where D(j) <= 0. A block keeps, for each center j, a gap: a lower bound of D(j) that holds
-// for all of its rows whose center is that of most of them. When centers move, C to C' = C + v, C_j to C_j' = C_j + v_j,
+// become the nearest one only where D(j) <= 0. A block keeps, for each center j, a gap: a lower bound of D(j) that
+// holds for all of its rows whose center is that of most of them. When centers move, C to C' = C + v, C_j to C_j' = C_j
+// + v_j,
 //
 //   D'(j) - D(j) = v_j.((C_j + C_j') / 2 - C) - |v|^2 / 2 - (X - C).(v_j - v)  >=  shift(j) - R |v_j - v|
 //
-// with R >= |X - C| of these rows: the shift is the same for all blocks of a center, and is rounded down. A center whose
-// gap stays positive is farther than the block's own one from all of these rows. With the others the block is compared
-// anew, in 16-bit integers (cpp/packed.hpp), whose values give new gaps and, with |X| <= s (|a| + e), a new
+// with R >= |X - C| of these rows: the shift is the same for all blocks of a center, and is rounded down. A center
+// whose gap stays positive is farther than the block's own one from all of these rows. With the others the block is
+// compared anew, in 16-bit integers (cpp/packed.hpp), whose values give new gaps and, with |X| <= s (|a| + e), a new
 // R^2 <= |X|^2 + |C|^2 - 2 X.C. Everything is in steps of the grid of rows, so that nothing vanishes in float32.
 #pragma once
 
@@ -90,11 +91,12 @@ inline Floats choose_lanes(uint64_t bits, Floats then, Floats otherwise) {
 }
 #endif
 
-void packed_gaps(const PackedPanels& centers, const int32_t* values, size_t count, uint64_t lanes,
-                 const float* numbers, float* gaps, float* radius) {
+void packed_gaps(const PackedPanels& centers, const int32_t* values, size_t count, uint64_t lanes, const float* numbers,
+                 float* gaps, float* radius) {
   constexpr float kUp = 1 + 0x1p-18f;  // beside a few roundings of float32, each 2^-24 of what is added
   constexpr size_t kVectors = kPackedRows / kWidth;
-  const Floats zero = broadcast(0), nowhere = broadcast(kMostGap), ratio = broadcast(centers.ratio), twice = broadcast(2 * centers.ratio);
+  const Floats zero = broadcast(0), nowhere = broadcast(kMostGap), ratio = broadcast(centers.ratio),
+               twice = broadcast(2 * centers.ratio);
   Floats own[kVectors], beside[kVectors], square = broadcast(0);
   for (size_t v = 0; v < kVectors; ++v) {
     const float* of_rows = numbers_of(numbers, v * kWidth);

@@ -20,7 +20,7 @@ constexpr double kRoom = 1.25;        // beyond them
 constexpr double kGridSteps = 32000;  // of the longest row that fits, as in cpp/short_screen.hpp
 constexpr double kFarthest = 1e30;    // of an origin
 constexpr double kFinest = 0x1p-90, kCoarsest = 0x1p90;
-constexpr double kCalm = 0.03;          // of the rows that move: rows sorted by their centers stay so for a while
+constexpr double kCalm = 0.02;          // of the rows that move: rows sorted by their centers stay so for a while
 constexpr size_t kRunBlocks = 8;        // whose rows are added together in the first step
 constexpr size_t kFirstWork = 250000;   // values that are stored and added in the first step: some 300 microseconds
 constexpr size_t kTaskWork = 16000000;  // multiplications: less is not worth waking a thread for
@@ -191,6 +191,7 @@ void PackedRows<T>::compare(const Centers<T>& centers, size_t block, Slot& slot,
   }
   if (seconds != nullptr) std::copy_n(found.seconds, kPackedRows, seconds);
   take(block, first_bits(rows_of(block)), found, nullptr, slot);
+  slot.done.opened += static_cast<double>(rows_of(block) * panels_.k);
 }
 
 // Takes over what was found for some rows of a block; names: of the labels found, or 0.
@@ -198,9 +199,8 @@ template <class T>
 void PackedRows<T>::take(size_t block, uint64_t rows, const PackedFound& found, const int32_t* names, Slot& slot) {
   const size_t first = block * kPackedRows;
   for_bits(found.open & rows, [&](size_t i) { slot.open.push_back(first + i); });
-  for_bits(found.changed & ~found.open & rows, [&](size_t i) {
-    relabel(first + i, names == nullptr ? found.labels[i] : names[found.labels[i]], slot);
-  });
+  for_bits(found.changed & ~found.open & rows,
+           [&](size_t i) { relabel(first + i, names == nullptr ? found.labels[i] : names[found.labels[i]], slot); });
 }
 
 // Labels the rows that are open.

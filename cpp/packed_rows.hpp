@@ -33,7 +33,11 @@ class PackedRows {
  private:
   struct Slot;
   struct Groups;
-  enum class Way { kAll, kGroup, kFew };  // all rows meet all centers; then they are also sorted; blocks meet few centers
+  enum class Way {
+    kAll,
+    kGroup,
+    kFew
+  };  // all rows meet all centers; then they are also sorted; blocks meet few centers
 
   void settle_grid(const Kernels& kernels);
   int64_t first_blocks(const Centers<T>& centers, size_t begin, size_t end, Slot& slot);

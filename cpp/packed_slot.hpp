@@ -11,7 +11,7 @@
 namespace macqueen {
 
 // Rows are sorted by their centers within sections, so that what is sorted stays in the cache.
-constexpr size_t kSectionBlocks = 1024;
+constexpr size_t kSectionBlocks = 512;
 constexpr size_t kFewBlocks = 4;  // that are asked for before they are read
 constexpr size_t kSectionRows = kSectionBlocks * kPackedRows;
 
@@ -34,7 +34,6 @@ struct PackedRows<T>::Slot : StepSlot<T> {
   float stray_numbers[2 * kPackedRows];
   int32_t stray_labels[kPackedRows];
   size_t stray_positions[kPackedRows];
-  double compared = 0;  // pairs of a row and a center in this step
   // Of a section that is sorted.
   std::vector<int32_t> seconds, section_labels;
   std::vector<uint32_t> ends, from;
@@ -61,15 +60,15 @@ struct PackedRows<T>::Slot : StepSlot<T> {
 // Rows in the order in which they lie, sorted by their centers.
 template <class T>
 struct PackedRows<T>::Groups {
-  size_t padded;                 // k up to a whole vector
-  bool ordered = false;          // `order` is filled
-  std::vector<uint16_t> order;   // (n,) of each position the row, counted from the beginning of its section
-  std::unique_ptr<float[]> gaps; // (blocks, padded); cpp/packed_groups.hpp
-  std::vector<float> radius;     // (blocks,) R
-  std::vector<int32_t> owners;   // (blocks,) the center of most rows
-  std::vector<uint64_t> strays;  // (blocks,) rows that gaps do not hold for
-  double debt = 0;               // what strays have cost since rows were sorted, in steps over all rows
-  bool fresh = false;            // sorted in the step before: all gaps are still to be found
+  size_t padded;                  // k up to a whole vector
+  bool ordered = false;           // `order` is filled
+  std::vector<uint16_t> order;    // (n,) of each position the row, counted from the beginning of its section
+  std::unique_ptr<float[]> gaps;  // (blocks, padded); cpp/packed_groups.hpp
+  std::vector<float> radius;      // (blocks,) R
+  std::vector<int32_t> owners;    // (blocks,) the center of most rows
+  std::vector<uint64_t> strays;   // (blocks,) rows that gaps do not hold for
+  double debt = 0;                // what strays have cost since rows were sorted, in steps over all rows
+  bool fresh = false;             // sorted in the step before: all gaps are still to be found
 
   // Of the centers, in this step.
   std::vector<T> centers;             // (k, d) of the step before
