@@ -345,9 +345,10 @@ struct Kernels {
   // cpp/packed_groups.hpp
   void (*packed_gaps)(const PackedPanels& centers, const int32_t* values, size_t count, uint64_t lanes,
                       const float* numbers, float* gaps, float* radius);
-  // gaps (k,) of a block, in/out, moved on by shifts (k,) and radius times ways (k,); k a multiple of kPackedLanes;
-  // names (k,) out: of those that may not be positive, ascending; returns how many
-  size_t (*packed_needs)(float* gaps, const float* shifts, const float* ways, float radius, size_t k, int32_t* names);
+  // gaps (k,) of a block, in/out, moved on by shifts (k,) and radius times ways (k,), all with room for a whole vector;
+  // names (k,) out: of the centers but `own` whose gap may not be positive, ascending; returns how many
+  size_t (*packed_needs)(float* gaps, const float* shifts, const float* ways, float radius, size_t own, size_t k,
+                         int32_t* names);
   // centers before and what they moved by (d, padded), k of them -> paths (padded,), shifts, ways (k, padded) out
   void (*packed_moves)(const double* before, const double* moved, size_t k, size_t padded, size_t d, double step,
                        double* paths, float* shifts, float* ways);

@@ -12,13 +12,15 @@ namespace macqueen {
 
 namespace {
 
-constexpr size_t kFewestCenters = 12;                     // of fewer there is little to leave out
-constexpr size_t kMostCenters = 256;                      // of more, sections have few rows of each
-constexpr size_t kRowsOfCenter = 128;                     // that many blocks have one center, not several
-constexpr double kWork = 0.6;                             // of comparing all: more is not worth it
-constexpr double kPriceOfStray = 1.5;                     // of comparing a row where it lies
-constexpr double kPriceOfSorting = 2;                     // of comparing all rows: all gaps are to be found again
-constexpr float kUnknown = -0x1p126f, kNever = 0x1p126f;  // gaps
+constexpr size_t kBlockWork = 208;     // of a sorted block beside comparisons: centers times (pairs of columns + 4)
+constexpr size_t kLeastWork = 416;     // of comparing a block with all centers, in these: less is not worth sorting
+constexpr size_t kMostCenters = 256;   // of more, sections have few rows of each
+constexpr size_t kRowsOfCenter = 128;  // that many blocks have one center, not several
+constexpr double kWork = 0.6;          // of comparing all: more is not worth it
+constexpr double kPriceOfStray = 1.5;  // of comparing a row where it lies
+constexpr double kPriceOfSorting = 2;  // of comparing all rows: all gaps are to be found again
+constexpr float kMostRatio = 0x1p40f;  // of the grids: gaps remain numbers
+constexpr float kUnknown = -0x1p126f;  // gap
 
 }  // namespace
 
@@ -27,7 +29,8 @@ template <class T>
 bool PackedRows<T>::can_group() const {
   const size_t k = panels_.k, d = form_.d, padded = (k + kPackedLanes - 1) / kPackedLanes * kPackedLanes;
   const size_t memory = 16 * (4 * form_.pairs + 15) + padded;
-  return k >= kFewestCenters && k <= kMostCenters && n_ >= kRowsOfCenter * k && memory <= 16 * (d + 48) + 3 * k;
+  return k * (form_.pairs + 4) >= kLeastWork && k <= kMostCenters && n_ >= kRowsOfCenter * k &&
+         memory <= 16 * (d + 48) + 3 * k;
 }
 
 template <class T>
@@ -48,7 +51,7 @@ std::vector<int32_t> PackedRows<T>::labels() const {
 template <class T>
 void PackedRows<T>::choose_way(const Centers<T>& centers) {
   const Way before = way_;
-  if (!can_group() || any_far_) {
+  if (!can_group() || any_far_ || !(panels_.ratio < kMostRatio)) {
     way_ = Way::kAll;
     return;
   }
@@ -161,10 +164,8 @@ void PackedRows<T>::form_group(size_t block) {
   groups.owners[block] = owner;
   groups.strays[block] = strays;
   groups.radius[block] = 0;
-  float* gaps = &groups.gaps[block * padded];
-  std::fill_n(gaps, panels_.k, kUnknown);
-  std::fill(gaps + panels_.k, gaps + padded, kNever);
-  gaps[owner] = kNever;
+  float* const gaps = &groups.gaps[block * padded];
+  std::fill_n(gaps, padded, kUnknown);
 }
 
 // Compares sorted blocks with the centers that their gaps do not rule out.
@@ -187,9 +188,9 @@ void PackedRows<T>::list_needs(const Kernels& kernels, size_t block, Slot& slot)
   Groups& groups = *groups_;
   const auto owner = static_cast<size_t>(groups.owners[block]);
   needs.names[0] = groups.owners[block];
-  needs.count = 1 + kernels.packed_needs(&groups.gaps[block * groups.padded], &groups.shifts[owner * groups.padded],
-                                         &groups.ways[owner * groups.padded], groups.radius[block], groups.padded,
-                                         &needs.names[1]);
+  const size_t of_owner = owner * groups.padded;
+  needs.count = 1 + kernels.packed_needs(&groups.gaps[block * groups.padded], &groups.shifts[of_owner],
+                                         &groups.ways[of_owner], groups.radius[block], owner, k(), &needs.names[1]);
   const double path = groups.paths[owner] / static_cast<double>(form_.step) * (1 + 0x1p-30);
   groups.radius[block] = rounded_up(static_cast<double>(groups.radius[block]) + path);
   if (needs.count == 1 && groups.strays[block] == 0) return;
@@ -218,7 +219,7 @@ void PackedRows<T>::compare_needs(const Centers<T>& centers, size_t block, Slot&
                       slot.gaps.data(), &groups.radius[block]);
   float* const gaps = &groups.gaps[block * groups.padded];
   for (size_t i = 1; i < needs.count; ++i) gaps[needs.names[i]] = slot.gaps[i];
-  slot.done.opened += static_cast<double>(kPackedRows * needs.count);
+  slot.done.opened += static_cast<double>(kPackedRows * (needs.count + kBlockWork / (form_.pairs + 4)));
 }
 
 template <class T>

@@ -126,18 +126,20 @@ void packed_gaps(const PackedPanels& centers, const int32_t* values, size_t coun
   }
 }
 
-size_t packed_needs(float* gaps, const float* shifts, const float* ways, float radius, size_t k, int32_t* names) {
+size_t packed_needs(float* gaps, const float* shifts, const float* ways, float radius, size_t own, size_t k,
+                    int32_t* names) {
   size_t count = 0;
   const Floats lost = broadcast(0x1p-21f), r = broadcast(radius), zero = broadcast(0), most = broadcast(kMostGap);
   for (size_t j = 0; j < k; j += kWidth) {
     const Floats gap = load(gaps + j) + load(shifts + j), way = r * load(ways + j);
     const Floats size = maximum(gap, zero - gap) + way;
-    const Floats moved = minimum(gap - way - size * lost, most);
+    const Floats moved = minimum(most, gap - way - size * lost);  // stays no number
     store(gaps + j, moved);
-    uint32_t far = at_most_mask(broadcast(0x1p-100f), moved);  // what is no number is not
-    for (uint32_t near = ~far & static_cast<uint32_t>((uint64_t{1} << kWidth) - 1); near != 0; near &= near - 1) {
-      names[count++] = static_cast<int32_t>(j) + __builtin_ctz(near);
-    }
+    // What is no number is not at least anything.
+    uint64_t near = ~uint64_t{at_most_mask(broadcast(0x1p-100f), moved)};
+    near &= (uint64_t{1} << (k - j < kWidth ? k - j : kWidth)) - 1;
+    if (own - j < kWidth) near &= ~(uint64_t{1} << (own - j));
+    for (; near != 0; near &= near - 1) names[count++] = static_cast<int32_t>(j) + __builtin_ctzll(near);
   }
   return count;
 }
