@@ -23,7 +23,7 @@ struct BoundedStep {
   double candidates = 0;  // centers that were left for exact decisions, of all rows
   double hard = 0;        // rows with so many candidates that they were compared with all centers
   double screened = 0;    // rows times groups that were looked at by heads alone
-  double opened = 0;      // rows times groups that were looked at
+  double opened = 0;      // rows times groups, or centers, that were looked at
   double read = 0;        // rows that were read at all
   double moved = 0;       // rows with another label
 

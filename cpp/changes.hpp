@@ -24,6 +24,7 @@ class Changes {
   // Notes that row x, which must stay where it is until `add`, went from one cluster to another.
   void note(const T* x, int32_t before, int32_t after) {
     ++moved_;
+    __builtin_prefetch(x);
     rows_.push_back(x);
     before_.push_back(before);
     after_.push_back(after);

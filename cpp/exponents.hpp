@@ -20,12 +20,14 @@ int top_exponent(uint64_t bits) {
   return std::max(exponent, kLowestTop);
 }
 
-// The one of the exponents of rows, reordered, that all but a sixteenth of the rows do not pass: an outlier must not
-// coarsen the grid for all.
+// The one of the exponents of rows, reordered, that all but a sixteenth of the rows do not pass, or that of the largest
+// row where it is not far above: an outlier must not coarsen the grid for all, while a row that the grid does not hold
+// costs as much as a hundred that it does.
 inline int usual_of(std::vector<int>& tops) {
+  constexpr int kNotFar = 4;  // float32 loses nothing on a grid coarser by 2^4, unless it is 2^-12 of the largest
   const auto usual = tops.begin() + static_cast<std::ptrdiff_t>(tops.size() - 1 - tops.size() / 16);
   std::nth_element(tops.begin(), usual, tops.end());
-  return *usual;
+  return std::min(*std::max_element(usual, tops.end()), *usual + kNotFar);
 }
 
 template <class T>

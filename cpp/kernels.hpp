@@ -189,6 +189,12 @@ struct PackedPanels {
   uint8_t* far;                   // (k,) out, 1: too far for the grid
   int32_t names;                  // the bits of a value that hold the name of its center: 2^m - 1 >= k - 1
   float length, error, rounding;  // of the width of what is left open: per unit of e, per unit of |a|, and beside
+  float ratio;                    // of the step of the grid of centers to that of rows
+};
+// What a comparison of a block with some centers found; cpp/packed.hpp.
+struct PackedFound {
+  int32_t labels[kPackedRows], seconds[kPackedRows];  // the nearest two
+  uint64_t open, changed;  // a bit for each row that is left open, and for each with another label than before
 };
 
 constexpr size_t kMostBoxDims = 8;  // rows of more dimensions do not go into boxes (cpp/boxes.hpp)
@@ -351,10 +357,24 @@ struct Kernels {
   // nearest to each center; any: those that can be to one. Returns how many pairs.
   size_t (*pair_needs)(const uint8_t* bounds, const uint8_t* uppers, const uint8_t* paths, size_t k, uint64_t among,
                        uint64_t* needs, uint8_t* counts, uint64_t* any);
-  // packed rows and their numbers -> labels (kPackedRows,) out; returns a bit for each row that is left open; changed
-  // out: a bit for each row whose label is another than `before`
-  uint64_t (*packed_labels)(const PackedForm& form, const PackedPanels& centers, const int16_t* rows,
-                            const float* numbers, const int32_t* before, int32_t* labels, uint64_t* changed);
+  // packed rows and their numbers, labels before (kPackedRows,) -> found (out)
+  void (*packed_labels)(const PackedForm& form, const PackedPanels& centers, const int16_t* rows, const float* numbers,
+                        const int32_t* before, PackedFound& found);
+  // the same for the centers names[i], i < count, alone, called by i; the label before is the first of them for all
+  // rows; values (count, kPackedRows) out
+  void (*packed_few)(const PackedForm& form, const PackedPanels& centers, const int32_t* names, size_t count,
+                     const int16_t* rows, const float* numbers, int32_t* values, PackedFound& found);
+  // from these values, of the rows in `lanes`: gaps (count,) out, with room for a vector more, radius out;
+  // cpp/packed_groups.hpp
+  void (*packed_gaps)(const PackedPanels& centers, const int32_t* values, size_t count, uint64_t lanes,
+                      const float* numbers, float* gaps, float* radius);
+  // gaps (k,) of a block, in/out, moved on by shifts (k,) and radius times ways (k,), all with room for a whole vector;
+  // names (k,) out: of the centers but `own` whose gap may not be positive, ascending; returns how many
+  size_t (*packed_needs)(float* gaps, const float* shifts, const float* ways, float radius, size_t own, size_t k,
+                         int32_t* names);
+  // centers before and what they moved by (d, padded), k of them -> paths (padded,), shifts, ways (k, padded) out
+  void (*packed_moves)(const double* before, const double* moved, size_t k, size_t padded, size_t d, double step,
+                       double* paths, float* shifts, float* ways);
   // planes (width,) of the digits of exact sums from the place `first` on -> cells begin.. as high + low (count,) out;
   // low is a NaN where this cannot tell; returns how many such
   size_t (*round_cells)(const int64_t* const* planes, int width, int first, size_t begin, size_t count, double* high,

@@ -93,54 +93,109 @@ void pack_lanes(const T* rows, size_t n, const PackedForm& form, int16_t* scratc
   }
 }
 
+inline Ints load_words(const int32_t* p) {
+  float bits[kWidth];
+  memcpy(bits, p, sizeof bits);
+  return load_ints(bits);
+}
+inline void store_words(int32_t* p, Ints v) {
+  float bits[kWidth];
+  store_ints(bits, v);
+  memcpy(p, bits, sizeof bits);
+}
+
 // The lowest value of each of some rows among all centers, and the second lowest; each ends with the name of its
 // center.
+template <size_t kVectors>
 struct PackedBest {
-  Ints lowest[kPackedVectors], second[kPackedVectors];
+  Ints lowest[kVectors], second[kVectors];
 };
 
+template <size_t kVectors>
+inline __attribute__((always_inline)) void packed_take(Ints sum, Ints name, Ints names, size_t v,
+                                                       PackedBest<kVectors>& best) {
+  const Ints value = mix_bits(sum, name, names);
+  if constexpr (kChecked) best.second[v] = least_ints(best.second[v], most_ints(best.lowest[v], value));
+  best.lowest[v] = least_ints(best.lowest[v], value);
+}
+
 // The first kCenters of a tile of centers; x: where each vector of rows begins.
-template <size_t kCenters>
-inline __attribute__((always_inline)) void packed_tile(const int16_t* const (&x)[kPackedVectors], const PackedPanels& c,
-                                                       size_t pairs, size_t t, PackedBest& best) {
-  Ints sum[kPackedVectors][kCenters];
+template <size_t kCenters, size_t kVectors>
+inline __attribute__((always_inline)) void packed_tile(const int16_t* const (&x)[kVectors], const PackedPanels& c,
+                                                       size_t pairs, size_t t, PackedBest<kVectors>& best) {
+  Ints sum[kVectors][kCenters];
   each<0, kCenters>([&](size_t i) __attribute__((always_inline)) {
     const Ints start = broadcast_int(c.start[t * kPackedTile + i]);
-    for (size_t v = 0; v < kPackedVectors; ++v) sum[v][i] = start;
+    for (size_t v = 0; v < kVectors; ++v) sum[v][i] = start;
   });
   const int16_t* panel = c.packed + t * pairs * kPackedTile * 2;
   for (size_t p = 0; p < pairs; ++p) {
-    Ints rows[kPackedVectors];
-    for (size_t v = 0; v < kPackedVectors; ++v) rows[v] = load_pairs(x[v] + p * kPackedLanes * 2);
+    Ints rows[kVectors];
+    for (size_t v = 0; v < kVectors; ++v) rows[v] = load_pairs(x[v] + p * kPackedLanes * 2);
     each<0, kCenters>([&](size_t i) __attribute__((always_inline)) {
       const Ints center = broadcast_pair(panel + (p * kPackedTile + i) * 2);
-      for (size_t v = 0; v < kPackedVectors; ++v) add_pairs(sum[v][i], rows[v], center);
+      for (size_t v = 0; v < kVectors; ++v) add_pairs(sum[v][i], rows[v], center);
     });
   }
   const Ints names = broadcast_int(c.names);
   each<0, kCenters>([&](size_t i) __attribute__((always_inline)) {
     const Ints name = broadcast_int(static_cast<int32_t>(t * kPackedTile + i));
-    for (size_t v = 0; v < kPackedVectors; ++v) {
-      const Ints value = mix_bits(sum[v][i], name, names);
-      if constexpr (kChecked) best.second[v] = least_ints(best.second[v], most_ints(best.lowest[v], value));
-      best.lowest[v] = least_ints(best.lowest[v], value);
+    for (size_t v = 0; v < kVectors; ++v) {
+      packed_take(sum[v][i], name, names, v, best);
     }
   });
 }
 
-// Labels of a block; returns a bit for each row that is left open, and in `changed` one for each other label than that
-// in `before`.
-uint64_t packed_labels(const PackedForm& form, const PackedPanels& centers, const int16_t* rows, const float* numbers,
-                       const int32_t* before, int32_t* labels, uint64_t* changed) {
-  uint64_t decided = 0, same = 0;
+// Where each of some vectors of rows begins, and nothing found yet.
+template <size_t kVectors>
+inline void packed_begin(const PackedForm& form, const int16_t* rows, size_t first, const int16_t* (&x)[kVectors],
+                         PackedBest<kVectors>& best) {
+  for (size_t v = 0; v < kVectors; ++v) {
+    const size_t row = first + v * kWidth;
+    x[v] = rows + (row / kPackedLanes * form.pairs * kPackedLanes + row % kPackedLanes) * 2;
+    best.lowest[v] = best.second[v] = broadcast_int(kMostValue);
+  }
+}
+
+// What a row's values may differ from the real ones by, together, those of two centers; numbers (2, kPackedLanes) of
+// its lanes.
+inline Floats packed_width(const PackedPanels& centers, const float* numbers) {
+  return multiply_add(
+      load(numbers), broadcast(centers.length),
+      multiply_add(load(numbers + kPackedLanes), broadcast(centers.error), broadcast(centers.rounding)));
+}
+inline const float* numbers_of(const float* numbers, size_t row) {
+  return numbers + row / kPackedLanes * 2 * kPackedLanes + row % kPackedLanes;
+}
+
+// What the best values of some rows of a block, from `first` on, say about them.
+template <size_t kVectors>
+inline void packed_tell(const PackedPanels& centers, const float* numbers, const int32_t* before, size_t first,
+                        const PackedBest<kVectors>& best, PackedFound& found) {
+  for (size_t v = 0; v < kVectors; ++v) {
+    const size_t row = first + v * kWidth;
+    const Ints none = broadcast_int(0), names = broadcast_int(centers.names);
+    const Ints index = mix_bits(none, best.lowest[v], names);
+    store_words(found.labels + row, index);
+    store_words(found.seconds + row, mix_bits(none, best.second[v], names));
+    const Floats own_label = to_floats(load_words(before + row)), label = to_floats(index);
+    const uint32_t same = at_most_mask(own_label, label) & at_most_mask(label, own_label);
+    const Floats width = packed_width(centers, numbers_of(numbers, row));
+    // What is no number is not at most anything.
+    const uint32_t decided = at_most_mask(width, to_floats(best.second[v]) - to_floats(best.lowest[v]));
+    found.changed &= ~(static_cast<uint64_t>(same) << row);
+    if constexpr (kChecked) found.open &= ~(static_cast<uint64_t>(decided) << row);
+  }
+}
+
+void packed_labels(const PackedForm& form, const PackedPanels& centers, const int16_t* rows, const float* numbers,
+                   const int32_t* before, PackedFound& found) {
+  found.changed = ~uint64_t{0};
+  found.open = kChecked ? ~uint64_t{0} : 0;
   for (size_t first = 0; first < kPackedRows; first += kPackedVectors * kWidth) {
     const int16_t* x[kPackedVectors];
-    PackedBest best;
-    for (size_t v = 0; v < kPackedVectors; ++v) {
-      const size_t row = first + v * kWidth;
-      x[v] = rows + (row / kPackedLanes * form.pairs * kPackedLanes + row % kPackedLanes) * 2;
-      best.lowest[v] = best.second[v] = broadcast_int(kMostValue);
-    }
+    PackedBest<kPackedVectors> best;
+    packed_begin(form, rows, first, x, best);
     const size_t last = centers.tiles - 1, left = centers.k - last * kPackedTile;
     for (size_t t = 0; t < last; ++t) packed_tile<kPackedTile>(x, centers, form.pairs, t, best);
     if (left <= 2) {
@@ -150,26 +205,8 @@ uint64_t packed_labels(const PackedForm& form, const PackedPanels& centers, cons
     } else {
       packed_tile<kPackedTile>(x, centers, form.pairs, last, best);
     }
-    for (size_t v = 0; v < kPackedVectors; ++v) {
-      const size_t row = first + v * kWidth;
-      const Ints index = mix_bits(broadcast_int(0), best.lowest[v], broadcast_int(centers.names));
-      float bits[kWidth];
-      store_ints(bits, index);
-      memcpy(labels + row, bits, sizeof bits);
-      memcpy(bits, before + row, sizeof bits);
-      const Floats own_label = to_floats(load_ints(bits)), label = to_floats(index);
-      same |= static_cast<uint64_t>(at_most_mask(own_label, label) & at_most_mask(label, own_label)) << row;
-      const float* own = numbers + row / kPackedLanes * 2 * kPackedLanes + row % kPackedLanes;
-      const Floats width =
-          multiply_add(load(own), broadcast(centers.length),
-                       multiply_add(load(own + kPackedLanes), broadcast(centers.error), broadcast(centers.rounding)));
-      // What is no number is not at most anything.
-      decided |= static_cast<uint64_t>(at_most_mask(width, to_floats(best.second[v]) - to_floats(best.lowest[v])))
-                 << row;
-    }
+    packed_tell(centers, numbers, before, first, best, found);
   }
-  *changed = ~same;
-  return kChecked ? ~decided : 0;
 }
 
 // A length that at least half of the values (k,) do not pass.
@@ -249,6 +286,7 @@ void pack_panels(const T* centers, const PackedForm& form, float* lengths, Packe
                                            : start < 2 * most_start - 1 ? start
                                                                         : 2 * most_start - 1);
   }
+  out.ratio = static_cast<float>(step / row_step);
   out.names = 1;
   while (static_cast<size_t>(out.names) < out.k - 1) out.names = 2 * out.names + 1;
   out.length = next_up(2 * kUp * (longest / step));

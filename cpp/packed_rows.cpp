@@ -7,7 +7,7 @@
 
 #include "bits.hpp"
 #include "blocks.hpp"
-#include "step_slot.hpp"
+#include "packed_slot.hpp"
 
 namespace macqueen {
 
@@ -20,24 +20,12 @@ constexpr double kRoom = 1.25;        // beyond them
 constexpr double kGridSteps = 32000;  // of the longest row that fits, as in cpp/short_screen.hpp
 constexpr double kFarthest = 1e30;    // of an origin
 constexpr double kFinest = 0x1p-90, kCoarsest = 0x1p90;
+constexpr double kCalm = 0.02;          // of the rows that move: rows sorted by their centers stay so for a while
 constexpr size_t kRunBlocks = 8;        // whose rows are added together in the first step
 constexpr size_t kFirstWork = 250000;   // values that are stored and added in the first step: some 300 microseconds
 constexpr size_t kTaskWork = 16000000;  // multiplications: less is not worth waking a thread for
 
 }  // namespace
-
-template <class T>
-struct PackedRows<T>::Slot : StepSlot<T> {
-  std::vector<size_t> open;  // rows that the integers did not decide
-  std::vector<T> open_rows;  // (block, d)
-  std::vector<int16_t> packing;
-
-  Slot(const Kernels& kernels, size_t k, size_t d) : open_rows(kernels.block * d), packing(d + 2 * kPackedLanes) {
-    this->labels.resize(kernels.block);
-    this->assigning.resize(kernels, k, d);
-    this->changes.resize(k, d);
-  }
-};
 
 template <class T>
 PackedRows<T>::~PackedRows() = default;
@@ -49,6 +37,8 @@ PackedRows<T>::PackedRows(const T* rows, size_t n, size_t d)
       origin_(d),
       narrow_origin_(d),
       labels_((n + kPackedRows - 1) / kPackedRows * kPackedRows, -1),
+      moved_(std::numeric_limits<double>::infinity()),
+      calm_(kCalm * static_cast<double>(n)),
       squares_(d) {
   form_.d = d;
   form_.pairs = (d + 1) / 2;
@@ -110,74 +100,107 @@ void PackedRows<T>::begin_step(const Centers<T>& centers) {
   }
   row_kernels<T>(centers.kernels()).pack_panels(centers.values(), form_, lengths_.data(), panels_);
   any_far_ = std::find(far_.begin(), far_.end(), 1) != far_.end();
+  choose_way(centers);
   for (auto& slot : slots_) slot->done = BoundedStep{};
 }
 
 template <class T>
 int64_t PackedRows<T>::step_blocks(Threads& threads, const Centers<T>& centers, size_t begin, size_t end) {
   while (static_cast<int>(slots_.size()) < threads.count()) {
-    slots_.push_back(std::make_unique<Slot>(centers.kernels(), k(), form_.d));
+    slots_.push_back(std::make_unique<Slot>(centers.kernels(), k(), form_));
   }
   BadRow bad;
   const bool first = begin < blocks() && labels_[begin * kPackedRows] < 0;
   const size_t multiplications = first ? kFirstWork / form_.d : kTaskWork / (k() * form_.d);
-  const size_t blocks = std::max(kRunBlocks, multiplications / kPackedRows);
+  const size_t blocks = way_ == Way::kGroup ? kSectionBlocks : std::max(kRunBlocks, multiplications / kPackedRows);
   threads.run((end - begin + blocks - 1) / blocks, [&](int index, size_t task) {
     Slot& slot = *slots_[static_cast<size_t>(index)];
-    const size_t last = std::min(end, begin + (task + 1) * blocks);
-    for (size_t block = begin + task * blocks; block < last; ++block) {
-      if (labels_[block * kPackedRows] < 0) {
-        const size_t to = std::min(last, block + kRunBlocks);
-        const int64_t refused = first_blocks(centers, block, to, slot);
-        if (refused != kAllFinite) {
-          bad.note(static_cast<size_t>(refused));
-          return;
-        }
-        block = to - 1;
-        continue;
-      }
-      compare(centers, block, slot);
-      if (slot.open.size() >= centers.kernels().block) settle(centers, slot);
-      if (slot.changes.waiting() > kMostWaiting) slot.changes.add(centers.kernels(), *totals_);
+    const size_t from = begin + task * blocks, to = std::min(end, from + blocks);
+    const int64_t refused = first ? first_blocks(centers, from, to, slot) : kAllFinite;
+    if (refused != kAllFinite) {
+      bad.note(static_cast<size_t>(refused));
+    } else if (!first) {
+      next_blocks(centers, from, to, slot);
     }
-    settle(centers, slot);
-    slot.changes.add(centers.kernels(), *totals_);
   });
   return bad.get();
+}
+
+// Labels blocks again.
+template <class T>
+void PackedRows<T>::next_blocks(const Centers<T>& centers, size_t begin, size_t end, Slot& slot) {
+  const Kernels& kernels = centers.kernels();
+  if (way_ == Way::kFew) slot.begin_groups(k(), form_.pairs);
+  for (size_t block = begin; block < end; ++block) {
+    if (way_ == Way::kGroup) {
+      const size_t to = std::min(end, (block / kSectionBlocks + 1) * kSectionBlocks);
+      group(centers, block, to, slot);
+      block = to - 1;
+    } else if (way_ == Way::kFew) {
+      const size_t to = std::min(end, (block / kFewBlocks + 1) * kFewBlocks);
+      compare_few(centers, block, to, slot);
+      block = to - 1;
+    } else {
+      compare(centers, block, slot, nullptr);
+    }
+    if (slot.open.size() >= kernels.block) settle(centers, slot);
+    if (slot.changes.waiting() > kMostWaiting) slot.changes.add(kernels, *totals_);
+  }
+  compare_strays(centers, slot);
+  settle(centers, slot);
+  slot.changes.add(kernels, *totals_);
 }
 
 // Packs blocks, labels them and adds their rows; or returns the first row that cannot be clustered.
 template <class T>
 int64_t PackedRows<T>::first_blocks(const Centers<T>& centers, size_t begin, size_t end, Slot& slot) {
-  const auto& kernels = row_kernels<T>(centers.kernels());
-  const size_t d = form_.d, first = begin * kPackedRows, count = std::min(n_, end * kPackedRows) - first;
-  const T* rows = rows_ + first * d;
-  const size_t refused = first_bad_row(centers.kernels(), rows, count, d);
-  if (refused < count) return static_cast<int64_t>(first + refused);
-  for (size_t block = begin; block < end; ++block) {
-    for (size_t lane = 0; lane < kPackedRows; lane += kPackedLanes) {
-      const size_t row = block * kPackedRows + lane;
-      const size_t present = row < n_ ? std::min(kPackedLanes, n_ - row) : 0;
-      kernels.pack_lanes(rows_ + std::min(row, n_) * d, present, form_, slot.packing.data(),
-                         packed(block) + lane * form_.pairs * 2, &numbers_[row * 2]);
+  const size_t d = form_.d;
+  for (size_t from = begin; from < end; from += kRunBlocks) {
+    const size_t to = std::min(end, from + kRunBlocks);
+    const size_t first = from * kPackedRows, count = std::min(n_, to * kPackedRows) - first;
+    const T* rows = rows_ + first * d;
+    const size_t refused = first_bad_row(centers.kernels(), rows, count, d);
+    if (refused < count) return static_cast<int64_t>(first + refused);
+    for (size_t block = from; block < to; ++block) {
+      pack(centers.kernels(), block, slot);
+      compare(centers, block, slot, nullptr);
     }
-    compare(centers, block, slot);
+    settle(centers, slot);
+    slot.add_first(centers.kernels(), rows, &labels_[first], count, *totals_, squares_);
   }
-  settle(centers, slot);
-  slot.add_first(centers.kernels(), rows, &labels_[first], count, *totals_, squares_);
   return kAllFinite;
 }
 
 template <class T>
-void PackedRows<T>::compare(const Centers<T>& centers, size_t block, Slot& slot) {
+void PackedRows<T>::pack(const Kernels& kernels, size_t block, Slot& slot) {
+  for (size_t lane = 0; lane < kPackedRows; lane += kPackedLanes) {
+    const size_t row = block * kPackedRows + lane, present = row < n_ ? std::min(kPackedLanes, n_ - row) : 0;
+    row_kernels<T>(kernels).pack_lanes(rows_ + std::min(row, n_) * form_.d, present, form_, slot.packing.data(),
+                                       packed(block) + lane * form_.pairs * 2, &numbers_[row * 2]);
+  }
+}
+
+// Compares a block with all centers; seconds (rows,) out, or 0.
+template <class T>
+void PackedRows<T>::compare(const Centers<T>& centers, size_t block, Slot& slot, int32_t* seconds) {
   const size_t first = block * kPackedRows;
-  int32_t found[kPackedRows];
-  uint64_t changed, open = centers.kernels().packed_labels(form_, panels_, packed(block), &numbers_[first * 2],
-                                                           &labels_[first], found, &changed);
-  const uint64_t rows = first_bits(rows_of(block));
-  for (size_t i = 0; any_far_ && i < kPackedRows; ++i) open |= uint64_t{far_[static_cast<size_t>(found[i])]} << i;
-  for_bits(open & rows, [&](size_t i) { slot.open.push_back(first + i); });
-  for_bits(changed & ~open & rows, [&](size_t i) { relabel(first + i, found[i], slot); });
+  PackedFound found;
+  centers.kernels().packed_labels(form_, panels_, packed(block), &numbers_[first * 2], &labels_[first], found);
+  for (size_t i = 0; any_far_ && i < kPackedRows; ++i) {
+    found.open |= uint64_t{far_[static_cast<size_t>(found.labels[i])]} << i;
+  }
+  if (seconds != nullptr) std::copy_n(found.seconds, kPackedRows, seconds);
+  take(block, first_bits(rows_of(block)), found, nullptr, slot);
+  slot.done.opened += static_cast<double>(rows_of(block) * panels_.k);
+}
+
+// Takes over what was found for some rows of a block; names: of the labels found, or 0.
+template <class T>
+void PackedRows<T>::take(size_t block, uint64_t rows, const PackedFound& found, const int32_t* names, Slot& slot) {
+  const size_t first = block * kPackedRows;
+  for_bits(found.open & rows, [&](size_t i) { slot.open.push_back(first + i); });
+  for_bits(found.changed & ~found.open & rows,
+           [&](size_t i) { relabel(first + i, names == nullptr ? found.labels[i] : names[found.labels[i]], slot); });
 }
 
 // Labels the rows that are open.
@@ -187,7 +210,9 @@ void PackedRows<T>::settle(const Centers<T>& centers, Slot& slot) {
   slot.done.hard += static_cast<double>(slot.open.size());
   for (size_t first = 0; first < slot.open.size(); first += most) {
     const size_t count = std::min(most, slot.open.size() - first);
-    for (size_t i = 0; i < count; ++i) std::copy_n(rows_ + slot.open[first + i] * d, d, &slot.open_rows[i * d]);
+    for (size_t i = 0; i < count; ++i) {
+      std::copy_n(rows_ + row_of(slot.open[first + i]) * d, d, &slot.open_rows[i * d]);
+    }
     row_kernels<T>(centers.kernels())
         .assign(slot.open_rows.data(), count, centers.values(), centers.screen(), slot.assigning.scratch(),
                 slot.labels.data());
@@ -197,16 +222,20 @@ void PackedRows<T>::settle(const Centers<T>& centers, Slot& slot) {
 }
 
 template <class T>
-void PackedRows<T>::relabel(size_t row, int32_t label, Slot& slot) {
-  const int32_t before = labels_[row];
+void PackedRows<T>::relabel(size_t position, int32_t label, Slot& slot) {
+  const int32_t before = labels_[position];
   if (label == before) return;
-  if (before >= 0) slot.changes.note(rows_ + row * form_.d, before, label);
-  labels_[row] = label;
+  if (before >= 0) slot.changes.note(rows_ + row_of(position) * form_.d, before, label);
+  labels_[position] = label;
+  if (way_ == Way::kFew) groups_->strays[position / kPackedRows] |= uint64_t{1} << position % kPackedRows;
 }
 
 template <class T>
 BoundedStep PackedRows<T>::end_step(Threads& threads, Totals& totals) {
-  return macqueen::end_step<T>(threads, slots_, *totals_, squares_, totals);
+  if (way_ == Way::kGroup) groups_->ordered = true;
+  const BoundedStep done = macqueen::end_step<T>(threads, slots_, *totals_, squares_, totals);
+  moved_ = done.moved;
+  return done;
 }
 
 template class PackedRows<float>;

@@ -28,16 +28,37 @@ class PackedRows {
   int64_t step_blocks(Threads& threads, const Centers<T>& centers, size_t begin, size_t end);
   BoundedStep end_step(Threads& threads, Totals& totals);
 
-  const std::vector<int32_t>& labels() const { return labels_; }  // (n,) up to a whole block
+  std::vector<int32_t> labels() const;  // (n,)
 
  private:
   struct Slot;
+  struct Groups;
+  enum class Way {
+    kAll,
+    kGroup,
+    kFew
+  };  // all rows meet all centers; then they are also sorted; blocks meet few centers
 
   void settle_grid(const Kernels& kernels);
   int64_t first_blocks(const Centers<T>& centers, size_t begin, size_t end, Slot& slot);
-  void compare(const Centers<T>& centers, size_t block, Slot& slot);
+  void next_blocks(const Centers<T>& centers, size_t begin, size_t end, Slot& slot);
+  void pack(const Kernels& kernels, size_t block, Slot& slot);
+  void compare(const Centers<T>& centers, size_t block, Slot& slot, int32_t* seconds);
+  void take(size_t block, uint64_t rows, const PackedFound& found, const int32_t* names, Slot& slot);
+  bool can_group() const;
+  void choose_way(const Centers<T>& centers);
+  void move_gaps(const Centers<T>& centers);
+  void group(const Centers<T>& centers, size_t begin, size_t end, Slot& slot);
+  void sort_rows(size_t first, size_t count, Slot& slot);
+  void form_group(size_t block);
+  void compare_few(const Centers<T>& centers, size_t begin, size_t end, Slot& slot);
+  void list_needs(const Kernels& kernels, size_t block, Slot& slot);
+  void compare_needs(const Centers<T>& centers, size_t block, Slot& slot);
+  void set_aside(size_t position, Slot& slot);
+  void compare_strays(const Centers<T>& centers, Slot& slot);
+  size_t row_of(size_t position) const;
   void settle(const Centers<T>& centers, Slot& slot);
-  void relabel(size_t row, int32_t label, Slot& slot);
+  void relabel(size_t position, int32_t label, Slot& slot);
   size_t rows_of(size_t block) const { return std::min(kPackedRows, n_ - block * kPackedRows); }
   int16_t* packed(size_t block) { return packed_.get() + block * kPackedRows * form_.pairs * 2; }
 
@@ -50,6 +71,9 @@ class PackedRows {
   std::unique_ptr<int16_t[]> packed_;  // (blocks, 4, pairs, kPackedLanes, 2)
   std::unique_ptr<float[]> numbers_;   // (blocks, 4, 2, kPackedLanes)
   std::vector<int32_t> labels_;        // (n,) up to a whole block, -1 before the first step
+  std::unique_ptr<Groups> groups_;     // once rows were sorted
+  Way way_ = Way::kAll;
+  double moved_, calm_;  // rows that moved in the step before; with at most how many it is worth sorting
 
   PackedPanels panels_{};
   std::vector<int16_t> panel_values_;

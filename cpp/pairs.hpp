@@ -24,33 +24,40 @@ namespace {
 
 constexpr size_t kTileCenters = kWidth == 1 ? 1 : 2;
 
-// The sums of the lanes of each of kWidth vectors, side by side.
+// The lanes of each of kWidth vectors merged into one, side by side; merge(a, b) of vectors.
 #if defined(__AVX512F__)
-inline Floats lane_sums(const Floats (&v)[kWidth]) {
-  const auto halves = [](Floats a, Floats b) {
-    return _mm512_shuffle_f32x4(a, b, 0x44) + _mm512_shuffle_f32x4(a, b, 0xee);
+template <class Merge>
+inline Floats merge_lanes(const Floats (&v)[kWidth], const Merge& merge) {
+  const auto halves = [&](Floats a, Floats b) {
+    return merge(_mm512_shuffle_f32x4(a, b, 0x44), _mm512_shuffle_f32x4(a, b, 0xee));
   };
   Floats quarters[4];  // of each of four vectors, a quarter
   for (size_t i = 0; i < 4; ++i) {
     const Floats a = halves(v[4 * i], v[4 * i + 1]), b = halves(v[4 * i + 2], v[4 * i + 3]);
-    quarters[i] = _mm512_shuffle_f32x4(a, b, 0x88) + _mm512_shuffle_f32x4(a, b, 0xdd);
+    quarters[i] = merge(_mm512_shuffle_f32x4(a, b, 0x88), _mm512_shuffle_f32x4(a, b, 0xdd));
   }
-  const Floats low = _mm512_unpacklo_ps(quarters[0], quarters[1]) + _mm512_unpackhi_ps(quarters[0], quarters[1]);
-  const Floats high = _mm512_unpacklo_ps(quarters[2], quarters[3]) + _mm512_unpackhi_ps(quarters[2], quarters[3]);
-  const Floats sums = _mm512_shuffle_ps(low, high, 0x44) + _mm512_shuffle_ps(low, high, 0xee);
+  const auto pairs = [&](Floats a, Floats b) { return merge(_mm512_unpacklo_ps(a, b), _mm512_unpackhi_ps(a, b)); };
+  const Floats low = pairs(quarters[0], quarters[1]), high = pairs(quarters[2], quarters[3]);
+  const Floats merged = merge(_mm512_shuffle_ps(low, high, 0x44), _mm512_shuffle_ps(low, high, 0xee));
   const Ints order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
-  return _mm512_permutexvar_ps(order, sums);
+  return _mm512_permutexvar_ps(order, merged);
 }
 #else
-inline Floats lane_sums(const Floats (&v)[kWidth]) {
-  float lanes[kWidth][kWidth], sums[kWidth] = {};
+template <class Merge>
+inline Floats merge_lanes(const Floats (&v)[kWidth], const Merge& merge) {
+  float lanes[kWidth][kWidth], column[kWidth];
   for (size_t i = 0; i < kWidth; ++i) store(lanes[i], v[i]);
-  for (size_t i = 0; i < kWidth; ++i) {
-    for (size_t l = 0; l < kWidth; ++l) sums[i] += lanes[i][l];
+  Floats merged;
+  for (size_t l = 0; l < kWidth; ++l) {
+    for (size_t i = 0; i < kWidth; ++i) column[i] = lanes[i][l];
+    merged = l == 0 ? load(column) : merge(merged, load(column));
   }
-  return load(sums);
+  return merged;
 }
 #endif
+inline Floats lane_sums(const Floats (&v)[kWidth]) {
+  return merge_lanes(v, [](Floats a, Floats b) { return add(a, b); });
+}
 
 // Squared distances of kWidth pairs x[i], c[i] of d values.
 template <class T>

@@ -11,6 +11,7 @@
 #include "../near.hpp"
 #include "../nearest.hpp"
 #include "../packed.hpp"
+#include "../packed_groups.hpp"
 #include "../pairs.hpp"
 #include "../products.hpp"
 #include "../rounded_sums.hpp"
@@ -88,6 +89,10 @@ constexpr Kernels kernels_here(const char* name, const char* description, unsign
       .upper_bytes = upper_bytes,
       .pair_needs = pair_needs,
       .packed_labels = packed_labels,
+      .packed_few = packed_few,
+      .packed_gaps = packed_gaps,
+      .packed_needs = packed_needs,
+      .packed_moves = packed_moves,
       .round_cells = round_cells,
       .multiply = multiply,
       .multiply_transposed = multiply_transposed,

@@ -1,9 +1,12 @@
-// The path `packed` with centers that its grid is hard put to hold: the labels of a plain pass on the scalar kernels.
+// The path `packed`: rows that lie sorted, and centers that the grid is hard put to hold. Labels and sums are those of
+// a plain pass on the scalar kernels.
 #include <cmath>
 
 #include "check.hpp"
 #include "dispatch.hpp"
 #include "packed_rows.hpp"
+#include "step.hpp"
+#include "update.hpp"
 
 namespace macqueen::test {
 
@@ -18,7 +21,7 @@ std::vector<int32_t> packed_labels(Threads& threads, const Kernels& kernels, con
   rows.begin_step(centers);
   check(rows.step_blocks(threads, centers, 0, rows.blocks()) == kAllFinite, c.name);
   *open = rows.end_step(threads, totals).hard;
-  return {rows.labels().begin(), rows.labels().begin() + static_cast<std::ptrdiff_t>(c.n)};
+  return rows.labels();
 }
 
 template <class T>
@@ -64,10 +67,51 @@ void close_centers(Threads& threads, double step) {
   compare(threads, c, false);
 }
 
+// Rows that lie sorted by their centers: many steps, of centers that come to rest, and are then thrown off.
+template <class T>
+void sorted_rows(Threads& threads, Kind kind, size_t n, size_t k, size_t d) {
+  constexpr size_t kSteps = 25, kThrown = 18;
+  const Case<T> c = make_case<T>(kind, n, k, d);
+  const Kernels& scalar = find_kernels("scalar");
+  for (const Kernels* kernels : available_kernels()) {
+    PackedRows<T> rows(c.rows.data(), n, d);
+    std::vector<T> at = c.centers;
+    std::vector<int32_t> expected(n);
+    std::vector<double> high(k * d), low(k * d);
+    Workspace workspace;
+    bool grouped = false;  // blocks met centers of their own
+    for (size_t step = 0; step < kSteps; ++step) {
+      const std::string name = "step " + std::to_string(step) + " of " + c.name + " on " + kernels->name;
+      Totals found(k, d), wanted(k, d);
+      const Centers<T> centers(*kernels, at.data(), k, d), same(scalar, at.data(), k, d);
+      rows.begin_step(centers);
+      const size_t part = rows.blocks() * (step % 4) / 4;
+      check(rows.step_blocks(threads, centers, 0, part) == kAllFinite, name);
+      check(rows.step_blocks(threads, centers, part, rows.blocks()) == kAllFinite, name);
+      grouped |= rows.end_step(threads, found).opened != static_cast<double>(n * k);
+      accumulate(threads, same, c.rows.data(), n, PassOptions{true, false}, workspace, wanted, expected.data());
+      check(rows.labels() == expected, "labels, " + name);
+      round_sums(threads, wanted.sums, high.data(), low.data());
+      for (Totals* totals : {&found, &wanted}) totals->sums.canonicalize();
+      check(found.counts == wanted.counts && found.sums.digits() == wanted.sums.digits(), "sums, " + name);
+      set_means(high.data(), wanted.counts.data(), k, d, at.data());
+      for (size_t j = 0; step == kThrown && j < d; ++j) at[j] = static_cast<T>(step % 2 == 0 ? 1e30 : 0);
+      for (size_t j = 0; step == kThrown + 3 && j < d; ++j) at[j] = c.rows[j];
+    }
+    if (kind == Kind::kClouds || kind == Kind::kNormal) {
+      check(grouped, "rows were sorted, " + c.name);
+    }
+  }
+}
+
 }  // namespace
 
 void test_packed() {
   Threads threads(2);
+  for (const Kind kind : kKinds) {
+    sorted_rows<float>(threads, kind, 3100, 24, 32);
+    if (!kOnlyThreads) sorted_rows<double>(threads, kind, 4700, 36, 15);
+  }
   compare(threads, make_case<float>(Kind::kNormal, 1000, 9, 5), true);
   compare(threads, make_case<double>(Kind::kNormal, 1000, 9, 5), true);
   for (const double size : {1e-30, 1e-10, 0.1, 1.0, 1e10}) {

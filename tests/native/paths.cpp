@@ -143,7 +143,8 @@ AddRows<T> few(Threads& threads, const Case<T>& c) {
     rows->step_blocks(threads, centers, 0, rows->blocks() / 2);
     rows->step_blocks(threads, centers, rows->blocks() / 2, rows->blocks());
     rows->end_step(threads, totals);
-    labels.assign(rows->labels().begin(), rows->labels().begin() + static_cast<std::ptrdiff_t>(rows->n()));
+    labels = rows->labels();
+    labels.resize(rows->n());
   };
 }
 

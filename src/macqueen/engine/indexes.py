@@ -124,8 +124,13 @@ class Packed(_FewClusters):
 
     @staticmethod
     def memory(rows: int, dims: int, clusters: int) -> int:
-        """Return the bytes that the copy takes beside the rows."""
-        return (rows + 63) // 64 * 64 * ((dims + 1) // 2 * 4 + 12) + clusters * dims * 40
+        """Return the bytes that the copy takes beside the rows, and what is kept of them once they are sorted."""
+        copy, padded = (dims + 1) // 2 * 4 + 12, (clusters + 15) // 16 * 16
+        kept = 16 * (copy + 3) + padded  # of 16 rows; as `can_group` in cpp/packed_grouping.cpp
+        worth = clusters * ((dims + 1) // 2 + 4) >= 416 and clusters <= 256 and rows >= 128 * clusters
+        if worth and kept <= 16 * (dims + 48) + 3 * clusters:
+            return (rows + 63) // 64 * 4 * kept + clusters * (dims * 56 + padded * 8)
+        return (rows + 63) // 64 * 64 * copy + clusters * dims * 40
 
 
 Index: TypeAlias = Boxes | Bounds | Packed | Pairs | Sorted

@@ -1,0 +1,93 @@
+// What one thread holds during a step over packed rows, and what is kept of rows that are sorted; for
+// cpp/packed_rows.cpp and cpp/packed_grouping.cpp.
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include "packed_rows.hpp"
+#include "step_slot.hpp"
+
+namespace macqueen {
+
+// Rows are sorted by their centers within sections, so that what is sorted stays in the cache.
+constexpr size_t kSectionBlocks = 512;
+constexpr size_t kFewBlocks = 4;  // that are asked for before they are read
+constexpr size_t kSectionRows = kSectionBlocks * kPackedRows;
+
+template <class T>
+struct PackedRows<T>::Slot : StepSlot<T> {
+  std::vector<size_t> open;  // positions of rows that the integers did not decide
+  std::vector<T> open_rows;  // (block, d)
+  std::vector<int16_t> packing;
+  // Of blocks and the centers they are compared with.
+  struct Needs {
+    size_t count;
+    std::vector<int32_t> names;  // (count,), with room for all and a vector more
+  };
+  Needs needs[kFewBlocks];
+  std::vector<int32_t> values;  // (k, rows)
+  std::vector<float> gaps;      // (k,) and a vector more
+  // Rows whose center is not that of their block, side by side as a block of their own.
+  size_t strays = 0;
+  std::vector<int16_t> stray_rows;  // as a block
+  float stray_numbers[2 * kPackedRows];
+  int32_t stray_labels[kPackedRows];
+  size_t stray_positions[kPackedRows];
+  // Of a section that is sorted.
+  std::vector<int32_t> seconds, section_labels;
+  std::vector<uint32_t> ends, from;
+  std::vector<int16_t> section_rows;
+  std::vector<float> section_numbers;
+  std::vector<uint16_t> section_order;
+
+  Slot(const Kernels& kernels, size_t k, const PackedForm& form)
+      : open_rows(kernels.block * form.d), packing(form.d + 2 * kPackedLanes) {
+    this->labels.resize(kernels.block);
+    this->assigning.resize(kernels, k, form.d);
+    this->changes.resize(k, form.d);
+  }
+
+  // Readies what only sorted rows need.
+  void begin_groups(size_t k, size_t pairs) {
+    for (Needs& one : needs) one.names.resize(k + kPackedLanes);
+    gaps.resize(k + kPackedLanes);
+    values.resize(k * kPackedRows);
+    stray_rows.resize(kPackedRows * pairs * 2);
+  }
+};
+
+// Rows in the order in which they lie, sorted by their centers.
+template <class T>
+struct PackedRows<T>::Groups {
+  size_t padded;                  // k up to a whole vector
+  bool ordered = false;           // `order` is filled
+  std::vector<uint16_t> order;    // (n,) of each position the row, counted from the beginning of its section
+  std::unique_ptr<float[]> gaps;  // (blocks, padded); cpp/packed_groups.hpp
+  std::vector<float> radius;      // (blocks,) R
+  std::vector<int32_t> owners;    // (blocks,) the center of most rows
+  std::vector<uint64_t> strays;   // (blocks,) rows that gaps do not hold for
+  double debt = 0;                // what strays have cost since rows were sorted, in steps over all rows
+  bool fresh = false;             // sorted in the step before: all gaps are still to be found
+
+  // Of the centers, in this step.
+  std::vector<T> centers;             // (k, d) of the step before
+  std::vector<double> before, moved;  // (d, padded)
+  std::vector<double> paths;          // (padded,)
+  std::vector<float> shifts, ways;    // (k, padded)
+
+  Groups(size_t blocks, size_t k, size_t d)
+      : padded((k + kPackedLanes - 1) / kPackedLanes * kPackedLanes),
+        order(blocks * kPackedRows),
+        gaps(std::make_unique_for_overwrite<float[]>(blocks * padded)),
+        radius(blocks),
+        owners(blocks),
+        strays(blocks),
+        before(d * padded),
+        moved(d * padded),
+        paths(padded),
+        shifts(k * padded),
+        ways(k * padded) {}
+};
+
+}  // namespace macqueen
