@@ -95,15 +95,17 @@ BoxIndex<T>::BoxIndex(Threads& threads, const Kernels& kernels, const T* rows, s
 
 template <class T>
 void BoxIndex<T>::sort(Threads& threads, const Kernels& kernels, const T* rows) {
-  // What is filled later lends its memory to the sorting: faults of fresh pages would take as long as that itself.
-  constexpr size_t kScratch = kBoxRows * sizeof(uint64_t) / sizeof(T);
-  columns_ = std::make_unique_for_overwrite<T[]>(boxes() * std::max(d_ * kBoxRows, kScratch));
-  bounds_ = std::make_unique_for_overwrite<T[]>(boxes() * std::max(2 * kBoxRows, kScratch));
-  labels_ = std::make_unique_for_overwrite<int32_t[]>(boxes() * kBoxRows);
-  auto* order = reinterpret_cast<uint32_t*>(labels_.get());
-  curve_order(threads, kernels, rows, n_, d_, reinterpret_cast<uint64_t*>(columns_.get()),
-              reinterpret_cast<uint64_t*>(bounds_.get()), order);
-  weights_ = fold_repeats(threads, rows, d_, order, n_);
+  // What is filled later lends its memory to the sorting.
+  const size_t columns = boxes() * std::max(d_ * kBoxRows * sizeof(T), kBoxRows * sizeof(uint64_t));
+  const size_t bounds = boxes() * std::max(2 * kBoxRows * sizeof(T), kBoxRows * sizeof(uint64_t));
+  memory_ = std::make_unique<HugeMemory>(columns + bounds + boxes() * kBoxRows * sizeof(int32_t));
+  labels_ = memory_->take<int32_t>(boxes() * kBoxRows);
+  bounds_ = memory_->take<T>(bounds / sizeof(T));
+  columns_ = memory_->take<T>(columns / sizeof(T));
+  auto* order = reinterpret_cast<uint32_t*>(labels_);
+  curve_order(threads, kernels, rows, n_, d_, reinterpret_cast<uint64_t*>(bounds_),
+              reinterpret_cast<uint64_t*>(columns_), order);
+  weights_ = fold_repeats(threads, rows, d_, order, n_, reinterpret_cast<int32_t*>(columns_));
   compared_.resize(boxes());
   levels_.resize(1);
   levels_[0].low.resize(boxes() * d_);

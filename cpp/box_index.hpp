@@ -5,6 +5,7 @@
 #include <memory>
 #include <vector>
 
+#include "huge_memory.hpp"
 #include "step.hpp"
 
 namespace macqueen {
@@ -58,11 +59,12 @@ class BoxIndex {
   size_t boxes() const { return (n_ + kBoxRows - 1) / kBoxRows; }
 
   size_t n_, d_;                       // rows that repeat are one
-  std::unique_ptr<T[]> columns_;       // (boxes, d, kBoxRows): the rows of each box, transposed
+  std::unique_ptr<HugeMemory> memory_;
+  T* columns_;                         // (boxes, d, kBoxRows): the rows of each box, transposed
   std::vector<Level> levels_;          // the boxes themselves, and larger ones
-  std::unique_ptr<int32_t[]> labels_;  // (boxes, kBoxRows) in sorted order; -1 before the first step
+  int32_t* labels_;                    // (boxes, kBoxRows) in sorted order; -1 before the first step
   std::vector<int32_t> weights_;       // (n,) how many rows each stands for; empty: none repeats
-  std::unique_ptr<T[]> bounds_;        // (boxes, 2, kBoxRows): upper and lower bounds of distances
+  T* bounds_;                          // (boxes, 2, kBoxRows): upper and lower bounds of distances
   std::vector<Compared> compared_;     // (boxes,)
   std::unique_ptr<Totals> totals_;     // of the labels
   exact::Sums squares_;

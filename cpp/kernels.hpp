@@ -182,6 +182,7 @@ struct PackedPanels {
 
 constexpr size_t kMostBoxDims = 8;  // rows of more dimensions do not go into boxes (cpp/boxes.hpp)
 constexpr size_t kBoxRows = 64;     // of a box: whole vectors
+constexpr size_t kFewEntries = 32;  // that are sorted by comparing all with all (cpp/curve.hpp)
 
 // A box of rows and the centers they may be nearest to. All arrays are for kBoxRows rows.
 template <class T>
@@ -223,11 +224,8 @@ struct RowKernels {
   void (*add_squares)(const T* rows, const int32_t* labels, size_t n, size_t d, SumBuffer& sums);
   // bits of the largest |value| among `count` values, as an unsigned integer (NaN and infinity sort above all)
   uint64_t (*largest)(const T* values, size_t count);
-  // low, high (d,) out: of rows (n, d), d <= kMostBoxDims
-  void (*extremes)(const T* rows, size_t n, size_t d, T* low, T* high);
   // places (n,) out: of rows (n, d) on a curve through cells (x - low) * scale below 2^bits, bits * d <= 32
-  void (*curve_places)(const T* rows, size_t n, size_t d, const double* low, const double* scale, unsigned bits,
-                       uint32_t* places);
+  void (*curve_places)(const T* rows, size_t n, size_t d, const T* low, const T* scale, unsigned bits, uint32_t* places);
   // the rows named in order (n,) -> columns (d, kBoxRows), the last one repeated, and their box: low, high (d,)
   void (*fill_box)(const T* rows, const uint32_t* order, size_t n, size_t d, T* columns, T* low, T* high);
   // low, high (d,): a box; columns (d, stride): centers, their last one repeated to whole vectors. Returns the index of
@@ -332,6 +330,9 @@ struct Kernels {
   // out: a bit for each row whose label is another than `before`
   uint64_t (*packed_labels)(const PackedForm& form, const PackedPanels& centers, const int16_t* rows,
                             const float* numbers, const int32_t* before, int32_t* labels, uint64_t* changed);
+  // entries (n,), n <= kFewEntries, a number above and the number of a row below 2^32 -> the rows in the order of the
+  // lowest bits of the numbers above; ties, or almost, keep their order
+  void (*order_few)(const uint64_t* entries, size_t n, unsigned bits, uint32_t* order);
   // cpp/products.hpp
   void (*multiply)(const double* a, const double* b, size_t m, size_t d, size_t p, double* out);
   void (*multiply_transposed)(const double* a, const double* b, size_t m, size_t d, size_t p, double* out);

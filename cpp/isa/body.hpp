@@ -32,7 +32,6 @@ constexpr RowKernels<T> row_kernels_here() {
       .move_rows = move_rows<T>,
       .add_squares = add_squares<T>,
       .largest = largest<T>,
-      .extremes = extremes<T>,
       .curve_places = curve_places<T>,
       .fill_box = fill_box<T>,
       .middle_center = middle_center<T>,
@@ -80,6 +79,7 @@ constexpr Kernels kernels_here(const char* name, const char* description, unsign
       .upper_bytes = upper_bytes,
       .pair_needs = pair_needs,
       .packed_labels = packed_labels,
+      .order_few = order_few,
       .multiply = multiply,
       .multiply_transposed = multiply_transposed,
   };
