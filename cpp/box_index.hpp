@@ -51,8 +51,8 @@ class BoxIndex {
   void step_node(const Centers<T>& centers, size_t level, size_t node, Slot& slot);
   void step_box(const Centers<T>& centers, size_t box, Slot& slot);
   void find_fastest(BoxRows<T>& box) const;
-  void note_changes(const Kernels& kernels, size_t box, uint64_t changed, Slot& slot);
-  void add_changes(const Kernels& kernels, Slot& slot);
+  void move_rows(const Kernels& kernels, size_t box, uint64_t changed, Slot& slot);
+  int usual_top() const;
 
   T* upper(size_t box) { return &bounds_[box * 2 * kBoxRows]; }
   T* lower(size_t box) { return upper(box) + kBoxRows; }
@@ -63,7 +63,8 @@ class BoxIndex {
   T* columns_;                         // (boxes, d, kBoxRows): the rows of each box, transposed
   std::vector<Level> levels_;          // the boxes themselves, and larger ones
   int32_t* labels_;                    // (boxes, kBoxRows) in sorted order; -1 before the first step
-  std::vector<int32_t> weights_;       // (n,) how many rows each stands for; empty: none repeats
+  std::vector<int32_t> weights_;       // (boxes, kBoxRows) how many rows each stands for; empty: none repeats
+  int top_ = 0;                        // of the grid of sums: few rows have a value of 2^top_ or more
   T* bounds_;                          // (boxes, 2, kBoxRows): upper and lower bounds of distances
   std::vector<Compared> compared_;     // (boxes,)
   std::unique_ptr<Totals> totals_;     // of the labels

@@ -238,6 +238,10 @@ struct RowKernels {
   // Labels the rows of a box among centers (., d), which have moved by paths (.,) since its bounds were made; null: all
   // rows are looked at. Returns a bit for each row whose label is another than before; looked_at in/out: comparisons.
   uint64_t (*box_labels)(const BoxRows<T>& box, size_t d, const T* centers, const T* paths, size_t* looked_at);
+  // Moves rows (bits) of a box, columns (d, kBoxRows), times their weights (null: 1), from the clusters `before` (where
+  // not negative) to `after`: cells (k, d) of `sums` and counts (k,), in/out.
+  void (*move_box)(const T* columns, size_t d, uint64_t rows, const int32_t* weights, const int32_t* before,
+                   const int32_t* after, int64_t* counts, SumBuffer& sums);
   // rows (n, d), n <= kSketchRows -> records (out); scratch (form.scratch(tile),)
   void (*sketch)(const T* rows, size_t n, const SketchForm& form, float* scratch, uint8_t* records);
   // centers (k, d), places (k,): where each goes among groups * kGroup places -> panels (out); scratch as above

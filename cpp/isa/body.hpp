@@ -4,6 +4,7 @@
 #include "../accumulate.hpp"
 #include "../all_distances.hpp"
 #include "../assign.hpp"
+#include "../box_sums.hpp"
 #include "../boxes.hpp"
 #include "../cost_terms.hpp"
 #include "../curve.hpp"
@@ -37,6 +38,7 @@ constexpr RowKernels<T> row_kernels_here() {
       .middle_center = middle_center<T>,
       .box_candidates = box_candidates<T>,
       .box_labels = box_labels<T>,
+      .move_box = move_box<T>,
       .sketch = sketch<T>,
       .sketch_centers = sketch_centers<T>,
       .own_bounds = own_bounds<T>,
