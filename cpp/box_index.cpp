@@ -6,6 +6,7 @@
 #include <numeric>
 #include <utility>
 
+#include "center_list.hpp"
 #include "curve_order.hpp"
 #include "exponents.hpp"
 #include "grid_buffer.hpp"
@@ -19,34 +20,13 @@ namespace {
 constexpr size_t kNodes = 4;                        // that a larger box holds
 constexpr size_t kTaskBoxes = 16, kMostBoxes = 64;  // of the largest boxes, for few rows and for many
 constexpr size_t kManyRows = size_t{1} << 16;
-constexpr size_t kMostLanes = 16;
-static_assert(kBoxRows % kMostLanes == 0);
-
-size_t padded(size_t count) { return (count + kMostLanes - 1) / kMostLanes * kMostLanes; }
-
-// Some of the centers, ascending.
-template <class T>
-struct List {
-  size_t count = 0;
-  std::vector<int32_t> names;  // (k,)
-  std::vector<T> columns;      // (d, stride), the last one repeated to whole vectors
-  size_t stride() const { return padded(count); }
-
-  void gather(const T* centers, size_t d) {
-    columns.resize(d * stride());
-    for (size_t c = 0; c < stride(); ++c) {
-      const T* center = centers + static_cast<size_t>(names[std::min(c, count - 1)]) * d;
-      for (size_t j = 0; j < d; ++j) columns[j * stride() + c] = center[j];
-    }
-  }
-};
 
 }  // namespace
 
 // What one thread holds during a step.
 template <class T>
 struct BoxIndex<T>::Slot {
-  std::vector<List<T>> lists;  // of the node of each level that is under way
+  std::vector<CenterList<T>> lists;  // of the node of each level that is under way
   int32_t labels[kBoxRows];
   std::vector<int64_t> counts;  // (k,) differences
   GridBuffer sums;
@@ -54,7 +34,7 @@ struct BoxIndex<T>::Slot {
 
   void begin(size_t levels, const T* centers, size_t k, size_t d) {
     lists.resize(levels + 1);  // the last one: all centers
-    for (List<T>& list : lists) list.names.resize(k);
+    for (CenterList<T>& list : lists) list.names.resize(k);
     std::iota(lists.back().names.begin(), lists.back().names.end(), 0);
     lists.back().count = k;
     lists.back().gather(centers, d);
@@ -238,14 +218,10 @@ double BoxIndex<T>::accumulate(Threads& threads, const Centers<T>& centers, Tota
 
 template <class T>
 void BoxIndex<T>::step_node(const Centers<T>& centers, size_t level, size_t node, Slot& slot) {
-  const auto& functions = row_kernels<T>(centers.kernels());
-  const List<T>& above = slot.lists[level + 1];
-  List<T>& list = slot.lists[level];
+  const CenterList<T>& above = slot.lists[level + 1];
+  CenterList<T>& list = slot.lists[level];
   const T *low = &levels_[level].low[node * d_], *high = &levels_[level].high[node * d_];
-  const size_t middle = functions.middle_center(low, high, above.columns.data(), above.stride(), above.count, d_);
-  list.count = functions.box_candidates(low, high, centers.values() + static_cast<size_t>(above.names[middle]) * d_,
-                                        above.columns.data(), above.stride(), above.count, d_, list.names.data());
-  for (size_t c = 0; c < list.count; ++c) list.names[c] = above.names[static_cast<size_t>(list.names[c])];
+  list.take(row_kernels<T>(centers.kernels()), low, high, centers.values(), d_, above);
   list.gather(centers.values(), d_);
   const size_t below = levels_[level - 1].low.size() / d_;
   for (size_t child = node * kNodes; child < std::min(below, (node + 1) * kNodes); ++child) {
@@ -261,7 +237,7 @@ template <class T>
 void BoxIndex<T>::step_box(const Centers<T>& centers, size_t box, Slot& slot) {
   const auto& functions = row_kernels<T>(centers.kernels());
   Compared& compared = compared_[box];
-  const List<T>& above = slot.lists[1];
+  const CenterList<T>& above = slot.lists[1];
   const T *low = &levels_[0].low[box * d_], *high = &levels_[0].high[box * d_];
   const auto find_middle = [&] {
     compared.middle =

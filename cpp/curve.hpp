@@ -87,39 +87,58 @@ inline Cells axis_of(const Cells* numbers, size_t j) {
   return axis;
 }
 
+constexpr size_t kAxisRows = 2 * kCellLanes;
+
+// Rows on a grid: the coordinate of x along axis j is (x - low[j]) * scale[j].
 template <class T, size_t D>
-void curve_places_of(const T* rows, size_t n, const T* low, const T* scale, unsigned bits, uint32_t* places) {
+struct RowAxes {
   using S = Side<T>;
-  using Values = typename S::Values;
-  constexpr size_t kRows = 2 * kCellLanes;
   T lows[D * S::kLanes], scales[D * S::kLanes];  // as many rows as there are lanes are D whole vectors
-  for (size_t i = 0; i < D * S::kLanes; ++i) {
-    lows[i] = low[i % D];
-    scales[i] = scale[i % D];
+
+  RowAxes(const T* low, const T* scale) {
+    for (size_t i = 0; i < D * S::kLanes; ++i) {
+      lows[i] = low[i % D];
+      scales[i] = scale[i % D];
+    }
   }
-  const Values most = S::all(static_cast<T>((uint32_t{1} << bits) - 1)), least = S::all(T{0});
-  for (size_t i = 0; i < n; i += kRows) {
-    const size_t count = n - i < kRows ? n - i : kRows;
-    T last[D * kRows] = {};
-    const T* from = rows + i * D;
-    if (count < kRows) {
-      memcpy(last, from, count * D * sizeof(T));
-      from = last;
+
+  // Whole coordinates x of up to kAxisRows rows (n, D), after `within` has brought them into the range of integers.
+  template <class Within>
+  void find(const T* rows, size_t n, Cells (&x)[D][2], const Within& within) const {
+    T last[D * kAxisRows];
+    if (n < kAxisRows) {
+      memset(last, 0, sizeof last);
+      memcpy(last, rows, n * D * sizeof(T));
+      rows = last;
     }
-    T along[D * kRows];
-    for (size_t v = 0; v < D * kRows; v += S::kLanes) {
+    T along[D * kAxisRows];
+    for (size_t v = 0; v < D * kAxisRows; v += S::kLanes) {
       const size_t at = v % (D * S::kLanes);
-      const Values a = (load(from + v) - load(lows + at)) * load(scales + at);
-      const Values b = choose_below(a, most, a, most);  // what is no number goes to the last cell
-      store(along + v, choose_below(least, b, b, least));
+      store(along + v, within((load(rows + v) - load(lows + at)) * load(scales + at)));
     }
-    int32_t whole[D * kRows];
-    for (size_t v = 0; v < D * kRows; ++v) whole[v] = static_cast<int32_t>(along[v]);
-    Cells numbers[D * 2], x[D][2], place[2];
+    int32_t whole[D * kAxisRows];
+    for (size_t v = 0; v < D * kAxisRows; ++v) whole[v] = static_cast<int32_t>(along[v]);
+    Cells numbers[D * 2];
     memcpy(numbers, whole, sizeof numbers);
     for (size_t j = 0; j < D; ++j) {
       for (size_t v = 0; v < 2; ++v) x[j][v] = axis_of<D>(numbers + v * D, j);
     }
+  }
+};
+
+template <class T, size_t D>
+void curve_places_of(const T* rows, size_t n, const T* low, const T* scale, unsigned bits, uint32_t* places) {
+  using S = Side<T>;
+  using Values = typename S::Values;
+  const Values most = S::all(static_cast<T>((uint32_t{1} << bits) - 1)), least = S::all(T{0});
+  const RowAxes<T, D> axes(low, scale);
+  for (size_t i = 0; i < n; i += kAxisRows) {
+    const size_t count = n - i < kAxisRows ? n - i : kAxisRows;
+    Cells x[D][2], place[2];
+    axes.find(rows + i * D, count, x, [&](Values along) {
+      const Values below = choose_below(along, most, along, most);  // what is no number goes to the last cell
+      return choose_below(least, below, below, least);
+    });
     if constexpr (D == 1) {
       memcpy(place, x[0], sizeof place);
     } else {

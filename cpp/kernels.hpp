@@ -197,6 +197,24 @@ struct BoxRows {
   T *upper, *lower;       // in/out: bounds of the distances to the own center and to all others of them
 };
 
+// A space cut into cells, and these into smaller ones, with the centers that can be nearest to a point of a cell
+// (cpp/center_cells.hpp). The code of a cell has the bits of its coordinates, interleaved.
+constexpr size_t kCellCenters = 16;  // of a list, side by side
+struct CellNode {
+  int32_t inner;         // the first of its 2^d parts, -1: it is not cut
+  int32_t first, count;  // of its list: in kCellCenters, and how many there are
+};
+template <class T>
+struct CellTable {
+  size_t d;
+  unsigned bits, top_bits;  // of a coordinate; of one in the codes that `tops` is for
+  const T *low, *scale;     // (d,) the coordinate of x is (x - low) * scale
+  const int32_t* tops;      // (2^(d top_bits),): nodes
+  const CellNode* nodes;
+  const T* columns;      // (lists, d, kCellCenters), far away where there is no center
+  const int32_t* names;  // (lists, kCellCenters), ascending
+};
+
 // One function per job and row type T. Roles: in unless said otherwise.
 template <class T>
 struct RowKernels {
@@ -242,6 +260,10 @@ struct RowKernels {
   // not negative) to `after`: cells (k, d) of `sums` and counts (k,), in/out.
   void (*move_box)(const T* columns, size_t d, uint64_t rows, const int32_t* weights, const int32_t* before,
                    const int32_t* after, int64_t* counts, SumBuffer& sums);
+  // labels (n,) out of rows (n, d): the nearest of centers (k, d), ties to the lowest index, or -1 outside of the cells;
+  // returns how many such; looked_at in/out: comparisons
+  size_t (*cell_labels)(const T* rows, size_t n, const CellTable<T>& table, const T* centers, int32_t* labels,
+                        size_t* looked_at);
   // rows (n, d), n <= kSketchRows -> records (out); scratch (form.scratch(tile),)
   void (*sketch)(const T* rows, size_t n, const SketchForm& form, float* scratch, uint8_t* records);
   // centers (k, d), places (k,): where each goes among groups * kGroup places -> panels (out); scratch as above

@@ -6,6 +6,7 @@
 #include "../assign.hpp"
 #include "../box_sums.hpp"
 #include "../boxes.hpp"
+#include "../cells.hpp"
 #include "../cost_terms.hpp"
 #include "../curve.hpp"
 #include "../distances.hpp"
@@ -39,6 +40,7 @@ constexpr RowKernels<T> row_kernels_here() {
       .box_candidates = box_candidates<T>,
       .box_labels = box_labels<T>,
       .move_box = move_box<T>,
+      .cell_labels = cell_labels<T>,
       .sketch = sketch<T>,
       .sketch_centers = sketch_centers<T>,
       .own_bounds = own_bounds<T>,
