@@ -4,6 +4,7 @@
 #include <limits>
 #include <utility>
 
+#include "sample_span.hpp"
 #include "step.hpp"
 
 namespace macqueen {
@@ -12,10 +13,16 @@ namespace {
 
 constexpr unsigned kCodeBits = 32, kMostBits = 10;  // of a cell, of one of its coordinates
 constexpr unsigned kTopBits = 12;                   // of a cell that is found at once
-constexpr size_t kRowsPerNode = 32;                 // a node takes as long as a few rows
 constexpr size_t kSampleRows = 4096, kTrialRows = 256;
 
 size_t stride_of(size_t n, size_t rows) { return (n + rows - 1) / rows; }
+
+// Whether rows gain more by cutting a cell of `names` centers into `parts` than that takes. In cycles: a vector of
+// centers takes a row some 10, and to find those near a part some 30; halving the list is what can be hoped for.
+bool worth_cutting(size_t names, double rows, size_t parts) {
+  const double vectors = static_cast<double>(names) / kCellCenters;
+  return names > kCellCenters && rows * 5 * vectors > static_cast<double>(parts) * (30 * vectors + 300);
+}
 
 }  // namespace
 
@@ -26,7 +33,7 @@ CenterCells<T>::CenterCells(Threads& threads, const Centers<T>& centers, const T
   table_.bits = std::min(kMostBits, kCodeBits / dims);
   table_.top_bits = std::min(table_.bits, kTopBits / dims);
   if (!span(rows, n)) return;
-  split(threads, centers, n / kRowsPerNode + 1);
+  split(threads, centers, n, sample_codes(rows, n));
   fill_lists(threads, centers);
   fill_tops();
   table_.d = d_;
@@ -51,14 +58,9 @@ CenterCells<T>::CenterCells(Threads& threads, const Centers<T>& centers, const T
 // Chooses the grid: cell of x along axis j = (x - low[j]) * scale[j]. Tells whether there is one.
 template <class T>
 bool CenterCells<T>::span(const T* rows, size_t n) {
-  low_.assign(rows, rows + d_);
-  std::vector<T> high(low_);
-  for (size_t i = 0; i < n; i += stride_of(n, kSampleRows)) {
-    for (size_t j = 0; j < d_; ++j) {
-      low_[j] = std::min(low_[j], rows[i * d_ + j]);
-      high[j] = std::max(high[j], rows[i * d_ + j]);
-    }
-  }
+  low_.resize(d_);
+  std::vector<T> high(d_);
+  sample_span(rows, n, d_, low_.data(), high.data());
   bool fits = true;
   for (size_t j = 0; j < d_; ++j) {
     // A little wider: few rows are beyond what the sample spans. A column that does not change has a width, too.
@@ -88,49 +90,80 @@ void CenterCells<T>::box_of(const size_t* cell, unsigned level, T* low, T* high)
   }
 }
 
-// Cuts cells into smaller ones, level by level, while their lists do not fit a vector and nodes are left.
+// The codes of a sample of rows, ascending; rows outside have none.
 template <class T>
-void CenterCells<T>::split(Threads& threads, const Centers<T>& centers, size_t most_nodes) {
-  const size_t pieces = size_t{1} << d_;
+std::vector<uint32_t> CenterCells<T>::sample_codes(const T* rows, size_t n) const {
+  std::vector<uint32_t> codes;
+  const T cells = static_cast<T>(size_t{1} << table_.bits);
+  for (size_t i = 0; i < n; i += stride_of(n, kSampleRows)) {
+    uint32_t code = 0;
+    bool inside = true;
+    for (size_t j = 0; j < d_ && inside; ++j) {
+      const T along = (rows[i * d_ + j] - low_[j]) * scale_[j];
+      inside = along >= 0 && along < cells;
+      const uint32_t cell = inside ? static_cast<uint32_t>(along) : 0;
+      for (unsigned bit = 0; bit < table_.bits; ++bit) code |= (cell >> bit & 1) << (d_ * bit + d_ - 1 - j);
+    }
+    if (inside) codes.push_back(code);
+  }
+  std::sort(codes.begin(), codes.end());
+  return codes;
+}
+
+// Cuts cells into smaller ones, level by level, where it pays.
+template <class T>
+void CenterCells<T>::split(Threads& threads, const Centers<T>& centers, size_t n, const std::vector<uint32_t>& codes) {
   std::vector<Part> open(1);
   for (size_t c = 0; c < centers.k(); ++c) open[0].names.push_back(static_cast<int32_t>(c));
+  open[0].end = codes.size();
   nodes_.push_back({-1, 0, 0});
+  const double rows_each = static_cast<double>(n) / static_cast<double>(codes.size() + 1);
   for (unsigned level = 0; !open.empty(); ++level) {
-    if (level == table_.bits || nodes_.size() + open.size() * pieces > most_nodes) {
-      for (Part& part : open) leaves_.push_back(std::move(part));
-      return;
-    }
     std::vector<std::vector<Part>> made(open.size());
-    threads.run(open.size(), [&](int, size_t i) { made[i] = parts_of(centers, open[i], level + 1); });
+    threads.run(open.size(), [&](int, size_t i) {
+      const double rows = rows_each * static_cast<double>(open[i].end - open[i].begin);
+      if (level == table_.bits || !worth_cutting(open[i].names.size(), rows, size_t{1} << d_)) return;
+      made[i] = parts_of(centers, open[i], level + 1, codes);
+    });
     std::vector<Part> next;
     for (size_t i = 0; i < open.size(); ++i) {
+      if (made[i].empty()) {
+        leaves_.push_back(std::move(open[i]));
+        continue;
+      }
       nodes_[open[i].node].inner = static_cast<int32_t>(nodes_.size());
       for (Part& part : made[i]) {
         part.node = nodes_.size();
         nodes_.push_back({-1, 0, 0});
-        (part.names.size() > kCellCenters ? next : leaves_).push_back(std::move(part));
+        next.push_back(std::move(part));
       }
     }
     open.swap(next);
   }
 }
 
-// The 2^d parts of a cell, in the order of the lowest bits of their codes.
+// The 2^d parts of a cell, in the order of their codes.
 template <class T>
 std::vector<typename CenterCells<T>::Part> CenterCells<T>::parts_of(const Centers<T>& centers, const Part& whole,
-                                                                    unsigned level) const {
+                                                                    unsigned level,
+                                                                    const std::vector<uint32_t>& codes) const {
   CenterList<T> above, list;
   above.count = whole.names.size();
   above.names = whole.names;
   above.gather(centers.values(), d_);
   list.names.resize(above.count);
   std::vector<Part> parts(size_t{1} << d_);
+  const unsigned shift = static_cast<unsigned>(d_) * (table_.bits - level);
+  size_t begin = whole.begin;
   for (size_t p = 0; p < parts.size(); ++p) {
     T low[kMostBoxDims], high[kMostBoxDims];
     for (size_t j = 0; j < d_; ++j) parts[p].cell[j] = 2 * whole.cell[j] + (p >> (d_ - 1 - j) & 1);
     box_of(parts[p].cell, level, low, high);
     list.take(row_kernels<T>(centers.kernels()), low, high, centers.values(), d_, above);
     parts[p].names.assign(list.names.begin(), list.names.begin() + static_cast<std::ptrdiff_t>(list.count));
+    parts[p].begin = begin;
+    while (begin < whole.end && (codes[begin] >> shift & (parts.size() - 1)) == p) ++begin;
+    parts[p].end = begin;
   }
   return parts;
 }

@@ -17,7 +17,7 @@ template <class T>
 class CenterCells {
  public:
   // Whether so many rows are worth it.
-  static bool worth(size_t n, size_t k, size_t d) { return d <= 6 && k >= 16 && n >= 4096; }
+  static bool worth(size_t n, size_t k, size_t d) { return d <= 6 && k >= 16 && n >= 4096 && n * k >= (1u << 20); }
 
   // Over the space that a sample of rows (n, d) takes; these need not be finite.
   CenterCells(Threads& threads, const Centers<T>& centers, const T* rows, size_t n);
@@ -31,12 +31,15 @@ class CenterCells {
     size_t node;
     size_t cell[kMostBoxDims];
     std::vector<int32_t> names;
+    size_t begin, end;  // of the rows of the sample that are in it
   };
 
   bool span(const T* rows, size_t n);
+  std::vector<uint32_t> sample_codes(const T* rows, size_t n) const;
   void box_of(const size_t* cell, unsigned level, T* low, T* high) const;
-  void split(Threads& threads, const Centers<T>& centers, size_t most_nodes);
-  std::vector<Part> parts_of(const Centers<T>& centers, const Part& whole, unsigned level) const;
+  void split(Threads& threads, const Centers<T>& centers, size_t n, const std::vector<uint32_t>& codes);
+  std::vector<Part> parts_of(const Centers<T>& centers, const Part& whole, unsigned level,
+                             const std::vector<uint32_t>& codes) const;
   void fill_lists(Threads& threads, const Centers<T>& centers);
   void fill_tops();
 

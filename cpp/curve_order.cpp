@@ -6,6 +6,8 @@
 #include <utility>
 #include <vector>
 
+#include "sample_span.hpp"
+
 namespace macqueen {
 
 namespace {
@@ -15,7 +17,6 @@ constexpr unsigned kMostDigit = 11;  // bits that rows are sorted by at once
 constexpr size_t kMostParts = 16;    // that are counted side by side; each costs a pass over the buckets
 constexpr size_t kPartRows = size_t{1} << 14;
 constexpr size_t kFew = 32;          // entries that are sorted one by one
-constexpr size_t kSampleRows = 1024;
 
 // Rows cut into a few parts of even size, a task each.
 struct Parts {
@@ -42,20 +43,14 @@ struct Range {
   unsigned bits;
 };
 
-// The grid: cell of x along axis j = (x - low[j]) * scale[j], or the first or last one. It spans a sample of the rows,
-// so that a few outliers do not leave a single cell to all others.
+// The grid: cell of x along axis j = (x - low[j]) * scale[j], or the first or last one.
 template <class T>
 struct Grid {
   std::vector<T> low, scale;  // (d,)
 
-  Grid(const T* rows, size_t n, size_t d, double cells) : low(rows, rows + d), scale(d) {
-    std::vector<T> high(low);
-    for (size_t i = 0; i < n; i += (n + kSampleRows - 1) / kSampleRows) {
-      for (size_t j = 0; j < d; ++j) {
-        low[j] = std::min(low[j], rows[i * d + j]);
-        high[j] = std::max(high[j], rows[i * d + j]);
-      }
-    }
+  Grid(const T* rows, size_t n, size_t d, double cells) : low(d), scale(d) {
+    std::vector<T> high(d);
+    sample_span(rows, n, d, low.data(), high.data());
     for (size_t j = 0; j < d; ++j) {
       const double across = static_cast<double>(high[j]) - static_cast<double>(low[j]);
       const T each = static_cast<T>(cells / across);
