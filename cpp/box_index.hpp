@@ -58,16 +58,16 @@ class BoxIndex {
   T* lower(size_t box) { return upper(box) + kBoxRows; }
   size_t boxes() const { return (n_ + kBoxRows - 1) / kBoxRows; }
 
-  size_t n_, d_;                       // rows that repeat are one
+  size_t n_, d_;  // rows that repeat are one
   std::unique_ptr<HugeMemory> memory_;
-  T* columns_;                         // (boxes, d, kBoxRows): the rows of each box, transposed
-  std::vector<Level> levels_;          // the boxes themselves, and larger ones
-  int32_t* labels_;                    // (boxes, kBoxRows) in sorted order; -1 before the first step
-  std::vector<int32_t> weights_;       // (boxes, kBoxRows) how many rows each stands for; empty: none repeats
-  int top_ = 0;                        // of the grid of sums: few rows have a value of 2^top_ or more
-  T* bounds_;                          // (boxes, 2, kBoxRows): upper and lower bounds of distances
-  std::vector<Compared> compared_;     // (boxes,)
-  std::unique_ptr<Totals> totals_;     // of the labels
+  T* columns_;                      // (boxes, d, kBoxRows): the rows of each box, transposed
+  std::vector<Level> levels_;       // the boxes themselves, and larger ones
+  int32_t* labels_;                 // (boxes, kBoxRows) in sorted order; -1 before the first step
+  std::vector<int32_t> weights_;    // (boxes, kBoxRows) how many rows each stands for; empty: none repeats
+  int top_ = 0;                     // of the grid of sums: few rows have a value of 2^top_ or more
+  T* bounds_;                       // (boxes, 2, kBoxRows): upper and lower bounds of distances
+  std::vector<Compared> compared_;  // (boxes,)
+  std::unique_ptr<Totals> totals_;  // of the labels
   exact::Sums squares_;
   std::vector<T> before_, paths_;  // (k, d) centers of the step before; (k,) how far each has moved since
   std::vector<std::unique_ptr<Slot>> slots_;

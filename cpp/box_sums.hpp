@@ -50,8 +50,7 @@ inline bool add_column(const T* column, uint64_t rows, const int32_t* weights, i
 
 // The same value by value; a weight goes power of two by power of two, which are exact.
 template <class T>
-inline void add_values(const T* column, uint64_t rows, const int32_t* weights, double sign, size_t cell,
-                       SumBuffer& s) {
+inline void add_values(const T* column, uint64_t rows, const int32_t* weights, double sign, size_t cell, SumBuffer& s) {
   for (; rows != 0; rows &= rows - 1) {
     const auto i = static_cast<size_t>(__builtin_ctzll(rows));
     for (int32_t rest = weights == nullptr ? 1 : weights[i]; rest != 0; rest &= rest - 1) {

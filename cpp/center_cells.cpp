@@ -14,6 +14,8 @@ namespace {
 constexpr unsigned kCodeBits = 32, kMostBits = 10;  // of a cell, of one of its coordinates
 constexpr unsigned kTopBits = 12;                   // of a cell that is found at once
 constexpr size_t kSampleRows = 4096, kTrialRows = 256;
+constexpr size_t kMostNames =
+    size_t{1} << 20;  // of all lists, beside one for each row: they take about as much as rows
 
 size_t stride_of(size_t n, size_t rows) { return (n + rows - 1) / rows; }
 
@@ -110,7 +112,7 @@ std::vector<uint32_t> CenterCells<T>::sample_codes(const T* rows, size_t n) cons
   return codes;
 }
 
-// Cuts cells into smaller ones, level by level, where it pays.
+// Cuts cells into smaller ones, level by level, where it pays and the lists do not grow too long.
 template <class T>
 void CenterCells<T>::split(Threads& threads, const Centers<T>& centers, size_t n, const std::vector<uint32_t>& codes) {
   std::vector<Part> open(1);
@@ -118,21 +120,25 @@ void CenterCells<T>::split(Threads& threads, const Centers<T>& centers, size_t n
   open[0].end = codes.size();
   nodes_.push_back({-1, 0, 0});
   const double rows_each = static_cast<double>(n) / static_cast<double>(codes.size() + 1);
+  const size_t pieces = size_t{1} << d_;
+  size_t names = centers.k();  // of all lists
   for (unsigned level = 0; !open.empty(); ++level) {
-    std::vector<std::vector<Part>> made(open.size());
-    threads.run(open.size(), [&](int, size_t i) {
-      const double rows = rows_each * static_cast<double>(open[i].end - open[i].begin);
-      if (level == table_.bits || !worth_cutting(open[i].names.size(), rows, size_t{1} << d_)) return;
-      made[i] = parts_of(centers, open[i], level + 1, codes);
-    });
-    std::vector<Part> next;
-    for (size_t i = 0; i < open.size(); ++i) {
-      if (made[i].empty()) {
-        leaves_.push_back(std::move(open[i]));
-        continue;
-      }
-      nodes_[open[i].node].inner = static_cast<int32_t>(nodes_.size());
+    std::vector<Part> next, cut;
+    for (Part& part : open) {
+      const double rows = rows_each * static_cast<double>(part.end - part.begin);
+      const size_t more = part.names.size() * pieces / 2;  // as far as can be foretold
+      const bool fits = names + more <= kMostNames + n;
+      const bool pays = level < table_.bits && fits && worth_cutting(part.names.size(), rows, pieces);
+      names += pays ? more : 0;
+      (pays ? cut : leaves_).push_back(std::move(part));
+    }
+    std::vector<std::vector<Part>> made(cut.size());
+    threads.run(cut.size(), [&](int, size_t i) { made[i] = parts_of(centers, cut[i], level + 1, codes); });
+    for (size_t i = 0; i < cut.size(); ++i) {
+      names -= cut[i].names.size() * pieces / 2;
+      nodes_[cut[i].node].inner = static_cast<int32_t>(nodes_.size());
       for (Part& part : made[i]) {
+        names += part.names.size();
         part.node = nodes_.size();
         nodes_.push_back({-1, 0, 0});
         next.push_back(std::move(part));

@@ -46,9 +46,9 @@ class CenterCells {
   size_t d_;
   bool useful_ = false;
   CellTable<T> table_{};
-  std::vector<T> low_, scale_;     // (d,)
-  std::vector<CellNode> nodes_;    // the first is the whole space
-  std::vector<Part> leaves_;       // with their lists
+  std::vector<T> low_, scale_;   // (d,)
+  std::vector<CellNode> nodes_;  // the first is the whole space
+  std::vector<Part> leaves_;     // with their lists
   std::vector<int32_t> tops_;
   std::vector<T> columns_;
   std::vector<int32_t> names_;

@@ -198,8 +198,7 @@ void fill_box_of(const T* rows, const uint32_t* order, size_t n, T* columns, T* 
 }
 
 template <class T>
-void curve_places(const T* rows, size_t n, size_t d, const T* low, const T* scale, unsigned bits,
-                  uint32_t* places) {
+void curve_places(const T* rows, size_t n, size_t d, const T* low, const T* scale, unsigned bits, uint32_t* places) {
   using Function = void (*)(const T*, size_t, const T*, const T*, unsigned, uint32_t*);
   static constexpr Function kFunctions[kMostBoxDims] = {
       curve_places_of<T, 1>, curve_places_of<T, 2>, curve_places_of<T, 3>, curve_places_of<T, 4>,

@@ -16,7 +16,7 @@ constexpr unsigned kPlaceBits = 32, kMostCellBits = 16;
 constexpr unsigned kMostDigit = 11;  // bits that rows are sorted by at once
 constexpr size_t kMostParts = 16;    // that are counted side by side; each costs a pass over the buckets
 constexpr size_t kPartRows = size_t{1} << 14;
-constexpr size_t kFew = 32;          // entries that are sorted one by one
+constexpr size_t kFew = 32;  // entries that are sorted one by one
 
 // Rows cut into a few parts of even size, a task each.
 struct Parts {
@@ -63,19 +63,28 @@ template <class T>
 class CurveOrder {
  public:
   CurveOrder(Threads& threads, const Kernels& kernels, const T* rows, size_t n, size_t d)
-      : threads_(threads), kernels_(kernels), rows_(rows), n_(n), d_(d), bits_(std::min(kPlaceBits / static_cast<unsigned>(d), kMostCellBits)) {}
+      : threads_(threads),
+        kernels_(kernels),
+        rows_(rows),
+        n_(n),
+        d_(d),
+        bits_(std::min(kPlaceBits / static_cast<unsigned>(d), kMostCellBits)) {}
 
   void find(uint64_t* entries, uint64_t* spare, uint32_t* order) {
     order_ = order;
     const unsigned all = bits_ * static_cast<unsigned>(d_), digit = digit_for(n_ / 4, all);
     fill_places(order, digit);
-    move_all(digit, [order](size_t i) { return uint64_t{order[i]} << 32 | i; }, n_, all, Range{entries, 0, n_, all}, spare);
+    move_all(
+        digit, [order](size_t i) { return uint64_t{order[i]} << 32 | i; }, n_, all, Range{entries, 0, n_, all}, spare);
     const size_t each = std::max(kPartRows / 4, n_ / 64);
     std::vector<size_t> tasks{0};
     size_t rows = 0;
     for (size_t r = 0; r < ranges_.size(); ++r) {
       rows += ranges_[r].count;
-      if (rows >= each || r + 1 == ranges_.size()) { tasks.push_back(r + 1); rows = 0; }
+      if (rows >= each || r + 1 == ranges_.size()) {
+        tasks.push_back(r + 1);
+        rows = 0;
+      }
     }
     std::vector<std::vector<uint64_t>> spares(static_cast<size_t>(threads_.count()));
     threads_.run(tasks.size() - 1, [&](int slot, size_t task) {
@@ -129,7 +138,8 @@ class CurveOrder {
     });
     for (size_t b = 0; b < buckets; ++b) {
       if (begins[b + 1] == begins[b]) continue;
-      add_range({to.entries + begins[b], to.first + begins[b], begins[b + 1] - begins[b], bits - digit}, spare + begins[b]);
+      add_range({to.entries + begins[b], to.first + begins[b], begins[b + 1] - begins[b], bits - digit},
+                spare + begins[b]);
     }
   }
 
@@ -147,7 +157,9 @@ class CurveOrder {
       std::fill_n(counts, size_t{1} << digit, 0);
       for (size_t i = begin; i < end; ++i) ++counts[range.entries[i] >> shift & mask];
     });
-    move_all(digit, [&](size_t i) { return range.entries[i]; }, range.count, range.bits, {spare, range.first, range.count, range.bits}, range.entries);
+    move_all(
+        digit, [&](size_t i) { return range.entries[i]; }, range.count, range.bits,
+        {spare, range.first, range.count, range.bits}, range.entries);
   }
 
   void sort_few(uint64_t* entries, uint64_t* other, size_t count, unsigned bits, uint32_t* order) const {

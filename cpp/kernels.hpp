@@ -243,7 +243,8 @@ struct RowKernels {
   // bits of the largest |value| among `count` values, as an unsigned integer (NaN and infinity sort above all)
   uint64_t (*largest)(const T* values, size_t count);
   // places (n,) out: of rows (n, d) on a curve through cells (x - low) * scale below 2^bits, bits * d <= 32
-  void (*curve_places)(const T* rows, size_t n, size_t d, const T* low, const T* scale, unsigned bits, uint32_t* places);
+  void (*curve_places)(const T* rows, size_t n, size_t d, const T* low, const T* scale, unsigned bits,
+                       uint32_t* places);
   // the rows named in order (n,) -> columns (d, kBoxRows), the last one repeated, and their box: low, high (d,)
   void (*fill_box)(const T* rows, const uint32_t* order, size_t n, size_t d, T* columns, T* low, T* high);
   // low, high (d,): a box; columns (d, stride): centers, their last one repeated to whole vectors. Returns the index of
@@ -260,8 +261,8 @@ struct RowKernels {
   // not negative) to `after`: cells (k, d) of `sums` and counts (k,), in/out.
   void (*move_box)(const T* columns, size_t d, uint64_t rows, const int32_t* weights, const int32_t* before,
                    const int32_t* after, int64_t* counts, SumBuffer& sums);
-  // labels (n,) out of rows (n, d): the nearest of centers (k, d), ties to the lowest index, or -1 outside of the cells;
-  // returns how many such; looked_at in/out: comparisons
+  // labels (n,) out of rows (n, d): the nearest of centers (k, d), ties to the lowest index, or -1 outside of the
+  // cells; returns how many such; looked_at in/out: comparisons
   size_t (*cell_labels)(const T* rows, size_t n, const CellTable<T>& table, const T* centers, int32_t* labels,
                         size_t* looked_at);
   // rows (n, d), n <= kSketchRows -> records (out); scratch (form.scratch(tile),)

@@ -64,10 +64,9 @@ void Labeller<T>::label(const Centers<T>& centers, const CellTable<T>* cells, co
     return;
   }
   size_t looked_at = 0;
-  const size_t open =
-      cells != nullptr
-          ? kernels.cell_labels(rows, n, *cells, centers.values(), labels, &looked_at)
-          : kernels.assign_short(rows, n, centers.screen(), *short_screen, shorts_.scratch(), labels);
+  const size_t open = cells != nullptr
+                          ? kernels.cell_labels(rows, n, *cells, centers.values(), labels, &looked_at)
+                          : kernels.assign_short(rows, n, centers.screen(), *short_screen, shorts_.scratch(), labels);
   seen_ += n;
   open_ += open;
   if (open == 0) return;

@@ -6,8 +6,8 @@
 
 namespace macqueen {
 
-// low, high (d,) out: the extremes of a sample of rows (n, d), but no farther beyond its bulk than that is wide, so that
-// a few outliers do not decide.
+// low, high (d,) out: the extremes of a sample of rows (n, d), but no farther beyond its bulk than that is wide, so
+// that a few outliers do not decide.
 template <class T>
 void sample_span(const T* rows, size_t n, size_t d, T* low, T* high) {
   constexpr size_t kSample = 1024, kLeastStride = 16, kTail = 64;

@@ -1,6 +1,5 @@
 // Rows among cells with lists of centers have the labels of rows that meet all centers.
 #include "center_cells.hpp"
-
 #include "check.hpp"
 #include "dispatch.hpp"
 #include "step.hpp"
