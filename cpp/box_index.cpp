@@ -27,7 +27,7 @@ constexpr size_t kManyRows = size_t{1} << 16;
 template <class T>
 struct BoxIndex<T>::Slot {
   std::vector<CenterList<T>> lists;  // of the node of each level that is under way
-  int32_t labels[kBoxRows];
+  int32_t labels[kBoxRows] = {};
   std::vector<int64_t> counts;  // (k,) differences
   GridBuffer sums;
   size_t looked_at = 0;

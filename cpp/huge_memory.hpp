@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 
+#include <algorithm>
 #include <memory>
 #include <new>
 
@@ -16,22 +17,18 @@ class HugeMemory {
   // Not initialised.
   explicit HugeMemory(size_t bytes) {
     void* block = nullptr;
-    if (posix_memalign(&block, kHugePage, bytes + kLine) != 0) throw std::bad_alloc();
+    const size_t huge = (bytes + kHugePage / 2) / kHugePage * kHugePage;  // what is left over has small pages
+    if (posix_memalign(&block, huge != 0 ? kHugePage : kLine, std::max(huge, bytes)) != 0) throw std::bad_alloc();
     block_.reset(static_cast<char*>(block));
     next_ = block_.get();
-    // Whole ones only: the rest would take memory that is not asked for. Advice: where it fails, pages are small.
-    if (bytes >= kHugePage) madvise(block, bytes / kHugePage * kHugePage, MADV_HUGEPAGE);
+    if (huge != 0) madvise(block, huge, MADV_HUGEPAGE);  // advice: where it fails, pages are small
   }
 
-  // Room for `count` more values of type T, on a cache line of its own.
-  template <class T>
-  static constexpr size_t bytes_of(size_t count) {
-    return (count * sizeof(T) + kLine - 1) / kLine * kLine;
-  }
+  // Room for `count` more values of type T, of what was asked for.
   template <class T>
   T* take(size_t count) {
     T* taken = reinterpret_cast<T*>(next_);
-    next_ += bytes_of<T>(count);
+    next_ += count * sizeof(T);
     return taken;
   }
 

@@ -2,12 +2,13 @@
 #pragma once
 
 #include <algorithm>
+#include <cmath>
 #include <vector>
 
 namespace macqueen {
 
-// low, high (d,) out: the extremes of a sample of rows (n, d), but no farther beyond its bulk than that is wide, so
-// that a few outliers do not decide.
+// low, high (d,) out: the extremes of a sample of rows (n, d), where finite, but no farther beyond its bulk than that
+// is wide, so that a few outliers do not decide.
 template <class T>
 void sample_span(const T* rows, size_t n, size_t d, T* low, T* high) {
   constexpr size_t kSample = 1024, kLeastStride = 16, kTail = 64;
@@ -15,7 +16,10 @@ void sample_span(const T* rows, size_t n, size_t d, T* low, T* high) {
   std::vector<T> values;
   for (size_t j = 0; j < d; ++j) {
     values.clear();
-    for (size_t i = 0; i < n; i += stride) values.push_back(rows[i * d + j]);
+    for (size_t i = 0; i < n; i += stride) {
+      if (std::isfinite(rows[i * d + j])) values.push_back(rows[i * d + j]);
+    }
+    if (values.empty()) values.push_back(0);
     const auto [least, most] = std::minmax_element(values.begin(), values.end());
     low[j] = *least;
     high[j] = *most;
