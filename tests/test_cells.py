@@ -53,7 +53,7 @@ def test_borders_of_cells_and_ties_are_exact(dtype):
 @pytest.mark.parametrize("bad", [0, 1, ROWS - 1])
 def test_bad_rows_are_named_before_any_label_is_given(bad):
     rows = np.random.default_rng(4).normal(size=(ROWS, 3)).astype(np.float32)
-    model = in_memory(CLUSTERS, initial_clusters=rows[:CLUSTERS], use_mini_batch=False).train(rows, steps=1)
+    model = in_memory(CLUSTERS, rows[:CLUSTERS], use_mini_batch=False).train(rows, steps=1)
     rows[bad, 1] = np.nan
     with pytest.raises(DataError, match=f"row {bad}, column 1 is nan"):
         model.labels(rows)
