@@ -6,6 +6,7 @@
 #include <numeric>
 #include <utility>
 
+#include "center_list.hpp"
 #include "curve_order.hpp"
 #include "exponents.hpp"
 #include "grid_buffer.hpp"
@@ -19,52 +20,24 @@ namespace {
 constexpr size_t kNodes = 4;                        // that a larger box holds
 constexpr size_t kTaskBoxes = 16, kMostBoxes = 64;  // of the largest boxes, for few rows and for many
 constexpr size_t kManyRows = size_t{1} << 16;
-constexpr size_t kChanges = 4096;  // rows that are added up at once
-constexpr size_t kMostParts = 16;  // of a weight
-constexpr size_t kMostLanes = 16;
-static_assert(kBoxRows % kMostLanes == 0);
-
-size_t padded(size_t count) { return (count + kMostLanes - 1) / kMostLanes * kMostLanes; }
-
-// Some of the centers, ascending.
-template <class T>
-struct List {
-  size_t count = 0;
-  std::vector<int32_t> names;  // (k,)
-  std::vector<T> columns;      // (d, stride), the last one repeated to whole vectors
-  size_t stride() const { return padded(count); }
-
-  void gather(const T* centers, size_t d) {
-    columns.resize(d * stride());
-    for (size_t c = 0; c < stride(); ++c) {
-      const T* center = centers + static_cast<size_t>(names[std::min(c, count - 1)]) * d;
-      for (size_t j = 0; j < d; ++j) columns[j * stride() + c] = center[j];
-    }
-  }
-};
 
 }  // namespace
 
 // What one thread holds during a step.
 template <class T>
 struct BoxIndex<T>::Slot {
-  std::vector<List<T>> lists;  // of the node of each level that is under way
-  int32_t labels[kBoxRows];
-  std::vector<T> changed;               // (kChanges, d) rows to add; the negative of those to take off
-  std::vector<int32_t> changed_labels;  // (kChanges,)
-  size_t changes = 0;
+  std::vector<CenterList<T>> lists;  // of the node of each level that is under way
+  int32_t labels[kBoxRows] = {};
   std::vector<int64_t> counts;  // (k,) differences
   GridBuffer sums;
   size_t looked_at = 0;
 
   void begin(size_t levels, const T* centers, size_t k, size_t d) {
     lists.resize(levels + 1);  // the last one: all centers
-    for (List<T>& list : lists) list.names.resize(k);
+    for (CenterList<T>& list : lists) list.names.resize(k);
     std::iota(lists.back().names.begin(), lists.back().names.end(), 0);
     lists.back().count = k;
     lists.back().gather(centers, d);
-    changed.resize(kChanges * d);
-    changed_labels.resize(kChanges);
     counts.resize(k, 0);
     sums.resize(k * d);
     looked_at = 0;
@@ -95,15 +68,18 @@ BoxIndex<T>::BoxIndex(Threads& threads, const Kernels& kernels, const T* rows, s
 
 template <class T>
 void BoxIndex<T>::sort(Threads& threads, const Kernels& kernels, const T* rows) {
-  // What is filled later lends its memory to the sorting: faults of fresh pages would take as long as that itself.
-  constexpr size_t kScratch = kBoxRows * sizeof(uint64_t) / sizeof(T);
-  columns_ = std::make_unique_for_overwrite<T[]>(boxes() * std::max(d_ * kBoxRows, kScratch));
-  bounds_ = std::make_unique_for_overwrite<T[]>(boxes() * std::max(2 * kBoxRows, kScratch));
-  labels_ = std::make_unique_for_overwrite<int32_t[]>(boxes() * kBoxRows);
-  auto* order = reinterpret_cast<uint32_t*>(labels_.get());
-  curve_order(threads, kernels, rows, n_, d_, reinterpret_cast<uint64_t*>(columns_.get()),
-              reinterpret_cast<uint64_t*>(bounds_.get()), order);
-  weights_ = fold_repeats(threads, rows, d_, order, n_);
+  // What is filled later lends its memory to the sorting.
+  const size_t columns = boxes() * std::max(d_ * kBoxRows * sizeof(T), kBoxRows * sizeof(uint64_t));
+  const size_t bounds = boxes() * std::max(2 * kBoxRows * sizeof(T), kBoxRows * sizeof(uint64_t));
+  memory_ = std::make_unique<HugeMemory>(columns + bounds + boxes() * kBoxRows * sizeof(int32_t));
+  labels_ = memory_->take<int32_t>(boxes() * kBoxRows);
+  bounds_ = memory_->take<T>(bounds / sizeof(T));
+  columns_ = memory_->take<T>(columns / sizeof(T));
+  auto* order = reinterpret_cast<uint32_t*>(labels_);
+  curve_order(threads, kernels, rows, n_, d_, reinterpret_cast<uint64_t*>(bounds_),
+              reinterpret_cast<uint64_t*>(columns_), order);
+  weights_ = fold_repeats(threads, rows, d_, order, n_, reinterpret_cast<int32_t*>(columns_));
+  if (!weights_.empty()) weights_.resize(boxes() * kBoxRows);
   compared_.resize(boxes());
   levels_.resize(1);
   levels_[0].low.resize(boxes() * d_);
@@ -117,6 +93,25 @@ void BoxIndex<T>::sort(Threads& threads, const Kernels& kernels, const T* rows) 
     }
   });
   add_levels();
+  top_ = usual_top();
+}
+
+// The exponent of the grid of sums: that of the largest values of all but few boxes.
+template <class T>
+int BoxIndex<T>::usual_top() const {
+  constexpr size_t kFewOf = 64;
+  std::vector<int> tops(boxes(), kLowestTop);
+  for (size_t box = 0; box < boxes(); ++box) {
+    for (size_t j = box * d_; j < (box + 1) * d_; ++j) {
+      const T most = std::max(std::abs(levels_[0].low[j]), std::abs(levels_[0].high[j]));
+      int exponent = kLowestTop;
+      if (most > 0) std::frexp(most, &exponent);
+      tops[box] = std::max(tops[box], exponent);
+    }
+  }
+  const auto usual = tops.begin() + static_cast<std::ptrdiff_t>(tops.size() - 1 - tops.size() / kFewOf);
+  std::nth_element(tops.begin(), usual, tops.end());
+  return *usual;
 }
 
 template <class T>
@@ -203,7 +198,6 @@ double BoxIndex<T>::accumulate(Threads& threads, const Centers<T>& centers, Tota
   threads.run(levels_.back().low.size() / d_, [&](int index, size_t node) {
     Slot& slot = *slots_[static_cast<size_t>(index)];
     step_node(centers, levels_.size() - 1, node, slot);
-    add_changes(centers.kernels(), slot);
   });
   double looked_at = 0;
   for (auto& slot : slots_) {
@@ -225,14 +219,10 @@ double BoxIndex<T>::accumulate(Threads& threads, const Centers<T>& centers, Tota
 
 template <class T>
 void BoxIndex<T>::step_node(const Centers<T>& centers, size_t level, size_t node, Slot& slot) {
-  const auto& functions = row_kernels<T>(centers.kernels());
-  const List<T>& above = slot.lists[level + 1];
-  List<T>& list = slot.lists[level];
+  const CenterList<T>& above = slot.lists[level + 1];
+  CenterList<T>& list = slot.lists[level];
   const T *low = &levels_[level].low[node * d_], *high = &levels_[level].high[node * d_];
-  const size_t middle = functions.middle_center(low, high, above.columns.data(), above.stride(), above.count, d_);
-  list.count = functions.box_candidates(low, high, centers.values() + static_cast<size_t>(above.names[middle]) * d_,
-                                        above.columns.data(), above.stride(), above.count, d_, list.names.data());
-  for (size_t c = 0; c < list.count; ++c) list.names[c] = above.names[static_cast<size_t>(list.names[c])];
+  list.take(row_kernels<T>(centers.kernels()), low, high, centers.values(), d_, above);
   list.gather(centers.values(), d_);
   const size_t below = levels_[level - 1].low.size() / d_;
   for (size_t child = node * kNodes; child < std::min(below, (node + 1) * kNodes); ++child) {
@@ -248,7 +238,7 @@ template <class T>
 void BoxIndex<T>::step_box(const Centers<T>& centers, size_t box, Slot& slot) {
   const auto& functions = row_kernels<T>(centers.kernels());
   Compared& compared = compared_[box];
-  const List<T>& above = slot.lists[1];
+  const CenterList<T>& above = slot.lists[1];
   const T *low = &levels_[0].low[box * d_], *high = &levels_[0].high[box * d_];
   const auto find_middle = [&] {
     compared.middle =
@@ -288,7 +278,7 @@ void BoxIndex<T>::step_box(const Centers<T>& centers, size_t box, Slot& slot) {
     changed = functions.box_labels(rows, d_, centers.values(), nullptr, &slot.looked_at);
     find_middle();
   }
-  if (changed != 0) note_changes(centers.kernels(), box, changed, slot);
+  if (changed != 0) move_rows(centers.kernels(), box, changed, slot);
   if (covered && left > 1) return;
   compared.count = left <= Compared::kMost ? static_cast<int32_t>(left) : 0;
   std::copy_n(names, compared.count, compared.names);
@@ -307,43 +297,24 @@ void BoxIndex<T>::find_fastest(BoxRows<T>& box) const {
   }
 }
 
-// Notes the rows of a box whose label is another than in the step before.
+// Moves the rows of a box whose label is another than in the step before.
 template <class T>
-void BoxIndex<T>::note_changes(const Kernels& kernels, size_t box, uint64_t changed, Slot& slot) {
-  if (slot.changes + 2 * kBoxRows * (weights_.empty() ? 1 : kMostParts) > kChanges) add_changes(kernels, slot);
-  const T* columns = &columns_[box * kBoxRows * d_];
+void BoxIndex<T>::move_rows(const Kernels& kernels, size_t box, uint64_t changed, Slot& slot) {
   int32_t* labels = &labels_[box * kBoxRows];
-  // A row of weight w is added as its products with the powers of two in w, which are exact.
-  const auto note = [&](size_t i, int32_t cluster, int sign) {
-    const int32_t weight = weights_.empty() ? 1 : weights_[box * kBoxRows + i];
-    for (int32_t rest = weight; rest != 0; rest &= rest - 1) {
-      const T factor = static_cast<T>(sign * (rest & -rest));
-      T* to = &slot.changed[slot.changes * d_];
-      for (size_t j = 0; j < d_; ++j) to[j] = factor * columns[j * kBoxRows + i];
-      slot.changed_labels[slot.changes++] = cluster;
-    }
-    slot.counts[static_cast<size_t>(cluster)] += sign * weight;
-  };
+  const size_t count = std::min(kBoxRows, n_ - box * kBoxRows);
+  const int32_t* weights = weights_.empty() ? nullptr : &weights_[box * kBoxRows];
+  uint64_t rows = changed & ~uint64_t{0} >> (kBoxRows - count);  // what fills the last box is none
+  size_t weight = weights == nullptr ? static_cast<size_t>(__builtin_popcountll(rows)) : 0;
+  for (uint64_t left = weights == nullptr ? 0 : rows; left != 0; left &= left - 1) {
+    weight += static_cast<size_t>(weights[__builtin_ctzll(left)]);
+  }
+  slot.sums.prepare(top_, weight, totals_->sums);
+  row_kernels<T>(kernels).move_box(&columns_[box * kBoxRows * d_], d_, rows, weights, labels, slot.labels,
+                                   slot.counts.data(), slot.sums.view());
   for (; changed != 0; changed &= changed - 1) {
     const auto i = static_cast<size_t>(__builtin_ctzll(changed));
-    if (box * kBoxRows + i < n_) {
-      if (labels[i] >= 0) note(i, labels[i], -1);
-      note(i, slot.labels[i], 1);
-    }
     labels[i] = slot.labels[i];
   }
-}
-
-template <class T>
-void BoxIndex<T>::add_changes(const Kernels& kernels, Slot& slot) {
-  const size_t count = slot.changes;
-  if (count == 0) return;
-  const auto& functions = row_kernels<T>(kernels);
-  const T* rows = slot.changed.data();
-  const uint64_t largest = functions.largest(rows, count * d_);
-  slot.sums.prepare(next_exponent(functions, rows, count, d_, largest, slot.sums), count, totals_->sums);
-  functions.add(rows, slot.changed_labels.data(), count, d_, slot.sums.view());
-  slot.changes = 0;
 }
 
 template class BoxIndex<float>;

@@ -5,6 +5,7 @@
 #include <memory>
 #include <vector>
 
+#include "huge_memory.hpp"
 #include "step.hpp"
 
 namespace macqueen {
@@ -50,21 +51,23 @@ class BoxIndex {
   void step_node(const Centers<T>& centers, size_t level, size_t node, Slot& slot);
   void step_box(const Centers<T>& centers, size_t box, Slot& slot);
   void find_fastest(BoxRows<T>& box) const;
-  void note_changes(const Kernels& kernels, size_t box, uint64_t changed, Slot& slot);
-  void add_changes(const Kernels& kernels, Slot& slot);
+  void move_rows(const Kernels& kernels, size_t box, uint64_t changed, Slot& slot);
+  int usual_top() const;
 
   T* upper(size_t box) { return &bounds_[box * 2 * kBoxRows]; }
   T* lower(size_t box) { return upper(box) + kBoxRows; }
   size_t boxes() const { return (n_ + kBoxRows - 1) / kBoxRows; }
 
-  size_t n_, d_;                       // rows that repeat are one
-  std::unique_ptr<T[]> columns_;       // (boxes, d, kBoxRows): the rows of each box, transposed
-  std::vector<Level> levels_;          // the boxes themselves, and larger ones
-  std::unique_ptr<int32_t[]> labels_;  // (boxes, kBoxRows) in sorted order; -1 before the first step
-  std::vector<int32_t> weights_;       // (n,) how many rows each stands for; empty: none repeats
-  std::unique_ptr<T[]> bounds_;        // (boxes, 2, kBoxRows): upper and lower bounds of distances
-  std::vector<Compared> compared_;     // (boxes,)
-  std::unique_ptr<Totals> totals_;     // of the labels
+  size_t n_, d_;  // rows that repeat are one
+  std::unique_ptr<HugeMemory> memory_;
+  T* columns_;                      // (boxes, d, kBoxRows): the rows of each box, transposed
+  std::vector<Level> levels_;       // the boxes themselves, and larger ones
+  int32_t* labels_;                 // (boxes, kBoxRows) in sorted order; -1 before the first step
+  std::vector<int32_t> weights_;    // (boxes, kBoxRows) how many rows each stands for; empty: none repeats
+  int top_ = 0;                     // of the grid of sums: few rows have a value of 2^top_ or more
+  T* bounds_;                       // (boxes, 2, kBoxRows): upper and lower bounds of distances
+  std::vector<Compared> compared_;  // (boxes,)
+  std::unique_ptr<Totals> totals_;  // of the labels
   exact::Sums squares_;
   std::vector<T> before_, paths_;  // (k, d) centers of the step before; (k,) how far each has moved since
   std::vector<std::unique_ptr<Slot>> slots_;

@@ -32,77 +32,143 @@ inline Cells spread(Cells cell) {
   return (cell | (cell << (D - 1))) & kRuns[3];
 }
 
+// Two vectors at a time: each operation waits for the one before.
 template <size_t D>
-inline Cells curve_place(Cells* x, unsigned bits) {
+inline void curve_place(Cells (&x)[D][2], unsigned bits, Cells (&place)[2]) {
   for (uint32_t bit = uint32_t{1} << (bits - 1); bit > 1; bit /= 2) {
     const uint32_t below = bit - 1;
     for (size_t j = 0; j < D; ++j) {
-      const Cells swapped = (x[0] ^ x[j]) & below;
-      const auto set = (x[j] & bit) != 0;
-      x[0] ^= set ? Cells{} + below : swapped;
-      x[j] ^= set ? Cells{} : swapped;
-    }
-  }
-  for (size_t j = 1; j < D; ++j) x[j] ^= x[j - 1];
-  Cells flipped = {};
-  for (uint32_t bit = uint32_t{1} << (bits - 1); bit > 1; bit /= 2) {
-    flipped ^= (x[D - 1] & bit) != 0 ? Cells{} + (bit - 1) : Cells{};
-  }
-  Cells place = {};
-  for (size_t j = 0; j < D; ++j) place |= spread<D>(x[j] ^ flipped) << (D - 1 - j);
-  return place;
-}
-
-template <class T, size_t D>
-void curve_places_of(const T* rows, size_t n, const double* low, const double* scale, unsigned bits, uint32_t* places) {
-  for (size_t i = 0; i < n; i += kCellLanes) {
-    const size_t count = n - i < kCellLanes ? n - i : kCellLanes;
-    uint32_t cells[D][kCellLanes] = {};
-    for (size_t j = 0; j < D; ++j) {
-      for (size_t l = 0; l < count; ++l) {
-        const double along = (static_cast<double>(rows[(i + l) * D + j]) - low[j]) * scale[j];
-        cells[j][l] = static_cast<uint32_t>(static_cast<int32_t>(along));
+      for (size_t v = 0; v < 2; ++v) {
+        const Cells swapped = (x[0][v] ^ x[j][v]) & below;
+        const auto set = (x[j][v] & bit) != 0;
+        x[0][v] ^= set ? Cells{} + below : swapped;
+        x[j][v] ^= set ? Cells{} : swapped;
       }
     }
-    Cells x[D];
-    memcpy(x, cells, sizeof x);
-    Cells place = x[0];
-    if constexpr (D > 1) place = curve_place<D>(x, bits);
-    memcpy(places + i, &place, count * sizeof(uint32_t));
+  }
+  for (size_t v = 0; v < 2; ++v) {
+    for (size_t j = 1; j < D; ++j) x[j][v] ^= x[j - 1][v];
+    Cells flipped = {};
+    for (uint32_t bit = uint32_t{1} << (bits - 1); bit > 1; bit /= 2) {
+      flipped ^= (x[D - 1][v] & bit) != 0 ? Cells{} + (bit - 1) : Cells{};
+    }
+    place[v] = Cells{};
+    for (size_t j = 0; j < D; ++j) place[v] |= spread<D>(x[j][v] ^ flipped) << (D - 1 - j);
   }
 }
 
-template <class T, size_t D>
-void extremes_of(const T* rows, size_t n, T* low, T* high) {
-  using S = Side<T>;
-  T lows[D * S::kLanes], highs[D * S::kLanes];
-  for (size_t j = 0; j < D; ++j) low[j] = high[j] = rows[j];
-  size_t i = 0;
-  if (n > S::kLanes) {  // as many rows as there are lanes are D whole vectors
-    typename S::Values least[D], most[D];
-    for (size_t v = 0; v < D; ++v) least[v] = most[v] = load(rows + v * S::kLanes);
-    for (; i + S::kLanes <= n; i += S::kLanes) {
+// Which lanes of D vectors of numbers, row by row, are of axis j: vector by vector those to take from it, and those
+// taken before, in the words of a shuffle of two vectors.
+template <size_t D>
+struct AxisLanes {
+  uint32_t from[D][D][kCellLanes];  // (axes, vectors, lanes)
+
+  constexpr AxisLanes() : from() {
+    for (size_t j = 0; j < D; ++j) {
       for (size_t v = 0; v < D; ++v) {
-        const typename S::Values x = load(rows + i * D + v * S::kLanes);
-        least[v] = minimum(x, least[v]);
-        most[v] = maximum(x, most[v]);
+        for (size_t l = 0; l < kCellLanes; ++l) {
+          const size_t at = l * D + j;
+          from[j][v][l] = static_cast<uint32_t>(at / kCellLanes == v ? kCellLanes + at % kCellLanes : l);
+        }
       }
     }
-    for (size_t v = 0; v < D; ++v) {
-      store(lows + v * S::kLanes, least[v]);
-      store(highs + v * S::kLanes, most[v]);
-    }
-    for (size_t l = 0; l < D * S::kLanes; ++l) {
-      low[l % D] = lows[l] < low[l % D] ? lows[l] : low[l % D];
-      high[l % D] = highs[l] > high[l % D] ? highs[l] : high[l % D];
+  }
+};
+
+template <size_t D>
+inline Cells axis_of(const Cells* numbers, size_t j) {
+  static constexpr AxisLanes<D> kLanesOf;
+  Cells axis = numbers[0];
+  for (size_t v = 0; v < D; ++v) {
+    Cells from;
+    memcpy(&from, kLanesOf.from[j][v], sizeof from);
+    axis = __builtin_shuffle(axis, numbers[v], from);
+  }
+  return axis;
+}
+
+constexpr size_t kAxisRows = 2 * kCellLanes;
+
+// Rows on a grid: the coordinate of x along axis j is (x - low[j]) * scale[j].
+template <class T, size_t D>
+struct RowAxes {
+  using S = Side<T>;
+  T lows[D * S::kLanes], scales[D * S::kLanes];  // as many rows as there are lanes are D whole vectors
+
+  RowAxes(const T* low, const T* scale) {
+    for (size_t i = 0; i < D * S::kLanes; ++i) {
+      lows[i] = low[i % D];
+      scales[i] = scale[i % D];
     }
   }
-  for (; i < n; ++i) {
+
+  // Whole coordinates x of up to kAxisRows rows (n, D), after `within` has brought them into the range of integers.
+  template <class Within>
+  void find(const T* rows, size_t n, Cells (&x)[D][2], const Within& within) const {
+    T last[D * kAxisRows];
+    if (n < kAxisRows) {
+      memset(last, 0, sizeof last);
+      memcpy(last, rows, n * D * sizeof(T));
+      rows = last;
+    }
+    T along[D * kAxisRows];
+    for (size_t v = 0; v < D * kAxisRows; v += S::kLanes) {
+      const size_t at = v % (D * S::kLanes);
+      store(along + v, within((load(rows + v) - load(lows + at)) * load(scales + at)));
+    }
+    int32_t whole[D * kAxisRows];
+    for (size_t v = 0; v < D * kAxisRows; ++v) whole[v] = static_cast<int32_t>(along[v]);
+    Cells numbers[D * 2];
+    memcpy(numbers, whole, sizeof numbers);
     for (size_t j = 0; j < D; ++j) {
-      low[j] = rows[i * D + j] < low[j] ? rows[i * D + j] : low[j];
-      high[j] = rows[i * D + j] > high[j] ? rows[i * D + j] : high[j];
+      for (size_t v = 0; v < 2; ++v) x[j][v] = axis_of<D>(numbers + v * D, j);
     }
   }
+};
+
+template <class T, size_t D>
+void curve_places_of(const T* rows, size_t n, const T* low, const T* scale, unsigned bits, uint32_t* places) {
+  using S = Side<T>;
+  using Values = typename S::Values;
+  const Values most = S::all(static_cast<T>((uint32_t{1} << bits) - 1)), least = S::all(T{0});
+  const RowAxes<T, D> axes(low, scale);
+  for (size_t i = 0; i < n; i += kAxisRows) {
+    const size_t count = n - i < kAxisRows ? n - i : kAxisRows;
+    Cells x[D][2], place[2];
+    axes.find(rows + i * D, count, x, [&](Values along) {
+      const Values below = choose_below(along, most, along, most);  // what is no number goes to the last cell
+      return choose_below(least, below, below, least);
+    });
+    if constexpr (D == 1) {
+      memcpy(place, x[0], sizeof place);
+    } else {
+      curve_place<D>(x, bits, place);
+    }
+    memcpy(places + i, place, count * sizeof(uint32_t));
+  }
+}
+
+// Sorts few entries by counting, for each, those below it.
+inline void order_few(const uint64_t* entries, size_t n, unsigned bits, uint32_t* order) {
+  constexpr unsigned kNumberBits = 5;  // of an entry among the few, below its place: ties keep their order
+  static_assert(kFewEntries == size_t{1} << kNumberBits);
+  typedef int32_t Keys __attribute__((vector_size(kCellLanes * sizeof(int32_t))));
+  constexpr size_t kVectors = kFewEntries / kCellLanes;
+  constexpr unsigned kKeyBits = 31 - kNumberBits;
+  const unsigned drop = bits > kKeyBits ? bits - kKeyBits : 0;
+  const uint64_t mask = (uint64_t{1} << bits) - 1;
+  int32_t keys[kFewEntries] = {}, ranks[kFewEntries];
+  for (size_t i = 0; i < n; ++i) {
+    keys[i] = static_cast<int32_t>(((entries[i] >> 32 & mask) >> drop) << kNumberBits | i);
+  }
+  const size_t vectors = (n + kCellLanes - 1) / kCellLanes;
+  Keys own[kVectors], below[kVectors] = {};
+  memcpy(own, keys, sizeof own);
+  for (size_t i = 0; i < n; ++i) {
+    for (size_t v = 0; v < vectors; ++v) below[v] -= Keys{} + keys[i] < own[v];
+  }
+  memcpy(ranks, below, sizeof ranks);
+  for (size_t i = 0; i < n; ++i) order[ranks[i]] = static_cast<uint32_t>(entries[i]);
 }
 
 template <class T, size_t D>
@@ -132,22 +198,12 @@ void fill_box_of(const T* rows, const uint32_t* order, size_t n, T* columns, T* 
 }
 
 template <class T>
-void curve_places(const T* rows, size_t n, size_t d, const double* low, const double* scale, unsigned bits,
-                  uint32_t* places) {
-  using Function = void (*)(const T*, size_t, const double*, const double*, unsigned, uint32_t*);
+void curve_places(const T* rows, size_t n, size_t d, const T* low, const T* scale, unsigned bits, uint32_t* places) {
+  using Function = void (*)(const T*, size_t, const T*, const T*, unsigned, uint32_t*);
   static constexpr Function kFunctions[kMostBoxDims] = {
       curve_places_of<T, 1>, curve_places_of<T, 2>, curve_places_of<T, 3>, curve_places_of<T, 4>,
       curve_places_of<T, 5>, curve_places_of<T, 6>, curve_places_of<T, 7>, curve_places_of<T, 8>};
   kFunctions[d - 1](rows, n, low, scale, bits, places);
-}
-
-template <class T>
-void extremes(const T* rows, size_t n, size_t d, T* low, T* high) {
-  using Function = void (*)(const T*, size_t, T*, T*);
-  static constexpr Function kFunctions[kMostBoxDims] = {extremes_of<T, 1>, extremes_of<T, 2>, extremes_of<T, 3>,
-                                                        extremes_of<T, 4>, extremes_of<T, 5>, extremes_of<T, 6>,
-                                                        extremes_of<T, 7>, extremes_of<T, 8>};
-  kFunctions[d - 1](rows, n, low, high);
 }
 
 template <class T>

@@ -1,19 +1,22 @@
 #include "curve_order.hpp"
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 #include <utility>
 #include <vector>
+
+#include "sample_span.hpp"
 
 namespace macqueen {
 
 namespace {
 
-constexpr unsigned kPlaceBits = 32, kMostCellBits = 31;
-constexpr unsigned kRadixBits = 11;
-constexpr size_t kBuckets = size_t{1} << kRadixBits;
-constexpr size_t kMostParts = 16;  // that are sorted side by side; each costs a pass over the buckets
+constexpr unsigned kPlaceBits = 32, kMostCellBits = 16;
+constexpr unsigned kMostDigit = 11;  // bits that rows are sorted by at once
+constexpr size_t kMostParts = 16;    // that are counted side by side; each costs a pass over the buckets
 constexpr size_t kPartRows = size_t{1} << 14;
+constexpr size_t kFew = 32;  // entries that are sorted one by one
 
 // Rows cut into a few parts of even size, a task each.
 struct Parts {
@@ -27,83 +30,182 @@ void for_parts(Threads& threads, const Parts& parts, size_t n, const Task& task)
   threads.run(parts.count, [&](int, size_t p) { task(p, p * parts.rows, std::min(n, (p + 1) * parts.rows)); });
 }
 
-// The grid: cell of x along axis j = (x - low[j]) * scale[j].
+// Bits of a digit that leaves few of so many rows in a bucket.
+unsigned digit_for(size_t count, unsigned bits) {
+  const auto wanted = static_cast<unsigned>(std::bit_width(count));
+  return std::min({bits, kMostDigit, wanted > 5 ? wanted - 4 : 1});
+}
+
+// Entries of a range of the order, which agree in all but the lowest `bits` bits of their place.
+struct Range {
+  uint64_t* entries;
+  size_t first, count;
+  unsigned bits;
+};
+
+// The grid: cell of x along axis j = (x - low[j]) * scale[j], or the first or last one.
+template <class T>
 struct Grid {
-  std::vector<double> low, scale;  // (d,)
+  std::vector<T> low, scale;  // (d,)
+
+  Grid(const T* rows, size_t n, size_t d, double cells) : low(d), scale(d) {
+    std::vector<T> high(d);
+    sample_span(rows, n, d, low.data(), high.data());
+    for (size_t j = 0; j < d; ++j) {
+      const double across = static_cast<double>(high[j]) - static_cast<double>(low[j]);
+      const T each = static_cast<T>(cells / across);
+      scale[j] = across > 0 && std::isfinite(each) ? each : 0;  // denormals: one cell
+    }
+  }
 };
 
 template <class T>
-Grid grid_of(Threads& threads, const Kernels& kernels, const T* rows, size_t n, size_t d, double cells) {
-  const Parts parts(n);
-  std::vector<T> lows(parts.count * d), highs(parts.count * d);
-  for_parts(threads, parts, n, [&](size_t p, size_t begin, size_t end) {
-    row_kernels<T>(kernels).extremes(rows + begin * d, end - begin, d, &lows[p * d], &highs[p * d]);
-  });
-  Grid grid{std::vector<double>(d), std::vector<double>(d)};
-  for (size_t j = 0; j < d; ++j) {
-    for (size_t p = 1; p < parts.count; ++p) {
-      lows[j] = std::min(lows[j], lows[p * d + j]);
-      highs[j] = std::max(highs[j], highs[p * d + j]);
-    }
-    grid.low[j] = static_cast<double>(lows[j]);
-    const double across = static_cast<double>(highs[j]) - grid.low[j];
-    const double scale = across > 0 ? cells / across * (1 - 0x1p-50) : 0;  // rounded, the last cell is still the last
-    grid.scale[j] = std::isfinite(scale) ? scale : 0;                      // denormals: one cell
-  }
-  return grid;
-}
+class CurveOrder {
+ public:
+  CurveOrder(Threads& threads, const Kernels& kernels, const T* rows, size_t n, size_t d)
+      : threads_(threads),
+        kernels_(kernels),
+        rows_(rows),
+        n_(n),
+        d_(d),
+        bits_(std::min(kPlaceBits / static_cast<unsigned>(d), kMostCellBits)) {}
 
-// Entries (n,), the place on the curve above, the row number below.
-template <class T>
-void fill_entries(Threads& threads, const Kernels& kernels, const T* rows, size_t n, size_t d, uint64_t* entries) {
-  const unsigned bits = std::min(kPlaceBits / static_cast<unsigned>(d), kMostCellBits);
-  const Grid grid = grid_of(threads, kernels, rows, n, d, std::ldexp(1.0, static_cast<int>(bits)) - 1);
-  for_parts(threads, Parts(n), n, [&](size_t, size_t begin, size_t end) {
-    constexpr size_t kRows = 256;
-    uint32_t places[kRows];
-    for (size_t first = begin; first < end; first += kRows) {
-      const size_t count = std::min(kRows, end - first);
-      row_kernels<T>(kernels).curve_places(rows + first * d, count, d, grid.low.data(), grid.scale.data(), bits,
-                                           places);
-      for (size_t i = 0; i < count; ++i) entries[first + i] = uint64_t{places[i]} << 32 | (first + i);
+  void find(uint64_t* entries, uint64_t* spare, uint32_t* order) {
+    order_ = order;
+    const unsigned all = bits_ * static_cast<unsigned>(d_), digit = digit_for(n_ / 4, all);
+    fill_places(order, digit);
+    move_all(
+        digit, [order](size_t i) { return uint64_t{order[i]} << 32 | i; }, n_, all, Range{entries, 0, n_, all}, spare);
+    const size_t each = std::max(kPartRows / 4, n_ / 64);
+    std::vector<size_t> tasks{0};
+    size_t rows = 0;
+    for (size_t r = 0; r < ranges_.size(); ++r) {
+      rows += ranges_[r].count;
+      if (rows >= each || r + 1 == ranges_.size()) {
+        tasks.push_back(r + 1);
+        rows = 0;
+      }
     }
-  });
-}
+    std::vector<std::vector<uint64_t>> spares(static_cast<size_t>(threads_.count()));
+    threads_.run(tasks.size() - 1, [&](int slot, size_t task) {
+      std::vector<uint64_t>& other = spares[static_cast<size_t>(slot)];
+      for (size_t r = tasks[task]; r < tasks[task + 1]; ++r) {
+        const Range& range = ranges_[r];
+        if (other.size() < range.count) other.resize(range.count);
+        sort_few(range.entries, other.data(), range.count, range.bits, order + range.first);
+      }
+    });
+  }
+
+ private:
+  void fill_places(uint32_t* places, unsigned digit) {
+    const Grid<T> grid(rows_, n_, d_, std::ldexp(1.0, static_cast<int>(bits_)));
+    const Parts parts(n_);
+    starts_.resize(parts.count << digit);
+    const unsigned shift = bits_ * static_cast<unsigned>(d_) - digit;
+    for_parts(threads_, parts, n_, [&](size_t p, size_t begin, size_t end) {
+      uint32_t* counts = &starts_[p << digit];
+      std::fill_n(counts, size_t{1} << digit, 0);
+      constexpr size_t kRows = 256;
+      for (size_t first = begin; first < end; first += kRows) {
+        const size_t count = std::min(kRows, end - first);
+        row_kernels<T>(kernels_).curve_places(rows_ + first * d_, count, d_, grid.low.data(), grid.scale.data(), bits_,
+                                              places + first);
+        for (size_t i = first; i < first + count; ++i) ++counts[places[i] >> shift];
+      }
+    });
+  }
+
+  template <class Entry>
+  void move_all(unsigned digit, const Entry& entry, size_t n, unsigned bits, const Range& to, uint64_t* spare) {
+    const Parts parts(n);
+    const size_t buckets = size_t{1} << digit;
+    uint32_t next = 0;
+    std::vector<uint32_t> begins(buckets + 1);
+    for (size_t b = 0; b < buckets; ++b) {
+      begins[b] = next;
+      for (size_t p = 0; p < parts.count; ++p) next += std::exchange(starts_[(p << digit) + b], next);
+    }
+    begins[buckets] = next;
+    const unsigned shift = 32 + bits - digit;
+    const uint64_t mask = buckets - 1;
+    for_parts(threads_, parts, n, [&](size_t p, size_t begin, size_t end) {
+      uint32_t* places = &starts_[p << digit];
+      for (size_t i = begin; i < end; ++i) {
+        const uint64_t e = entry(i);
+        to.entries[places[e >> shift & mask]++] = e;
+      }
+    });
+    for (size_t b = 0; b < buckets; ++b) {
+      if (begins[b + 1] == begins[b]) continue;
+      add_range({to.entries + begins[b], to.first + begins[b], begins[b + 1] - begins[b], bits - digit},
+                spare + begins[b]);
+    }
+  }
+
+  void add_range(const Range& range, uint64_t* spare) {
+    if (range.bits == 0 || range.count <= std::max(kPartRows, n_ / 32)) {
+      ranges_.push_back(range);
+      return;
+    }
+    const unsigned digit = digit_for(range.count / 4, range.bits), shift = 32 + range.bits - digit;
+    const uint64_t mask = (uint64_t{1} << digit) - 1;
+    const Parts parts(range.count);
+    starts_.resize(std::max(starts_.size(), parts.count << digit));
+    for_parts(threads_, parts, range.count, [&](size_t p, size_t begin, size_t end) {
+      uint32_t* counts = &starts_[p << digit];
+      std::fill_n(counts, size_t{1} << digit, 0);
+      for (size_t i = begin; i < end; ++i) ++counts[range.entries[i] >> shift & mask];
+    });
+    move_all(
+        digit, [&](size_t i) { return range.entries[i]; }, range.count, range.bits,
+        {spare, range.first, range.count, range.bits}, range.entries);
+  }
+
+  void sort_few(uint64_t* entries, uint64_t* other, size_t count, unsigned bits, uint32_t* order) const {
+    uint32_t starts[(size_t{1} << kMostDigit) + 1];
+    while (bits != 0 && count > kFewEntries) {
+      const unsigned digit = digit_for(count, bits), shift = 32 + bits - digit;
+      const size_t buckets = size_t{1} << digit;
+      const auto bucket_of = [&](uint64_t entry) { return entry >> shift & (buckets - 1); };
+      std::fill_n(starts, buckets + 1, 0);
+      for (size_t i = 0; i < count; ++i) ++starts[bucket_of(entries[i])];
+      bits -= digit;
+      if (starts[bucket_of(entries[0])] == count) continue;
+      uint32_t next = 0;
+      for (size_t b = 0; b < buckets; ++b) next += std::exchange(starts[b], next);
+      for (size_t i = 0; i < count; ++i) other[starts[bucket_of(entries[i])]++] = entries[i];
+      size_t begin = 0;
+      for (size_t b = 0; b < buckets; ++b) {
+        const size_t end = starts[b];
+        if (end != begin) sort_few(other + begin, entries + begin, end - begin, bits, order + begin);
+        begin = end;
+      }
+      return;
+    }
+    if (count > 1 && bits != 0) {
+      kernels_.order_few(entries, count, bits, order);
+      return;
+    }
+    for (size_t i = 0; i < count; ++i) order[i] = static_cast<uint32_t>(entries[i]);
+  }
+
+  Threads& threads_;
+  const Kernels& kernels_;
+  const T* rows_;
+  size_t n_, d_;
+  unsigned bits_;
+  uint32_t* order_ = nullptr;
+  std::vector<uint32_t> starts_;
+  std::vector<Range> ranges_;
+};
 
 }  // namespace
 
 template <class T>
 void curve_order(Threads& threads, const Kernels& kernels, const T* rows, size_t n, size_t d, uint64_t* entries,
                  uint64_t* spare, uint32_t* order) {
-  fill_entries(threads, kernels, rows, n, d, entries);
-  const Parts parts(n);
-  std::vector<uint32_t> starts(parts.count * kBuckets);
-  for (unsigned shift = 32; shift < 64; shift += kRadixBits) {
-    const auto bucket_of = [shift](uint64_t entry) { return entry >> shift & (kBuckets - 1); };
-    for_parts(threads, parts, n, [&](size_t p, size_t begin, size_t end) {
-      uint32_t* counts = &starts[p * kBuckets];
-      std::fill_n(counts, kBuckets, 0);
-      for (size_t i = begin; i < end; ++i) ++counts[bucket_of(entries[i])];
-    });
-    uint32_t next = 0;
-    for (size_t b = 0; b < kBuckets; ++b) {
-      for (size_t p = 0; p < parts.count; ++p) next += std::exchange(starts[p * kBuckets + b], next);
-    }
-    const bool last = shift + kRadixBits >= 64;
-    for_parts(threads, parts, n, [&](size_t p, size_t begin, size_t end) {
-      uint32_t* to = &starts[p * kBuckets];
-      for (size_t i = begin; i < end; ++i) {
-        const uint64_t entry = entries[i];
-        const uint32_t place = to[bucket_of(entry)]++;
-        if (last) {
-          order[place] = static_cast<uint32_t>(entry);
-        } else {
-          spare[place] = entry;
-        }
-      }
-    });
-    std::swap(entries, spare);
-  }
+  CurveOrder<T>(threads, kernels, rows, n, d).find(entries, spare, order);
 }
 
 template void curve_order<float>(Threads&, const Kernels&, const float*, size_t, size_t, uint64_t*, uint64_t*,

@@ -199,6 +199,7 @@ struct PackedFound {
 
 constexpr size_t kMostBoxDims = 8;  // rows of more dimensions do not go into boxes (cpp/boxes.hpp)
 constexpr size_t kBoxRows = 64;     // of a box: whole vectors
+constexpr size_t kFewEntries = 32;  // that are sorted by comparing all with all (cpp/curve.hpp)
 
 // A box of rows and the centers they may be nearest to. All arrays are for kBoxRows rows.
 template <class T>
@@ -211,6 +212,24 @@ struct BoxRows {
   const int32_t* before;  // labels
   int32_t* labels;        // out, of rows that are looked at: the nearest of the centers, ties to the lowest index
   T *upper, *lower;       // in/out: bounds of the distances to the own center and to all others of them
+};
+
+// A space cut into cells, and these into smaller ones, with the centers that can be nearest to a point of a cell
+// (cpp/center_cells.hpp). The code of a cell has the bits of its coordinates, interleaved.
+constexpr size_t kCellCenters = 16;  // of a list, side by side
+struct CellNode {
+  int32_t inner;         // the first of its 2^d parts, -1: it is not cut
+  int32_t first, count;  // of its list: in kCellCenters, and how many there are
+};
+template <class T>
+struct CellTable {
+  size_t d;
+  unsigned bits, top_bits;  // of a coordinate; of one in the codes that `tops` is for
+  const T *low, *scale;     // (d,) the coordinate of x is (x - low) * scale
+  const int32_t* tops;      // (2^(d top_bits),): nodes
+  const CellNode* nodes;
+  const T* columns;      // (lists, d, kCellCenters), far away where there is no center
+  const int32_t* names;  // (lists, kCellCenters), ascending
 };
 
 // One function per job and row type T. Roles: in unless said otherwise.
@@ -240,10 +259,8 @@ struct RowKernels {
   void (*add_squares)(const T* rows, const int32_t* labels, size_t n, size_t d, SumBuffer& sums);
   // bits of the largest |value| among `count` values, as an unsigned integer (NaN and infinity sort above all)
   uint64_t (*largest)(const T* values, size_t count);
-  // low, high (d,) out: of rows (n, d), d <= kMostBoxDims
-  void (*extremes)(const T* rows, size_t n, size_t d, T* low, T* high);
   // places (n,) out: of rows (n, d) on a curve through cells (x - low) * scale below 2^bits, bits * d <= 32
-  void (*curve_places)(const T* rows, size_t n, size_t d, const double* low, const double* scale, unsigned bits,
+  void (*curve_places)(const T* rows, size_t n, size_t d, const T* low, const T* scale, unsigned bits,
                        uint32_t* places);
   // the rows named in order (n,) -> columns (d, kBoxRows), the last one repeated, and their box: low, high (d,)
   void (*fill_box)(const T* rows, const uint32_t* order, size_t n, size_t d, T* columns, T* low, T* high);
@@ -257,6 +274,14 @@ struct RowKernels {
   // Labels the rows of a box among centers (., d), which have moved by paths (.,) since its bounds were made; null: all
   // rows are looked at. Returns a bit for each row whose label is another than before; looked_at in/out: comparisons.
   uint64_t (*box_labels)(const BoxRows<T>& box, size_t d, const T* centers, const T* paths, size_t* looked_at);
+  // Moves rows (bits) of a box, columns (d, kBoxRows), times their weights (null: 1), from the clusters `before` (where
+  // not negative) to `after`: cells (k, d) of `sums` and counts (k,), in/out.
+  void (*move_box)(const T* columns, size_t d, uint64_t rows, const int32_t* weights, const int32_t* before,
+                   const int32_t* after, int64_t* counts, SumBuffer& sums);
+  // labels (n,) out of rows (n, d): the nearest of centers (k, d), ties to the lowest index, or -1 outside of the
+  // cells; returns how many such; looked_at in/out: comparisons
+  size_t (*cell_labels)(const T* rows, size_t n, const CellTable<T>& table, const T* centers, int32_t* labels,
+                        size_t* looked_at);
   // rows (n, d), n <= kSketchRows -> sketches (out); scratch (form.scratch(tile),)
   void (*sketch)(const T* rows, size_t n, const SketchForm& form, float* scratch, const SketchRows& out);
   // the centers (., d) named for the places of a group (kGroup,), -1: nobody -> panels (out); scratch as above
@@ -379,6 +404,9 @@ struct Kernels {
   // low is a NaN where this cannot tell; returns how many such
   size_t (*round_cells)(const int64_t* const* planes, int width, int first, size_t begin, size_t count, double* high,
                         double* low);
+  // entries (n,), n <= kFewEntries, a number above and the number of a row below 2^32 -> the rows in the order of the
+  // lowest bits of the numbers above; ties, or almost, keep their order
+  void (*order_few)(const uint64_t* entries, size_t n, unsigned bits, uint32_t* order);
   // cpp/products.hpp
   void (*multiply)(const double* a, const double* b, size_t m, size_t d, size_t p, double* out);
   void (*multiply_transposed)(const double* a, const double* b, size_t m, size_t d, size_t p, double* out);

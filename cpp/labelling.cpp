@@ -50,20 +50,23 @@ void Labeller<T>::resize(const Kernels& kernels, size_t k, size_t d) {
 }
 
 template <class T>
-void Labeller<T>::label(const Centers<T>& centers, const ShortScreen* short_screen, const T* rows, size_t n,
-                        int32_t* labels) {
+void Labeller<T>::label(const Centers<T>& centers, const CellTable<T>* cells, const ShortScreen* short_screen,
+                        const T* rows, size_t n, int32_t* labels) {
   const auto& kernels = row_kernels<T>(centers.kernels());
   const size_t d = centers.d();
   const auto assign = [&](const T* some, size_t count, int32_t* found) {
     kernels.assign(some, count, centers.values(), centers.screen(), assigning_.scratch(), found);
   };
-  // Where the screen leaves most rows open it is given up; the labels are the same either way.
+  // Where most rows are left open it is given up; the labels are the same either way.
   constexpr size_t kEnough = 512;
-  if (short_screen == nullptr || (seen_ >= kEnough && 2 * open_ > seen_)) {
+  if ((cells == nullptr && short_screen == nullptr) || (seen_ >= kEnough && 2 * open_ > seen_)) {
     assign(rows, n, labels);
     return;
   }
-  const size_t open = kernels.assign_short(rows, n, centers.screen(), *short_screen, shorts_.scratch(), labels);
+  size_t looked_at = 0;
+  const size_t open = cells != nullptr
+                          ? kernels.cell_labels(rows, n, *cells, centers.values(), labels, &looked_at)
+                          : kernels.assign_short(rows, n, centers.screen(), *short_screen, shorts_.scratch(), labels);
   seen_ += n;
   open_ += open;
   if (open == 0) return;

@@ -1,4 +1,4 @@
-// Labels of a block of rows: the 16-bit screen first, and what it leaves open to `RowKernels::assign`.
+// Labels of a block of rows: the 16-bit screen, or cells, first, and what these leave open to `RowKernels::assign`.
 #pragma once
 
 #include <memory>
@@ -59,9 +59,10 @@ class Labeller {
  public:
   void resize(const Kernels& kernels, size_t k, size_t d);
 
-  // rows (n, d), n <= block; labels (n,) out: index of the nearest center, ties to the lowest. `short_screen` may be
-  // null.
-  void label(const Centers<T>& centers, const ShortScreen* short_screen, const T* rows, size_t n, int32_t* labels);
+  // rows (n, d), n <= block; labels (n,) out: index of the nearest center, ties to the lowest. Cells go before the
+  // 16-bit screen; both may be null.
+  void label(const Centers<T>& centers, const CellTable<T>* cells, const ShortScreen* short_screen, const T* rows,
+             size_t n, int32_t* labels);
 
  private:
   AssignBuffers assigning_;

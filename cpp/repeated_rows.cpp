@@ -1,72 +1,94 @@
 #include "repeated_rows.hpp"
 
+#include <string.h>
+
 #include <algorithm>
-#include <cmath>
-#include <limits>
+#include <type_traits>
+
+#include "kernels.hpp"
 
 namespace macqueen {
 
 namespace {
 
-template <class T>
-bool equal_rows(const T* a, const T* b, size_t d) {
-  constexpr T kMost = std::numeric_limits<T>::max() / kMostWeight;  // they are multiplied by less
-  bool equal = true;  // without a branch: where rows repeat, nobody can foretell which
-  for (size_t j = 0; j < d; ++j) equal &= (a[j] == b[j]) & (std::abs(a[j]) <= kMost);
-  return equal;
+// Whether all bits are. Without a branch: where rows repeat, nobody can foretell which.
+template <class T, size_t D>
+inline bool equal_rows(const T* a, const T* b) {
+  using Bits = std::conditional_t<sizeof(T) == 4, uint32_t, uint64_t>;
+  Bits first[D], second[D], differ = 0;
+  memcpy(first, a, sizeof first);
+  memcpy(second, b, sizeof second);
+  for (size_t j = 0; j < D; ++j) differ |= first[j] ^ second[j];
+  return differ == 0;
 }
 
 // Whether a sample of rows shows that many repeat.
-template <class T>
-bool many_repeat(const T* rows, size_t d, const uint32_t* order, size_t n) {
+template <class T, size_t D>
+bool many_repeat(const T* rows, const uint32_t* order, size_t n) {
   constexpr size_t kStretch = 256, kStretches = 16;
   size_t seen = 0, found = 0;
   for (size_t first = 1; first < n; first += std::max(kStretch, n / kStretches)) {
     for (size_t i = first; i < std::min(n, first + kStretch); ++i, ++seen) {
-      found += equal_rows(rows + order[i - 1] * d, rows + order[i] * d, d);
+      found += equal_rows<T, D>(rows + order[i - 1] * D, rows + order[i] * D);
     }
   }
   return seen > 0 && 4 * found >= seen;
 }
 
-}  // namespace
+// Keeps one of each row of order [first, end), and returns how many that are.
+template <class T, size_t D>
+size_t fold(const T* rows, uint32_t* order, size_t first, size_t end, int32_t* weights) {
+  constexpr size_t kAhead = 32;
+  size_t next = first;  // the place of the last row that is kept
+  const T* last = rows + order[first] * D;
+  int32_t weight = weights[first] = 1;
+  for (size_t i = first + 1; i < end; ++i) {
+    __builtin_prefetch(rows + order[std::min(i + kAhead, end - 1)] * D);
+    const T* row = rows + order[i] * D;
+    const bool same = equal_rows<T, D>(last, row) & (weight + 1 < kMostWeight);
+    weight = (weight & -static_cast<int32_t>(same)) + 1;
+    next += size_t{!same};
+    order[next] = order[i];
+    weights[next] = weight;
+    last = row;
+  }
+  return next - first + 1;
+}
 
-template <class T>
-std::vector<int32_t> fold_repeats(Threads& threads, const T* rows, size_t d, uint32_t* order, size_t& n) {
-  if (!many_repeat(rows, d, order, n)) return {};
-  constexpr size_t kParts = 32, kAhead = 16;
+template <class T, size_t D>
+std::vector<int32_t> fold_all(Threads& threads, const T* rows, uint32_t* order, size_t& n, int32_t* scratch) {
+  if (!many_repeat<T, D>(rows, order, n)) return {};
+  constexpr size_t kParts = 32;
   const size_t part_rows = (n + kParts - 1) / kParts, all = n;
-  std::vector<int32_t> weights(n);
   size_t kept[kParts] = {};
   threads.run(kParts, [&](int, size_t part) {
     const size_t first = part * part_rows, end = std::min(all, first + part_rows);
-    if (first >= end) return;
-    size_t next = first;  // the place of the last row that is kept
-    int32_t weight = weights[first] = 1;
-    for (size_t i = first + 1; i < end; ++i) {
-      __builtin_prefetch(rows + order[std::min(i + kAhead, end - 1)] * d);
-      const uint32_t row = order[i], last = order[next];
-      const bool same = equal_rows(rows + last * d, rows + row * d, d) & (weight + 1 < kMostWeight);
-      weight = same ? weight + 1 : 1;
-      next += same ? 0 : 1;
-      order[next] = same ? last : row;
-      weights[next] = weight;
-    }
-    kept[part] = next - first + 1;
+    if (first < end) kept[part] = fold<T, D>(rows, order, first, end, scratch);
   });
   n = 0;
+  std::vector<int32_t> weights;
+  for (const size_t count : kept) n += count;
+  weights.reserve(n);
   for (size_t part = 0; part < kParts; ++part) {
-    if (kept[part] == 0) continue;
-    std::copy_n(order + part * part_rows, kept[part], order + n);
-    std::copy_n(weights.begin() + static_cast<std::ptrdiff_t>(part * part_rows), kept[part],
-                weights.begin() + static_cast<std::ptrdiff_t>(n));
-    n += kept[part];
+    const size_t first = part * part_rows;
+    std::copy_n(order + first, kept[part], order + weights.size());
+    weights.insert(weights.end(), scratch + first, scratch + first + kept[part]);
   }
-  weights.resize(n);
   return weights;
 }
 
-template std::vector<int32_t> fold_repeats(Threads&, const float*, size_t, uint32_t*, size_t&);
-template std::vector<int32_t> fold_repeats(Threads&, const double*, size_t, uint32_t*, size_t&);
+}  // namespace
+
+template <class T>
+std::vector<int32_t> fold_repeats(Threads& threads, const T* rows, size_t d, uint32_t* order, size_t& n,
+                                  int32_t* scratch) {
+  using Function = std::vector<int32_t> (*)(Threads&, const T*, uint32_t*, size_t&, int32_t*);
+  static constexpr Function kFunctions[kMostBoxDims] = {fold_all<T, 1>, fold_all<T, 2>, fold_all<T, 3>, fold_all<T, 4>,
+                                                        fold_all<T, 5>, fold_all<T, 6>, fold_all<T, 7>, fold_all<T, 8>};
+  return kFunctions[d - 1](threads, rows, order, n, scratch);
+}
+
+template std::vector<int32_t> fold_repeats(Threads&, const float*, size_t, uint32_t*, size_t&, int32_t*);
+template std::vector<int32_t> fold_repeats(Threads&, const double*, size_t, uint32_t*, size_t&, int32_t*);
 
 }  // namespace macqueen

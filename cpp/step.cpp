@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "blocks.hpp"
+#include "center_cells.hpp"
 #include "exponents.hpp"
 #include "grid_buffer.hpp"
 
@@ -113,6 +114,13 @@ void collect(Threads& threads, std::vector<std::unique_ptr<Workspace::Slot>>& sl
   }
 }
 
+// Null where so many rows are not worth it.
+template <class T>
+std::unique_ptr<CenterCells<T>> cells_for(Threads& threads, const Centers<T>& centers, const T* rows, size_t n) {
+  if (!CenterCells<T>::worth(n, centers.k(), centers.d())) return nullptr;
+  return std::make_unique<CenterCells<T>>(threads, centers, rows, n);
+}
+
 }  // namespace
 
 template <class T>
@@ -126,7 +134,9 @@ int64_t accumulate(Threads& threads, const Centers<T>& centers, const T* rows, s
     slot->squares.resize(d);
     slot->counts.resize(k, 0);
   }
-  const ShortScreen* short_screen = centers.short_screen(n);
+  const std::unique_ptr<CenterCells<T>> cells = cells_for(threads, centers, rows, n);
+  const CellTable<T>* table = cells ? cells->table() : nullptr;
+  const ShortScreen* short_screen = table == nullptr ? centers.short_screen(n) : nullptr;
   BadRow bad;
   try {
     for_blocks(threads, n, centers.kernels().block, worth_sharing(threads.count(), n, k, d),
@@ -139,7 +149,7 @@ int64_t accumulate(Threads& threads, const Centers<T>& centers, const T* rows, s
                    bad.note(begin + first_bad_row(centers.kernels(), block, count, d));
                    return;
                  }
-                 slot.template labeller<T>().label(centers, short_screen, block, count, slot.labels.data());
+                 slot.template labeller<T>().label(centers, table, short_screen, block, count, slot.labels.data());
                  if (options.skip_zero_rows) {
                    slot.zero_rows += leave_out_zero_rows(kernels, block, count, d, slot.labels.data());
                  }
@@ -172,7 +182,9 @@ int64_t assign(Threads& threads, const Centers<T>& centers, const T* rows, size_
   const bool shared = worth_sharing(threads.count(), n, centers.k(), d);
   Workspace workspace;
   auto& slots = workspace.slots(centers, shared ? threads.count() : 1);
-  const ShortScreen* short_screen = centers.short_screen(n);
+  const std::unique_ptr<CenterCells<T>> cells = cells_for(threads, centers, rows, n);
+  const CellTable<T>* table = cells ? cells->table() : nullptr;
+  const ShortScreen* short_screen = table == nullptr ? centers.short_screen(n) : nullptr;
   BadRow bad;
   for_blocks(threads, n, centers.kernels().block, shared, [&](int index, size_t begin, size_t count) {
     if (bad.found_before(begin)) return;
@@ -182,7 +194,7 @@ int64_t assign(Threads& threads, const Centers<T>& centers, const T* rows, size_
       return;
     }
     int32_t* own = labels + begin;
-    slots[static_cast<size_t>(index)]->template labeller<T>().label(centers, short_screen, block, count, own);
+    slots[static_cast<size_t>(index)]->template labeller<T>().label(centers, table, short_screen, block, count, own);
     if (skip_zero_rows) leave_out_zero_rows(kernels, block, count, d, own);
     for (size_t i = 0; i < count; ++i) own[i] = std::max(own[i], 0);
     if (distances != nullptr) {

@@ -4,7 +4,9 @@
 #include "../accumulate.hpp"
 #include "../all_distances.hpp"
 #include "../assign.hpp"
+#include "../box_sums.hpp"
 #include "../boxes.hpp"
+#include "../cells.hpp"
 #include "../cost_terms.hpp"
 #include "../curve.hpp"
 #include "../distances.hpp"
@@ -35,12 +37,13 @@ constexpr RowKernels<T> row_kernels_here() {
       .move_rows = move_rows<T>,
       .add_squares = add_squares<T>,
       .largest = largest<T>,
-      .extremes = extremes<T>,
       .curve_places = curve_places<T>,
       .fill_box = fill_box<T>,
       .middle_center = middle_center<T>,
       .box_candidates = box_candidates<T>,
       .box_labels = box_labels<T>,
+      .move_box = move_box<T>,
+      .cell_labels = cell_labels<T>,
       .sketch = sketch<T>,
       .sketch_centers = sketch_centers<T>,
       .own_bounds = own_bounds<T>,
@@ -94,6 +97,7 @@ constexpr Kernels kernels_here(const char* name, const char* description, unsign
       .packed_needs = packed_needs,
       .packed_moves = packed_moves,
       .round_cells = round_cells,
+      .order_few = order_few,
       .multiply = multiply,
       .multiply_transposed = multiply_transposed,
   };

@@ -44,6 +44,7 @@ struct Shape {
 // Every d up to 130 and every k up to 70, n around the ends of tiles and blocks.
 std::vector<Shape> shapes(size_t block);
 
+void test_cells();
 void test_labels();
 void test_packed();
 void test_sketches();

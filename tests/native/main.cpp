@@ -31,8 +31,8 @@ int main(int count, char** names) {
   const struct {
     const char* name;
     void (*run)();
-  } groups[] = {{"labels", test_labels}, {"sums", test_sums},         {"threads", test_threads}, {"paths", test_paths},
-                {"packed", test_packed}, {"sketches", test_sketches}, {"seeding", test_seeding}};
+  } groups[] = {{"cells", test_cells}, {"labels", test_labels}, {"sums", test_sums},         {"threads", test_threads},
+                {"paths", test_paths}, {"packed", test_packed}, {"sketches", test_sketches}, {"seeding", test_seeding}};
   for (const auto& group : groups) {
     bool wanted = count == 1;
     for (int i = 1; i < count; ++i) wanted = wanted || strcmp(names[i], group.name) == 0;

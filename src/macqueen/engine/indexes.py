@@ -27,8 +27,11 @@ class Boxes:
 
     def __init__(self, rows: FloatArray, kernels: Kernels, name: RowName) -> None:
         make = _core.Boxes32 if rows.dtype == np.float32 else _core.Boxes64
-        seeding.check_finite(rows, kernels, name)
-        self._native: Any = make(kernels.isa, kernels.threads, rows)
+        try:
+            self._native: Any = make(kernels.isa, kernels.threads, rows)
+        except ValueError:  # it has looked at all rows itself
+            seeding.check_finite(rows, kernels, name)
+            raise
         self.rows = len(rows)
 
     def add_to(self, totals: _core.Totals, prepared: Prepared) -> bool:
