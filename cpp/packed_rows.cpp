@@ -72,9 +72,10 @@ void PackedRows<T>::settle_grid(const Kernels& kernels) {
     std::fill(origin_.begin(), origin_.end(), 0.0);
     const auto counted =
         static_cast<double>(std::count_if(squares.begin(), squares.end(), [&](double s) { return s <= most; }));
+    const double share = 1 / counted;  // a division takes longer than all else here
     for (size_t i = 0; i < count; ++i) {
-      for (size_t j = 0; squares[i] <= most && j < d; ++j)
-        origin_[j] += static_cast<double>(sample[i * d + j]) / counted;
+      if (!(squares[i] <= most)) continue;
+      for (size_t j = 0; j < d; ++j) origin_[j] += static_cast<double>(sample[i * d + j]) * share;
     }
     for (size_t j = 0; j < d; ++j) middle[j] = std::abs(origin_[j]) < kFarthest ? static_cast<T>(origin_[j]) : T{0};
     row_kernels<T>(kernels).distances_to(sample.data(), middle.data(), count, d, squares.data());
