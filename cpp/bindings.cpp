@@ -1,5 +1,6 @@
 // Python's door to the kernels: array checks and the release of the GIL, nothing else.
 #include "bindings.hpp"
+#include "bindings_step.hpp"
 
 #include <nanobind/nanobind.h>
 #include <nanobind/ndarray.h>
@@ -131,7 +132,7 @@ void bind_rows(nb::module_& m, const char* name, const char* boxes_name, const c
              std::optional<Vector<double>> distances) {
             expect(rows.shape(1) == c.d() && labels.shape(0) == rows.shape(0), "rows (n, d), labels (n,)");
             expect(!distances || distances->shape(0) == rows.shape(0), "distances must be (n,)");
-            nb::gil_scoped_release release;
+            const WithoutInterpreter released(static_cast<double>(rows.size()) * static_cast<double>(c.k()));
             return assign<T>(threads, c, rows.data(), rows.shape(0), skip_zero_rows, labels.data(), pointer(distances));
           },
           "threads"_a, "rows"_a, "skip_zero_rows"_a, "labels"_a, "distances"_a = nb::none())
@@ -172,7 +173,8 @@ void bind_rows(nb::module_& m, const char* name, const char* boxes_name, const c
           "threads"_a, "centers"_a, "totals"_a, "Adds all rows; returns how many centers a row was compared with.");
 
   using S = BoundedRows<T>;
-  nb::class_<S>(m, bounded_name, "Rows in memory, sketched, with the labels and bounds of the last step.")
+  nb::class_<S> bounded(m, bounded_name, "Rows in memory, sketched, with the labels and bounds of the last step.");
+  bounded
       .def(
           "__init__",
           [](S* self, const std::string& isa, Threads& threads, Matrix<const T> rows, Vector<const double> origin,
@@ -189,32 +191,6 @@ void bind_rows(nb::module_& m, const char* name, const char* boxes_name, const c
             new (self) S(threads, kernels, rows.data(), n, d, plan);
           },
           "isa"_a, "threads"_a, "rows"_a, "origin"_a, "axes"_a, "heads"_a, nb::keep_alive<1, 4>())
-      .def_prop_ro("blocks", &S::blocks, "How many blocks of rows a step has.")
-      .def(
-          "begin_step",
-          [](S& rows, Threads& threads, const C& centers) {
-            expect(centers.d() == rows.d() && (rows.k() == 0 || rows.k() == centers.k()),
-                   "centers must fit the rows and the calls before");
-            nb::gil_scoped_release release;
-            rows.begin_step(threads, centers);
-          },
-          "threads"_a, "centers"_a)
-      .def(
-          "step_blocks",
-          [](S& rows, Threads& threads, const C& centers, size_t begin, size_t end) {
-            expect(rows.k() == centers.k() && begin <= end && end <= rows.blocks(), "centers and blocks of the step");
-            nb::gil_scoped_release release;
-            rows.step_blocks(threads, centers, begin, end);
-          },
-          "threads"_a, "centers"_a, "begin"_a, "end"_a)
-      .def(
-          "end_step",
-          [](S& rows, Threads& threads, Totals& totals) {
-            expect(totals.d == rows.d() && totals.k == rows.k(), "totals must fit the step");
-            nb::gil_scoped_release release;
-            return rows.end_step(threads, totals);
-          },
-          "threads"_a, "totals"_a, "Adds all rows; returns what the step did.")
       .def(
           "trial",
           [](S& rows, Threads& threads, const C& centers) {
@@ -223,6 +199,7 @@ void bind_rows(nb::module_& m, const char* name, const char* boxes_name, const c
             return rows.trial(threads, centers);
           },
           "threads"_a, "centers"_a, "What a first step would do; the object cannot be used after it.");
+  bind_step_of<T>(bounded);
 
   m.def(
       "normalize",

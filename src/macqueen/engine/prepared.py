@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
@@ -15,6 +15,7 @@ from macqueen.errors import DataError
 from macqueen.state import FloatArray, StepStats
 
 RowName = Callable[[int], str]
+Finished: TypeAlias = tuple[NDArray[np.float64], NDArray[np.int64], int, float]  # sums (k, d), counts (k,), emptied, cost
 
 
 class Prepared:
@@ -106,6 +107,7 @@ class Pass:
         self.rows = 0
         self._workspace = workspace
         self._squares = squares
+        self._finished: Finished | None = None
 
     def add(self, block: FloatArray, name: RowName) -> None:
         """Add a block of rows."""
@@ -115,11 +117,14 @@ class Pass:
     def add_index(self, index: Any) -> bool:
         """Add all rows of an index (`macqueen.engine.indexes`); tell whether it is worth using again."""
         self.rows += index.rows
-        return bool(index.add_to(self.totals, self.prepared))
+        worth, self._finished = index.add_to(self.totals, self.prepared)
+        return bool(worth)
 
     def finish(self, position: dict[str, Any] | None = None) -> StepStats:
         """Return what was added up; `position` goes with it. The cost is exact, rounded once (cosine: once more)."""
         prepared, totals = self.prepared, self.totals
-        sums, counts, emptied, cost = _core.finish(prepared.kernels.threads, prepared.native, totals, self._squares)
-        cost = prepared.metric.cost(cost, totals.zero_rows)
+        sums, counts, emptied, squared = self._finished or _core.finish(
+            prepared.kernels.threads, prepared.native, totals, self._squares
+        )
+        cost = prepared.metric.cost(squared, totals.zero_rows)
         return StepStats(self.rows, counts, cost, totals, sums, position, emptied)

@@ -1,0 +1,121 @@
+// A step over rows that are kept ready for many steps, as Python takes it: in parts where it is long, and all of it in
+// one call where it is short.
+#pragma once
+
+#include <nanobind/nanobind.h>
+#include <nanobind/ndarray.h>
+
+#include <algorithm>
+#include <memory>
+#include <optional>
+#include <stdexcept>
+#include <vector>
+
+#include "bounded_rows.hpp"
+#include "step.hpp"
+#include "update.hpp"
+
+// Lets other Python threads run during so many multiplications. Not during few, some 100 microseconds on one thread: to
+// get the interpreter back from a busy thread takes up to 5 milliseconds.
+class WithoutInterpreter {
+ public:
+  explicit WithoutInterpreter(double work) {
+    constexpr double kFew = 4e6;
+    if (work > kFew) released_.emplace();
+  }
+
+ private:
+  std::optional<nanobind::gil_scoped_release> released_;
+};
+
+// What a pass has found out under its centers.
+class Finished {
+ public:
+  template <class T>
+  using Array = nanobind::ndarray<nanobind::numpy, T>;
+  using Tuple = nanobind::typed<nanobind::tuple, Array<double>, Array<int64_t>, int, double>;
+
+  template <class T>
+  Finished(macqueen::Threads& threads, const macqueen::Centers<T>& centers, const macqueen::Totals& totals)
+      : k_(totals.k), d_(totals.d), sums_(new double[k_ * d_]), counts_(new int64_t[k_]) {
+    std::vector<double> rest(k_ * d_);
+    macqueen::round_sums(threads, totals.sums, sums_.get(), rest.data());
+    cost_ = macqueen::cost<T>(centers.kernels(), totals, totals.squares, sums_.get(), rest.data(), centers.values());
+    std::copy(totals.counts.begin(), totals.counts.end(), counts_.get());
+    emptied_ = std::count(totals.counts.begin(), totals.counts.end(), 0);
+  }
+
+  // (sums (k, d) rounded to float64, counts (k,), how many of them are 0, cost); the arrays become Python's.
+  Tuple take() {
+    return nanobind::make_tuple(array(std::move(sums_), {k_, d_}), array(std::move(counts_), {k_}), emptied_, cost_);
+  }
+
+ private:
+  template <class T>
+  static Array<T> array(std::unique_ptr<T[]> values, std::initializer_list<size_t> shape) {
+    T* const data = values.release();
+    const nanobind::capsule owner(data, [](void* p) noexcept { delete[] static_cast<T*>(p); });
+    return Array<T>(data, shape, owner);
+  }
+
+  size_t k_, d_;
+  std::unique_ptr<double[]> sums_;
+  std::unique_ptr<int64_t[]> counts_;
+  std::ptrdiff_t emptied_;
+  double cost_;
+};
+
+// Begins a step of BoundedRows<T>, PackedRows<T> or PairBounds<T>.
+template <class T, class Rows>
+void begin_step(Rows& rows, macqueen::Threads& threads, const macqueen::Centers<T>& centers) {
+  if constexpr (requires { rows.begin_step(centers); }) {
+    rows.begin_step(centers);
+  } else {
+    rows.begin_step(threads, centers);
+  }
+}
+
+// Labels blocks; returns the first row that was refused. BoundedRows are given no such rows.
+template <class T, class Rows>
+int64_t step_blocks(Rows& rows, macqueen::Threads& threads, const macqueen::Centers<T>& centers, size_t begin,
+                    size_t end) {
+  if constexpr (requires { int64_t{rows.step_blocks(threads, centers, begin, end)}; }) {
+    return rows.step_blocks(threads, centers, begin, end);
+  } else {
+    rows.step_blocks(threads, centers, begin, end);
+    return macqueen::kAllFinite;
+  }
+}
+
+template <class T, class Rows>
+void bind_step_of(nanobind::class_<Rows>& bound) {
+  using namespace nanobind::literals;
+  bound.def_prop_ro("blocks", &Rows::blocks, "How many blocks of rows a step has.");
+  bound.def(
+      "step",
+      [](Rows& rows, macqueen::Threads& threads, const macqueen::Centers<T>& centers, macqueen::Totals& totals,
+         size_t begin, size_t end) {
+        const size_t k = centers.k(), d = centers.d();
+        const bool fits = d == rows.d() && (rows.k() == k || (rows.k() == 0 && begin == 0));
+        if (!fits || totals.k != k || totals.d != d || begin > end || end > rows.blocks()) {
+          throw std::invalid_argument("centers, totals and blocks must fit the rows and the calls before");
+        }
+        int64_t refused;
+        macqueen::BoundedStep done;
+        std::optional<Finished> finished;
+        {
+          const WithoutInterpreter released(static_cast<double>(rows.n()) * static_cast<double>(k * d));
+          if (begin == 0) begin_step(rows, threads, centers);
+          refused = step_blocks(rows, threads, centers, begin, end);
+          if (refused == macqueen::kAllFinite && end == rows.blocks()) {
+            done = rows.end_step(threads, totals);
+            finished.emplace(threads, centers, totals);
+          }
+        }
+        return nanobind::make_tuple(refused, done, finished ? finished->take() : nanobind::object());
+      },
+      "threads"_a, "centers"_a, "totals"_a, "begin"_a, "end"_a,
+      "Labels blocks of rows; block 0 begins a step, and the last one ends it and adds all rows to `totals`. Returns "
+      "the first row that cannot be clustered (after which the object cannot be used) or -1, what the step did, and, "
+      "when it has ended, what `finish` returns.");
+}
