@@ -33,10 +33,13 @@ struct PackedRows<T>::Slot : StepSlot<T> {
   std::vector<T> open_rows;  // (block, d)
   std::vector<int16_t> packing;
 
-  Slot(const Kernels& kernels, size_t k, size_t d) : open_rows(kernels.block * d), packing(d + 2 * kPackedLanes) {
+  Slot(size_t k, size_t d) : packing(d + 2 * kPackedLanes) { this->changes.resize(k, d); }
+
+  // Makes room for rows that are labelled plainly: few steps have so many, and it takes longer than a step on few rows.
+  void make_room(const Kernels& kernels, size_t k, size_t d) {
+    open_rows.resize(kernels.block * d);
     this->labels.resize(kernels.block);
     this->assigning.resize(kernels, k, d);
-    this->changes.resize(k, d);
   }
 };
 
@@ -118,7 +121,7 @@ void PackedRows<T>::begin_step(const Centers<T>& centers) {
 template <class T>
 int64_t PackedRows<T>::step_blocks(Threads& threads, const Centers<T>& centers, size_t begin, size_t end) {
   while (static_cast<int>(slots_.size()) < threads.count()) {
-    slots_.push_back(std::make_unique<Slot>(centers.kernels(), k(), form_.d));
+    slots_.push_back(std::make_unique<Slot>(k(), form_.d));
   }
   BadRow bad;
   const bool first = begin < blocks() && labels_[begin * kPackedRows] < 0;
@@ -195,6 +198,7 @@ void PackedRows<T>::settle(const Centers<T>& centers, Slot& slot) {
     slot.open.clear();
     return;
   }
+  slot.make_room(centers.kernels(), k(), d);
   for (size_t first = 0; first < slot.open.size(); first += most) {
     const size_t count = std::min(most, slot.open.size() - first);
     for (size_t i = 0; i < count; ++i) std::copy_n(rows_ + slot.open[first + i] * d, d, &slot.open_rows[i * d]);

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, ClassVar, NamedTuple, TypeAlias
+from typing import Any, ClassVar, TypeAlias
 
 import numpy as np
 
@@ -20,11 +20,8 @@ ROWS = 256  # of a block
 PART_WORK = 1e10  # multiplications in one native call
 
 
-class Added(NamedTuple):
-    """What adding all rows under some centers has shown."""
-
-    worth: bool  # whether the index is worth using again
-    finished: Finished | None = None  # the sums, where the same call has rounded them
+# What adding all rows has shown: whether the index is worth using again; and the sums, where the same call rounds them.
+Added: TypeAlias = tuple[bool, Finished | None]
 
 
 class Boxes:
@@ -41,7 +38,7 @@ class Boxes:
     def add_to(self, totals: _core.Totals, prepared: Prepared) -> Added:
         """Label all rows and add them to `totals`."""
         looked_at = self._native.accumulate(prepared.kernels.threads, prepared.native, totals)
-        return Added(looked_at <= self.WORTH * prepared.shape[0])
+        return looked_at <= self.WORTH * prepared.shape[0], None
 
     @staticmethod
     def memory(rows: int, dims: int, clusters: int, itemsize: int) -> int:
@@ -63,7 +60,7 @@ class Sorted:
     def add_to(self, totals: _core.Totals, prepared: Prepared) -> Added:
         """Add all rows to `totals`; it is always worth it."""
         self._native.accumulate(prepared.kernels.threads, prepared.native, totals)
-        return Added(True)
+        return True, None
 
     @staticmethod
     def memory(rows: int, clusters: int, itemsize: int) -> int:
@@ -84,7 +81,7 @@ class Bounds:
     def add_to(self, totals: _core.Totals, prepared: Prepared) -> Added:
         """Label all rows and add them to `totals`."""
         _, done, finished = step(self._native, prepared, totals)
-        return Added(done.hard <= self.WORTH * self.rows, finished)
+        return done.hard <= self.WORTH * self.rows, finished
 
     @staticmethod
     def memory(rows: int, dims: int, clusters: int, form: Form) -> int:
@@ -109,7 +106,7 @@ class _FewClusters:
         """Label all rows and add them to `totals`."""
         refused, done, finished = step(self._native, prepared, totals)
         check_rows(refused, self._rows, self._name)
-        return Added(done.hard <= self.WORTH * self.rows, finished)
+        return done.hard <= self.WORTH * self.rows, finished
 
 
 class Pairs(_FewClusters):

@@ -119,7 +119,7 @@ class Pass:
         """Add all rows of an index (`macqueen.engine.indexes`); tell whether it is worth using again."""
         self.rows += index.rows
         worth, self._finished = index.add_to(self.totals, self.prepared)
-        return bool(worth)
+        return worth  # type: ignore[no-any-return]
 
     def finish(self, position: dict[str, Any] | None = None) -> StepStats:
         """Return what was added up; `position` goes with it. The cost is exact, rounded once (cosine: once more)."""
