@@ -132,7 +132,7 @@ void bind_rows(nb::module_& m, const char* name, const char* boxes_name, const c
              std::optional<Vector<double>> distances) {
             expect(rows.shape(1) == c.d() && labels.shape(0) == rows.shape(0), "rows (n, d), labels (n,)");
             expect(!distances || distances->shape(0) == rows.shape(0), "distances must be (n,)");
-            const WithoutInterpreter released(static_cast<double>(rows.size()) * static_cast<double>(c.k()));
+            nb::gil_scoped_release release;
             return assign<T>(threads, c, rows.data(), rows.shape(0), skip_zero_rows, labels.data(), pointer(distances));
           },
           "threads"_a, "rows"_a, "skip_zero_rows"_a, "labels"_a, "distances"_a = nb::none())

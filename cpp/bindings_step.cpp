@@ -9,8 +9,6 @@ using namespace macqueen;
 
 namespace {
 
-constexpr double kCellWork = 200;  // multiplications that take as long as rounding a sum
-
 template <class T>
 void bind_finish(nb::module_& m) {
   m.def(
@@ -22,7 +20,7 @@ void bind_finish(nb::module_& m) {
         }
         std::optional<Finished> finished;
         {
-          const WithoutInterpreter released(static_cast<double>(k * d) * kCellWork);
+          nb::gil_scoped_release release;
           if (earlier != nullptr) {
             const exact::Sums& squares = earlier->squares;
             totals.squares.assign(squares.first(), squares.width(), squares.digits().data());

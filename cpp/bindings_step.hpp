@@ -15,19 +15,6 @@
 #include "step.hpp"
 #include "update.hpp"
 
-// Lets other Python threads run during so many multiplications. Not during few, some 100 microseconds on one thread: to
-// get the interpreter back from a busy thread takes up to 5 milliseconds.
-class WithoutInterpreter {
- public:
-  explicit WithoutInterpreter(double work) {
-    constexpr double kFew = 4e6;
-    if (work > kFew) released_.emplace();
-  }
-
- private:
-  std::optional<nanobind::gil_scoped_release> released_;
-};
-
 // What a pass has found out under its centers.
 class Finished {
  public:
@@ -104,7 +91,7 @@ void bind_step_of(nanobind::class_<Rows>& bound) {
         macqueen::BoundedStep done;
         std::optional<Finished> finished;
         {
-          const WithoutInterpreter released(static_cast<double>(rows.n()) * static_cast<double>(k * d));
+          nanobind::gil_scoped_release release;
           if (begin == 0) begin_step(rows, threads, centers);
           refused = step_blocks(rows, threads, centers, begin, end);
           if (refused == macqueen::kAllFinite && end == rows.blocks()) {
@@ -112,7 +99,8 @@ void bind_step_of(nanobind::class_<Rows>& bound) {
             finished.emplace(threads, centers, totals);
           }
         }
-        return nanobind::make_tuple(refused, done, finished ? finished->take() : nanobind::object());
+        const nanobind::object result = finished ? nanobind::object(finished->take()) : nanobind::none();
+        return nanobind::make_tuple(refused, done, result);
       },
       "threads"_a, "centers"_a, "totals"_a, "begin"_a, "end"_a,
       "Labels blocks of rows; block 0 begins a step, and the last one ends it and adds all rows to `totals`. Returns "
