@@ -181,8 +181,8 @@ inline bool any_set(const Longs& v) {
 inline bool any_set(const Longs& v) { return ((v[0] | v[1]) | (v[2] | v[3]) | (v[4] | v[5]) | (v[6] | v[7])) != 0; }
 #endif
 
-// The sums of squares of up to kDoubleLanes columns on two grids: squares have twice the bits of a row, so that nearly all
-// need two.
+// The sums of squares of up to kDoubleLanes columns on two grids: squares have twice the bits of a row, so that nearly
+// all need two.
 struct SquareColumns {
   Longs first = {}, second = {};
 

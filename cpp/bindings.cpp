@@ -1,6 +1,5 @@
 // Python's door to the kernels: array checks and the release of the GIL, nothing else.
 #include "bindings.hpp"
-#include "bindings_step.hpp"
 
 #include <nanobind/nanobind.h>
 #include <nanobind/ndarray.h>
@@ -10,6 +9,7 @@
 #include <nanobind/stl/vector.h>
 
 #include "axes.hpp"
+#include "bindings_step.hpp"
 #include "bounded_rows.hpp"
 #include "box_index.hpp"
 #include "dispatch.hpp"
@@ -173,8 +173,7 @@ void bind_rows(nb::module_& m, const char* name, const char* boxes_name, const c
           "threads"_a, "centers"_a, "totals"_a, "Adds all rows; returns how many centers a row was compared with.");
 
   using S = BoundedRows<T>;
-  nb::class_<S> bounded(m, bounded_name, "Rows in memory, sketched, with the labels and bounds of the last step.");
-  bounded
+  nb::class_<S>(m, bounded_name, "Rows in memory, sketched, with the labels and bounds of the last step.")
       .def(
           "__init__",
           [](S* self, const std::string& isa, Threads& threads, Matrix<const T> rows, Vector<const double> origin,
@@ -191,6 +190,7 @@ void bind_rows(nb::module_& m, const char* name, const char* boxes_name, const c
             new (self) S(threads, kernels, rows.data(), n, d, plan);
           },
           "isa"_a, "threads"_a, "rows"_a, "origin"_a, "axes"_a, "heads"_a, nb::keep_alive<1, 4>())
+      .def(StepOf<T, S>())
       .def(
           "trial",
           [](S& rows, Threads& threads, const C& centers) {
@@ -199,7 +199,6 @@ void bind_rows(nb::module_& m, const char* name, const char* boxes_name, const c
             return rows.trial(threads, centers);
           },
           "threads"_a, "centers"_a, "What a first step would do; the object cannot be used after it.");
-  bind_step_of<T>(bounded);
 
   m.def(
       "normalize",

@@ -20,16 +20,15 @@ namespace {
 // P: PairBounds<T> or PackedRows<T>.
 template <class T, class P>
 void bind_rows_of(nb::module_& m, const char* name, const char* what) {
-  nb::class_<P> bound(m, name, what);
-  bound
+  nb::class_<P>(m, name, what)
       .def(
           "__init__",
           [](P* self, nb::ndarray<const T, nb::ndim<2>, nb::c_contig, nb::device::cpu> rows) {
             if (rows.shape(0) == 0 || rows.shape(1) == 0) throw std::invalid_argument("rows (n, d), n > 0, d > 0");
             new (self) P(rows.data(), rows.shape(0), rows.shape(1));
           },
-          "rows"_a, nb::keep_alive<1, 2>());
-  bind_step_of<T>(bound);
+          "rows"_a, nb::keep_alive<1, 2>())
+      .def(StepOf<T, P>());
 }
 
 }  // namespace

@@ -74,36 +74,39 @@ int64_t step_blocks(Rows& rows, macqueen::Threads& threads, const macqueen::Cent
   }
 }
 
+// Defines what these classes share: .def(StepOf<T, Rows>()).
 template <class T, class Rows>
-void bind_step_of(nanobind::class_<Rows>& bound) {
-  using namespace nanobind::literals;
-  bound.def_prop_ro("blocks", &Rows::blocks, "How many blocks of rows a step has.");
-  bound.def(
-      "step",
-      [](Rows& rows, macqueen::Threads& threads, const macqueen::Centers<T>& centers, macqueen::Totals& totals,
-         size_t begin, size_t end) {
-        const size_t k = centers.k(), d = centers.d();
-        const bool fits = d == rows.d() && (rows.k() == k || (rows.k() == 0 && begin == 0));
-        if (!fits || totals.k != k || totals.d != d || begin > end || end > rows.blocks()) {
-          throw std::invalid_argument("centers, totals and blocks must fit the rows and the calls before");
-        }
-        int64_t refused;
-        macqueen::BoundedStep done;
-        std::optional<Finished> finished;
-        {
-          nanobind::gil_scoped_release release;
-          if (begin == 0) begin_step(rows, threads, centers);
-          refused = step_blocks(rows, threads, centers, begin, end);
-          if (refused == macqueen::kAllFinite && end == rows.blocks()) {
-            done = rows.end_step(threads, totals);
-            finished.emplace(threads, centers, totals);
+struct StepOf : nanobind::def_visitor<StepOf<T, Rows>> {
+  void execute(nanobind::class_<Rows>& bound) {
+    using namespace nanobind::literals;
+    bound.def_prop_ro("blocks", &Rows::blocks, "How many blocks of rows a step has.");
+    bound.def(
+        "step",
+        [](Rows& rows, macqueen::Threads& threads, const macqueen::Centers<T>& centers, macqueen::Totals& totals,
+           size_t begin, size_t end) {
+          const size_t k = centers.k(), d = centers.d();
+          const bool fits = d == rows.d() && (rows.k() == k || (rows.k() == 0 && begin == 0));
+          if (!fits || totals.k != k || totals.d != d || begin > end || end > rows.blocks()) {
+            throw std::invalid_argument("centers, totals and blocks must fit the rows and the calls before");
           }
-        }
-        const nanobind::object result = finished ? nanobind::object(finished->take()) : nanobind::none();
-        return nanobind::make_tuple(refused, done, result);
-      },
-      "threads"_a, "centers"_a, "totals"_a, "begin"_a, "end"_a,
-      "Labels blocks of rows; block 0 begins a step, and the last one ends it and adds all rows to `totals`. Returns "
-      "the first row that cannot be clustered (after which the object cannot be used) or -1, what the step did, and, "
-      "when it has ended, what `finish` returns.");
-}
+          int64_t refused;
+          macqueen::BoundedStep done;
+          std::optional<Finished> finished;
+          {
+            nanobind::gil_scoped_release release;
+            if (begin == 0) begin_step(rows, threads, centers);
+            refused = step_blocks(rows, threads, centers, begin, end);
+            if (refused == macqueen::kAllFinite && end == rows.blocks()) {
+              done = rows.end_step(threads, totals);
+              finished.emplace(threads, centers, totals);
+            }
+          }
+          const nanobind::object result = finished ? nanobind::object(finished->take()) : nanobind::none();
+          return nanobind::make_tuple(refused, done, result);
+        },
+        "threads"_a, "centers"_a, "totals"_a, "begin"_a, "end"_a,
+        "Labels blocks of rows; block 0 begins a step, and the last one ends it and adds all rows to `totals`. Returns "
+        "the first row that cannot be clustered (after which the object cannot be used) or -1, what the step did, and, "
+        "when it has ended, what `finish` returns.");
+  }
+};

@@ -15,7 +15,8 @@ from macqueen.errors import DataError
 from macqueen.state import FloatArray, StepStats
 
 RowName = Callable[[int], str]
-Finished: TypeAlias = tuple[NDArray[np.float64], NDArray[np.int64], int, float]  # sums (k, d), counts (k,), emptied, cost
+# The end of a pass: sums (k, d), counts (k,), how many of these are 0, and the cost.
+Finished: TypeAlias = tuple[NDArray[np.float64], NDArray[np.int64], int, float]
 
 
 class Prepared:
