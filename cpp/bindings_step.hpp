@@ -77,13 +77,15 @@ int64_t step_blocks(Rows& rows, macqueen::Threads& threads, const macqueen::Cent
 // Defines what these classes share: .def(StepOf<T, Rows>()).
 template <class T, class Rows>
 struct StepOf : nanobind::def_visitor<StepOf<T, Rows>> {
+  using Made = nanobind::typed<nanobind::tuple, int, macqueen::BoundedStep, nanobind::object>;
+
   void execute(nanobind::class_<Rows>& bound) {
     using namespace nanobind::literals;
     bound.def_prop_ro("blocks", &Rows::blocks, "How many blocks of rows a step has.");
     bound.def(
         "step",
         [](Rows& rows, macqueen::Threads& threads, const macqueen::Centers<T>& centers, macqueen::Totals& totals,
-           size_t begin, size_t end) {
+           size_t begin, size_t end) -> Made {
           const size_t k = centers.k(), d = centers.d();
           const bool fits = d == rows.d() && (rows.k() == k || (rows.k() == 0 && begin == 0));
           if (!fits || totals.k != k || totals.d != d || begin > end || end > rows.blocks()) {
