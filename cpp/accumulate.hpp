@@ -171,42 +171,77 @@ inline void add_any_squares(const T* x, size_t count, size_t cell, SumBuffer& s)
   for (size_t j = 0; j < count; ++j) exact::add_squared_value(s.exact, cell + j, static_cast<double>(x[j]));
 }
 
-// Up to kDoubleLanes columns from j0 on. Squares have twice the bits of a row, so that nearly all need two grids: the
-// sums on both stay in registers.
+// The sums of squares of up to kDoubleLanes columns on two grids: squares have twice the bits of a row, so that nearly
+// all need two.
+struct SquareColumns {
+  Longs first = {}, second = {};
+
+  // Takes squares; returns what both grids leave of them. Where that is not 0, nothing of the sums holds.
+  inline Doubles take(const Doubles& square, double coarse, double fine) {
+    const Doubles t = square + coarse, rest = square - (t - coarse), u = rest + fine;
+    first += reinterpret_cast<Longs>(t);
+    second += reinterpret_cast<Longs>(u);
+    return rest - (u - fine);
+  }
+  void add_to(SumBuffer& s, size_t j0, size_t count, uint64_t rows) const {
+    const auto base = [rows](double shift) { return rows * static_cast<uint64_t>(bits_of(shift)); };
+    for (size_t l = 0; l < count; ++l) {
+      s.levels[0][j0 + l] += static_cast<int64_t>(first[l] - base(s.shifts[0]));
+      s.levels[1][j0 + l] += static_cast<int64_t>(second[l] - base(s.shifts[1]));
+    }
+    s.used = s.used > 2 ? s.used : 2;
+  }
+};
+
+// All squares of kDoubleLanes columns from j0 on, which are below s.limit. False, and nothing is done, where two grids
+// do not hold them all. Rows that are left out have squares of 0.
+inline bool add_fitting_columns(const float* rows, size_t n, size_t d, size_t j0, SumBuffer& s) {
+  const double coarse = s.shifts[0], fine = s.shifts[1];
+  SquareColumns sums;
+  Longs left = {};
+  for (size_t i = 0; i < n; ++i) {
+    const Doubles v = load_doubles(rows + i * d + j0);
+    left |= reinterpret_cast<Longs>(sums.take(v * v, coarse, fine));
+  }
+  if (any_set(left)) return false;
+  sums.add_to(s, j0, kDoubleLanes, n);
+  return true;
+}
+
+// Up to kDoubleLanes columns from j0 on, of any values.
 inline void add_square_columns(const float* rows, const int32_t* labels, size_t n, size_t d, size_t j0, SumBuffer& s) {
   const size_t count = d - j0 < kDoubleLanes ? d - j0 : kDoubleLanes;
   const double coarse = s.shifts[0], fine = s.shifts[1], limit = s.limit;
-  Longs first = {}, second = {};
+  SquareColumns sums;
   uint64_t taken = 0;
   for (size_t i = 0; i < n; ++i) {
     if (labels[i] < 0) continue;
     const float* x = rows + i * d + j0;
     const Doubles v = count == kDoubleLanes ? load_doubles(x) : load_doubles(x, count), square = v * v;
-    const Doubles t = square + coarse, rest = square - (t - coarse), u = rest + fine, left = rest - (u - fine);
+    SquareColumns with = sums;
+    const Doubles left = with.take(square, coarse, fine);
     if (any_set(reinterpret_cast<Longs>(square >= limit) | reinterpret_cast<Longs>(left != 0))) {
       add_any_squares(x, count, j0, s);
       continue;
     }
-    first += reinterpret_cast<Longs>(t);
-    second += reinterpret_cast<Longs>(u);
+    sums = with;
     ++taken;
   }
-  if (taken == 0) return;
-  const auto base = [&](double shift) { return taken * static_cast<uint64_t>(bits_of(shift)); };
-  for (size_t l = 0; l < count; ++l) {
-    s.levels[0][j0 + l] += static_cast<int64_t>(first[l] - base(coarse));
-    s.levels[1][j0 + l] += static_cast<int64_t>(second[l] - base(fine));
-  }
-  s.used = s.used > 2 ? s.used : 2;
+  if (taken != 0) sums.add_to(s, j0, count, taken);
 }
 
 template <class T>
 void add_squares(const T* rows, const int32_t* labels, size_t n, size_t d, SumBuffer& s) {
   if constexpr (sizeof(T) == 4 && kChecked) {
     constexpr size_t kFewRows = 64;  // which stay in the cache from column to column
+    const double largest = static_cast<double>(largest_value(rows, n * d));
+    const bool all_fit = largest * largest < s.limit;
     for (size_t i = 0; i < n; i += kFewRows) {
+      const size_t count = n - i < kFewRows ? n - i : kFewRows;
       for (size_t j0 = 0; j0 < d; j0 += kDoubleLanes) {
-        add_square_columns(rows + i * d, labels + i, n - i < kFewRows ? n - i : kFewRows, d, j0, s);
+        const bool whole = all_fit && d - j0 >= kDoubleLanes;
+        if (whole && add_fitting_columns(rows + i * d, count, d, j0, s)) continue;
+        add_square_columns(rows + i * d, labels + i, count, d, j0, s);
       }
     }
   } else {

@@ -10,6 +10,7 @@
 #include <nanobind/stl/vector.h>
 
 #include "axes.hpp"
+#include "bindings_step.hpp"
 #include "bounded_rows.hpp"
 #include "box_index.hpp"
 #include "dispatch.hpp"
@@ -199,32 +200,7 @@ void bind_rows(nb::module_& m, const char* name, const char* boxes_name, const c
             new (self) S(threads, kernels, rows.data(), n, d, plan);
           },
           "isa"_a, "threads"_a, "rows"_a, "origin"_a, "axes"_a, "heads"_a, nb::keep_alive<1, 4>())
-      .def_prop_ro("blocks", &S::blocks, "How many blocks of rows a step has.")
-      .def(
-          "begin_step",
-          [](S& rows, Threads& threads, const C& centers) {
-            expect(centers.d() == rows.d() && (rows.k() == 0 || rows.k() == centers.k()),
-                   "centers must fit the rows and the calls before");
-            nb::gil_scoped_release release;
-            rows.begin_step(threads, centers);
-          },
-          "threads"_a, "centers"_a)
-      .def(
-          "step_blocks",
-          [](S& rows, Threads& threads, const C& centers, size_t begin, size_t end) {
-            expect(rows.k() == centers.k() && begin <= end && end <= rows.blocks(), "centers and blocks of the step");
-            nb::gil_scoped_release release;
-            rows.step_blocks(threads, centers, begin, end);
-          },
-          "threads"_a, "centers"_a, "begin"_a, "end"_a)
-      .def(
-          "end_step",
-          [](S& rows, Threads& threads, Totals& totals) {
-            expect(totals.d == rows.d() && totals.k == rows.k(), "totals must fit the step");
-            nb::gil_scoped_release release;
-            return rows.end_step(threads, totals);
-          },
-          "threads"_a, "totals"_a, "Adds all rows; returns what the step did.")
+      .def(StepOf<T, S>())
       .def(
           "trial",
           [](S& rows, Threads& threads, const C& centers) {

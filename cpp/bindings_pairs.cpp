@@ -6,6 +6,7 @@
 #include <string>
 
 #include "bindings.hpp"
+#include "bindings_step.hpp"
 #include "dispatch.hpp"
 #include "packed_rows.hpp"
 #include "pair_bounds.hpp"
@@ -27,36 +28,7 @@ void bind_rows_of(nb::module_& m, const char* name, const char* what) {
             new (self) P(rows.data(), rows.shape(0), rows.shape(1));
           },
           "rows"_a, nb::keep_alive<1, 2>())
-      .def_prop_ro("blocks", &P::blocks, "How many blocks of rows a step has.")
-      .def(
-          "begin_step",
-          [](P& rows, Threads&, const Centers<T>& centers) {
-            if (centers.d() != rows.d() || (rows.k() != 0 && rows.k() != centers.k())) {
-              throw std::invalid_argument("centers must fit the rows and the calls before");
-            }
-            nb::gil_scoped_release release;
-            rows.begin_step(centers);
-          },
-          "threads"_a, "centers"_a)
-      .def(
-          "step_blocks",
-          [](P& rows, Threads& threads, const Centers<T>& centers, size_t begin, size_t end) {
-            if (rows.k() != centers.k() || begin > end || end > rows.blocks()) {
-              throw std::invalid_argument("centers and blocks of the step");
-            }
-            nb::gil_scoped_release release;
-            return rows.step_blocks(threads, centers, begin, end);
-          },
-          "threads"_a, "centers"_a, "begin"_a, "end"_a,
-          "-1, or the first row that cannot be clustered; the object cannot be used after it.")
-      .def(
-          "end_step",
-          [](P& rows, Threads& threads, Totals& totals) {
-            if (totals.d != rows.d() || totals.k != rows.k()) throw std::invalid_argument("totals must fit the step");
-            nb::gil_scoped_release release;
-            return rows.end_step(threads, totals);
-          },
-          "threads"_a, "totals"_a, "Adds all rows; returns what the step did.");
+      .def(StepOf<T, P>());
 }
 
 }  // namespace

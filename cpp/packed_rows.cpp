@@ -23,6 +23,7 @@ constexpr double kFinest = 0x1p-90, kCoarsest = 0x1p90;
 constexpr double kCalm = 0.02;          // of the rows that move: rows sorted by their centers stay so for a while
 constexpr size_t kRunBlocks = 8;        // whose rows are added together in the first step
 constexpr size_t kFirstWork = 250000;   // values that are stored and added in the first step: some 300 microseconds
+constexpr size_t kFewOpen = 12;         // rows that take less time in float64 than making the screen of the centers
 constexpr size_t kTaskWork = 16000000;  // multiplications: less is not worth waking a thread for
 
 }  // namespace
@@ -62,9 +63,10 @@ void PackedRows<T>::settle_grid(const Kernels& kernels) {
     std::fill(origin_.begin(), origin_.end(), 0.0);
     const auto counted =
         static_cast<double>(std::count_if(squares.begin(), squares.end(), [&](double s) { return s <= most; }));
+    const double share = 1 / counted;  // a division takes longer than all else here
     for (size_t i = 0; i < count; ++i) {
-      for (size_t j = 0; squares[i] <= most && j < d; ++j)
-        origin_[j] += static_cast<double>(sample[i * d + j]) / counted;
+      if (!(squares[i] <= most)) continue;
+      for (size_t j = 0; j < d; ++j) origin_[j] += static_cast<double>(sample[i * d + j]) * share;
     }
     for (size_t j = 0; j < d; ++j) middle[j] = std::abs(origin_[j]) < kFarthest ? static_cast<T>(origin_[j]) : T{0};
     row_kernels<T>(kernels).distances_to(sample.data(), middle.data(), count, d, squares.data());
@@ -107,7 +109,7 @@ void PackedRows<T>::begin_step(const Centers<T>& centers) {
 template <class T>
 int64_t PackedRows<T>::step_blocks(Threads& threads, const Centers<T>& centers, size_t begin, size_t end) {
   while (static_cast<int>(slots_.size()) < threads.count()) {
-    slots_.push_back(std::make_unique<Slot>(centers.kernels(), k(), form_));
+    slots_.push_back(std::make_unique<Slot>(k(), form_));
   }
   BadRow bad;
   const bool first = begin < blocks() && labels_[begin * kPackedRows] < 0;
@@ -208,6 +210,15 @@ template <class T>
 void PackedRows<T>::settle(const Centers<T>& centers, Slot& slot) {
   const size_t d = form_.d, most = centers.kernels().block;
   slot.done.hard += static_cast<double>(slot.open.size());
+  if (slot.open.size() <= kFewOpen) {
+    for (const size_t position : slot.open) {
+      const T* x = rows_ + row_of(position) * d;
+      relabel(position, row_kernels<T>(centers.kernels()).decide(x, centers.values(), d, nullptr, k()), slot);
+    }
+    slot.open.clear();
+    return;
+  }
+  slot.make_room(centers.kernels(), k(), d);
   for (size_t first = 0; first < slot.open.size(); first += most) {
     const size_t count = std::min(most, slot.open.size() - first);
     for (size_t i = 0; i < count; ++i) {

@@ -41,11 +41,13 @@ struct PackedRows<T>::Slot : StepSlot<T> {
   std::vector<float> section_numbers;
   std::vector<uint16_t> section_order;
 
-  Slot(const Kernels& kernels, size_t k, const PackedForm& form)
-      : open_rows(kernels.block * form.d), packing(form.d + 2 * kPackedLanes) {
+  Slot(size_t k, const PackedForm& form) : packing(form.d + 2 * kPackedLanes) { this->changes.resize(k, form.d); }
+
+  // Makes room for rows that are labelled plainly: few steps have so many, and it takes longer than a step on few rows.
+  void make_room(const Kernels& kernels, size_t k, size_t d) {
+    open_rows.resize(kernels.block * d);
     this->labels.resize(kernels.block);
-    this->assigning.resize(kernels, k, form.d);
-    this->changes.resize(k, form.d);
+    this->assigning.resize(kernels, k, d);
   }
 
   // Readies what only sorted rows need.

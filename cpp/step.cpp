@@ -180,11 +180,13 @@ int64_t assign(Threads& threads, const Centers<T>& centers, const T* rows, size_
   const auto& kernels = row_kernels<T>(centers.kernels());
   const size_t d = centers.d();
   const bool shared = worth_sharing(threads.count(), n, centers.k(), d);
+  constexpr size_t kFewProducts = 1 << 14;  // which take less time in float64 than making buffers for screens
+  const bool few = n * centers.k() * d <= kFewProducts;
   Workspace workspace;
-  auto& slots = workspace.slots(centers, shared ? threads.count() : 1);
-  const std::unique_ptr<CenterCells<T>> cells = cells_for(threads, centers, rows, n);
+  auto& slots = workspace.slots(centers, few ? 0 : shared ? threads.count() : 1);
+  const std::unique_ptr<CenterCells<T>> cells = few ? nullptr : cells_for(threads, centers, rows, n);
   const CellTable<T>* table = cells ? cells->table() : nullptr;
-  const ShortScreen* short_screen = table == nullptr ? centers.short_screen(n) : nullptr;
+  const ShortScreen* short_screen = few || table != nullptr ? nullptr : centers.short_screen(n);
   BadRow bad;
   for_blocks(threads, n, centers.kernels().block, shared, [&](int index, size_t begin, size_t count) {
     if (bad.found_before(begin)) return;
@@ -194,7 +196,13 @@ int64_t assign(Threads& threads, const Centers<T>& centers, const T* rows, size_
       return;
     }
     int32_t* own = labels + begin;
-    slots[static_cast<size_t>(index)]->template labeller<T>().label(centers, table, short_screen, block, count, own);
+    if (few) {
+      for (size_t i = 0; i < count; ++i) {
+        own[i] = kernels.decide(block + i * d, centers.values(), d, nullptr, centers.k());
+      }
+    } else {
+      slots[static_cast<size_t>(index)]->template labeller<T>().label(centers, table, short_screen, block, count, own);
+    }
     if (skip_zero_rows) leave_out_zero_rows(kernels, block, count, d, own);
     for (size_t i = 0; i < count; ++i) own[i] = std::max(own[i], 0);
     if (distances != nullptr) {

@@ -37,11 +37,10 @@ def digits(totals):
 
 
 def step(bounded, threads, centers, totals):
-    bounded.begin_step(threads, centers)
     half = bounded.blocks // 2
-    bounded.step_blocks(threads, centers, 0, half)
-    bounded.step_blocks(threads, centers, half, bounded.blocks)
-    return bounded.end_step(threads, totals)
+    if half > 0:
+        assert bounded.step(threads, centers, totals, 0, half)[2] is None
+    return bounded.step(threads, centers, totals, half, bounded.blocks)[1]
 
 
 def form_of(kind, random, rows, isa):

@@ -34,6 +34,7 @@ SHAPES = (
     (65, 65),
     (5, 130),
 )
+FEW_PRODUCTS = 1 << 14  # of `assign` in cpp/step.cpp: rows x clusters x dims
 FEW_SHAPES = ((2, 1), (17, 8), (33, 65), (3, 130))
 BLOCK = 128  # rows one kernel call takes
 HARD = ("denormals", "wide_exponents", "near_ties", "offset_1e6", "outlier", "one_hot")
@@ -187,6 +188,19 @@ def test_step_property(case, metric):
 def test_small_step_property(case, metric):
     """Any values at all."""
     check_step(*case, metric)
+
+
+@each_kind
+@each_dtype
+def test_few_rows(kind, dtype):
+    """Few rows are labelled without a screen: their labels and distances are those that they have among many."""
+    rows, centers = strategies.case(kind, 8, 900, 9, 12, dtype)
+    assert len(rows) * centers.size > FEW_PRODUCTS >= 60 * centers.size
+    for isa in core.ISAS:
+        labels, own = core.assign(isa, rows, centers)
+        parts = [core.assign(isa, np.ascontiguousarray(rows[i : i + 60]), centers) for i in range(0, 900, 60)]
+        assert np.concatenate([part[0] for part in parts]).tolist() == labels.tolist()
+        assert np.concatenate([part[1] for part in parts]).tobytes() == own.tobytes()
 
 
 # --- what is reported -------------------------------------------------------------------------------------------

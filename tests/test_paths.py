@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from macqueen import _core, runtime_info
-from macqueen.engine import forms, plan
+from macqueen.engine import forms, indexes, plan
 from macqueen.engine.indexes import Bounds, Boxes, Packed, Pairs, Sorted
 from macqueen.engine.kernels import Kernels
 from macqueen.engine.metric import METRICS
@@ -173,6 +173,41 @@ def test_what_a_sample_does_not_show(scale, sampled):
             index.add_to(totals, Prepared(centers, EUCLIDEAN, kernels))
             assert core.digits(totals) == core.digits(expected.totals)
         centers = oracle.full_batch(centers, expected.sums(), expected.totals.counts())
+
+
+@pytest.mark.parametrize("dtype", strategies.DTYPES)
+def test_a_step_in_parts_is_a_step_in_one_call(dtype, monkeypatch):
+    """The sums, counts and cost that the call returns are those of `finish`, wherever the step was cut."""
+    rows, centers = strategies.case("normal", 7, 700, 20, 6, dtype)
+    kernels = KERNELS[core.ISAS[-1]][1]
+    whole, cut = all_paths(rows, centers, kernels), all_paths(rows, centers, kernels)
+    for path in (path for path in whole if path.startswith(("pairs", "packed", "bounds"))):
+        assert whole[path]._native.blocks > 1
+        for under in (centers, np.ascontiguousarray(rows[100:120])):
+            prepared, found = Prepared(under, EUCLIDEAN, kernels), []
+            for index, work in ((whole[path], 1e10), (cut[path], 1.0)):
+                monkeypatch.setattr(indexes, "PART_WORK", work)
+                totals = _core.Totals(*under.shape)
+                _, finished = index.add_to(totals, prepared)
+                again = _core.finish(kernels.threads, prepared.native, totals)
+                for of_step, of_finish in zip(finished, again, strict=True):
+                    assert np.asarray(of_step).tobytes() == np.asarray(of_finish).tobytes()
+                found.append((core.digits(totals), *(np.asarray(part).tobytes() for part in finished)))
+            assert found[0] == found[1]
+
+
+@pytest.mark.parametrize("kind", [Packed, Pairs])
+def test_a_step_refuses_what_does_not_fit(kind):
+    rows, centers = strategies.case("normal", 7, 700, 20, 6, np.float32)
+    kernels = KERNELS[core.ISAS[-1]][0]
+    native, prepared = kind(rows, name)._native, Prepared(centers, EUCLIDEAN, kernels)
+    with pytest.raises(ValueError, match="must fit"):  # a step begins with block 0
+        native.step(kernels.threads, prepared.native, _core.Totals(20, 6), 1, native.blocks)
+    with pytest.raises(ValueError, match="must fit"):
+        native.step(kernels.threads, prepared.native, _core.Totals(20, 6), 0, native.blocks + 1)
+    with pytest.raises(ValueError, match="must fit"):
+        native.step(kernels.threads, prepared.native, _core.Totals(21, 6), 0, native.blocks)
+    assert native.step(kernels.threads, prepared.native, _core.Totals(20, 6), 0, native.blocks)[0] == -1
 
 
 # --- training, each instruction set in a process of its own -----------------------------------------------

@@ -17,6 +17,7 @@ INITIALIZATIONS = ("random", "kmeans_plus_plus", "kmeans_parallel")
 DISTANCE_METRICS = ("squared_euclidean", "cosine")
 EMPTY_CLUSTERS = ("relocate", "keep", "error", "origin")
 MOST_FLOAT64 = 1e150  # squares and their sums stay finite
+MOST_FLOAT32 = np.finfo(np.float32).max
 
 
 @dataclass(frozen=True, eq=False)
@@ -142,11 +143,14 @@ def _centers(value: Any) -> NDArray[Any]:  # (k, d) float32 or float64, C-contig
             f"initial_clusters must be an array (k, d) with at least one row and one column, got shape {array.shape}"
         )
     narrow = array.dtype == np.float32 or array.dtype.itemsize <= 2
-    with np.errstate(over="ignore"):  # what overflows is named below
+    if narrow or array.dtype.itemsize <= 8:
         array = np.array(array, dtype=np.float32 if narrow else np.float64, order="C", subok=False)
-    bad = ~(np.abs(array) <= (np.inf if narrow else MOST_FLOAT64)) | np.isinf(array)
-    if bad.any():
-        row, column = (int(at) for at in np.argwhere(bad)[0])
+    else:
+        with np.errstate(over="ignore"):  # what overflows is named below
+            array = np.array(array, dtype=np.float64, order="C", subok=False)
+    most = MOST_FLOAT32 if narrow else MOST_FLOAT64
+    if not np.maximum.reduce(np.abs(array), axis=None) <= most:  # NaN, too
+        row, column = (int(at) for at in np.argwhere(~(np.abs(array) <= most))[0])
         raise ArgumentError(
             f"initial_clusters must be finite{'' if narrow else f' and within ±{MOST_FLOAT64:g}'}, "
             f"got {array[row, column]} in row {row}, column {column}"

@@ -181,7 +181,8 @@ class RunConfig:
     _role: Role = field(init=False)
 
     def __post_init__(self) -> None:
-        self._settle([name for name in RULES if self._differs(name)])
+        changed = self._changed()
+        self._settle(changed)
         role = role_of_environment()
         if role.model_dir and self.model_dir and role.model_dir != self.model_dir:
             raise ArgumentError(
@@ -189,7 +190,7 @@ class RunConfig:
             )
         object.__setattr__(self, "_role", role)
         object.__setattr__(self, "model_dir", self.model_dir or role.model_dir)
-        self._warn(RULES)
+        self._warn(changed)
 
     def _settle(self, names: Iterable[str]) -> None:
         """Check fields by name, and let giving one of steps and seconds between checkpoints clear the other."""
@@ -211,24 +212,25 @@ class RunConfig:
             if value is not None:
                 object.__setattr__(self, name, RULES[name].check(name, value))
 
-    def _warn(self, names: Collection[str]) -> None:
-        """Name those of the fields that are set and have no meaning here, in one warning."""
-        idle = [name for name in IDLE if name in names and self._differs(name)]
+    def _warn(self, changed: Collection[str]) -> None:
+        """Name those of the changed fields that have no meaning here, in one warning."""
+        idle = [name for name in IDLE if name in changed]
         if idle:
             _LOG.warning("RunConfig: without effect outside TensorFlow: %s", ", ".join(idle))
 
     def _set_by_user(self) -> dict[str, Any]:
         """Return the fields that differ from their defaults."""
-        changed = {name: getattr(self, name) for name in RULES if self._differs(name)}
+        changed = {name: getattr(self, name) for name in self._changed()}
         if (self.save_checkpoints_steps, self.save_checkpoints_secs) == (None, 600):
             del changed["save_checkpoints_steps"], changed["save_checkpoints_secs"]
         else:
             changed.pop("save_checkpoints_steps" if self.save_checkpoints_secs is not None else "save_checkpoints_secs")
         return changed
 
-    def _differs(self, name: str) -> bool:
-        value, default = getattr(self, name), _DEFAULTS[name]
-        return value is not default and bool(value != default)
+    def _changed(self) -> list[str]:
+        """Return the names of the fields that differ from their defaults."""
+        values = vars(self)  # a copy is made for each model, and looking at each field takes longer than a step
+        return [name for name, default in _DEFAULTS.items() if values[name] is not default and values[name] != default]
 
     def __repr__(self) -> str:
         return f"RunConfig({', '.join(f'{name}={value!r}' for name, value in self._set_by_user().items())})"
@@ -254,19 +256,19 @@ class RunConfig:
         ArgumentTypeError
             A value has the wrong type.
         """
-        unknown = sorted(set(changes) - set(RULES))
+        unknown = sorted(name for name in changes if name not in RULES)
         if unknown:
             raise ArgumentError(f"Replacing {', '.join(unknown)} is not supported; known: {', '.join(RULES)}")
-        values = {name: getattr(self, name) for name in RULES}
+        values = dict(vars(self))
         pair = ("save_checkpoints_steps", "save_checkpoints_secs")
         for one, other in (pair, pair[::-1]):
             if changes.get(one) is not None and other not in changes:
                 values[other] = None
         made = object.__new__(RunConfig)
-        for name, value in {**values, **changes, "_role": self._role}.items():
-            object.__setattr__(made, name, value)
+        vars(made).update(values, **changes)
         made._settle(changes)
-        made._warn([name for name in changes if changes[name] != values[name]])
+        again = [name for name in IDLE if name in changes and changes[name] != values[name]]
+        made._warn([name for name in again if name in made._changed()])
         return made
 
     # --- who else is there, from TF_CONFIG --------------------------------------------------------------
@@ -342,4 +344,4 @@ class RunConfig:
             )
 
 
-_DEFAULTS = {item.name: item.default for item in dataclasses.fields(RunConfig)}
+_DEFAULTS = {item.name: item.default for item in dataclasses.fields(RunConfig) if item.name in RULES}

@@ -49,6 +49,9 @@ class Role:
         return None if self.service_json is None else json.loads(self.service_json)
 
 
+ALONE = Role()
+
+
 def role_of_environment() -> Role:
     """Read ``TF_CONFIG``.
 
@@ -59,7 +62,7 @@ def role_of_environment() -> Role:
     """
     text = os.environ.get("TF_CONFIG")
     if not text:
-        return Role()
+        return ALONE
     try:
         config = json.loads(text)
     except json.JSONDecodeError as error:

@@ -11,13 +11,17 @@ from macqueen import _core
 from macqueen.engine import seeding
 from macqueen.engine.forms import GROUP, Form
 from macqueen.engine.kernels import Kernels, check_rows
-from macqueen.engine.prepared import Prepared
+from macqueen.engine.prepared import Finished, Prepared
 from macqueen.state import FloatArray
 
 RowName = Callable[[int], str]
 
 ROWS = 256  # of a block
 PART_WORK = 1e10  # multiplications in one native call
+
+
+# What adding all rows has shown: whether the index is worth using again; and the sums, where the same call rounds them.
+Added: TypeAlias = tuple[bool, Finished | None]
 
 
 class Boxes:
@@ -34,10 +38,10 @@ class Boxes:
             raise
         self.rows = len(rows)
 
-    def add_to(self, totals: _core.Totals, prepared: Prepared) -> bool:
-        """Label all rows and add them to `totals`; tell whether it was worth it."""
+    def add_to(self, totals: _core.Totals, prepared: Prepared) -> Added:
+        """Label all rows and add them to `totals`."""
         looked_at = self._native.accumulate(prepared.kernels.threads, prepared.native, totals)
-        return bool(looked_at <= self.WORTH * prepared.shape[0])
+        return looked_at <= self.WORTH * prepared.shape[0], None
 
     @staticmethod
     def memory(rows: int, dims: int, clusters: int, itemsize: int) -> int:
@@ -56,10 +60,10 @@ class Sorted:
         self._native: Any = make(kernels.isa, kernels.threads, rows)
         self.rows = len(rows)
 
-    def add_to(self, totals: _core.Totals, prepared: Prepared) -> bool:
+    def add_to(self, totals: _core.Totals, prepared: Prepared) -> Added:
         """Add all rows to `totals`; it is always worth it."""
         self._native.accumulate(prepared.kernels.threads, prepared.native, totals)
-        return True
+        return True, None
 
     @staticmethod
     def memory(rows: int, clusters: int, itemsize: int) -> int:
@@ -77,10 +81,10 @@ class Bounds:
         self._native = sketched(rows, form, kernels)
         self.rows = len(rows)
 
-    def add_to(self, totals: _core.Totals, prepared: Prepared) -> bool:
-        """Label all rows and add them to `totals`; tell whether it was worth it."""
-        done = step(self._native, prepared, totals)
-        return bool(done.hard <= self.WORTH * self.rows)
+    def add_to(self, totals: _core.Totals, prepared: Prepared) -> Added:
+        """Label all rows and add them to `totals`."""
+        _, done, finished = step(self._native, prepared, totals)
+        return done.hard <= self.WORTH * self.rows, finished
 
     @staticmethod
     def memory(rows: int, dims: int, clusters: int, form: Form) -> int:
@@ -101,10 +105,11 @@ class _FewClusters:
         self._name = name
         self.rows = len(rows)
 
-    def add_to(self, totals: _core.Totals, prepared: Prepared) -> bool:
-        """Label all rows and add them to `totals`; tell whether it was worth it."""
-        done = step(self._native, prepared, totals, lambda bad: check_rows(bad, self._rows, self._name))
-        return bool(done.hard <= self.WORTH * self.rows)
+    def add_to(self, totals: _core.Totals, prepared: Prepared) -> Added:
+        """Label all rows and add them to `totals`."""
+        refused, done, finished = step(self._native, prepared, totals)
+        check_rows(refused, self._rows, self._name)
+        return done.hard <= self.WORTH * self.rows, finished
 
 
 class Pairs(_FewClusters):
@@ -145,17 +150,16 @@ def sketched(rows: FloatArray, form: Form, kernels: Kernels) -> Any:
     return make(kernels.isa, kernels.threads, rows, form.origin, form.axes, form.heads)
 
 
-def step(
-    native: Any, prepared: Prepared, totals: _core.Totals, check: Callable[[int], None] | None = None
-) -> _core.BoundedStep:
-    """Make one step in parts, between which Ctrl-C is noticed; `check` is told which row a part refused, -1: none."""
+def step(native: Any, prepared: Prepared, totals: _core.Totals) -> Any:
+    """Make one step in parts, between which Ctrl-C is noticed, and return what its last part does.
+
+    That is the row it refused (-1: none), what the step did, and what `_core.finish` would return.
+    """
     threads, centers = prepared.kernels.threads, prepared.native
     clusters, dims = prepared.shape
-    native.begin_step(threads, centers)
-    blocks = max(1, int(PART_WORK / (ROWS * clusters * dims)))
-    for begin in range(0, native.blocks, blocks):
-        bad = native.step_blocks(threads, centers, begin, min(begin + blocks, native.blocks))
-        if check is not None:
-            check(bad)
-    done: _core.BoundedStep = native.end_step(threads, totals)
-    return done
+    blocks, part = native.blocks, max(1, int(PART_WORK / (ROWS * clusters * dims)))
+    for begin in range(0, blocks, part):
+        found = native.step(threads, centers, totals, prepared.centers, begin, min(begin + part, blocks))
+        if found[0] >= 0:
+            break
+    return found

@@ -45,9 +45,8 @@ class Kernels:
 
     def prepare(self, centers: FloatArray) -> Centers:
         """Ready centers (k, d) for a step."""
-        if centers.dtype == np.float32:
-            return _core.Centers32(self.isa, np.ascontiguousarray(centers))
-        return _core.Centers64(self.isa, np.ascontiguousarray(centers))
+        make = _core.Centers32 if centers.dtype.itemsize == 4 else _core.Centers64
+        return make(self.isa, centers if centers.flags.c_contiguous else np.ascontiguousarray(centers))
 
     def normalize(self, rows: FloatArray, name: Callable[[int], str]) -> FloatArray:
         """Divide rows (n, d) by their Euclidean length; zero rows stay zero."""

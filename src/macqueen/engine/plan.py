@@ -186,7 +186,7 @@ class Planner:
 
     def _packed_can_pay(self) -> bool:
         few = 1 < self.clusters <= PACKED_CLUSTERS and self.count >= PACKED_ROWS
-        memory = self._packed("").memory
+        memory = Packed.memory(self.count, self.dims, self.clusters)
         # A copy of the rows may not take more than the path `bounds` would: wide rows go another way.
         slim = memory <= PACKED_SMALL or 2 * self.dims + 14 <= self.dims + 3 * self.clusters / 16 + 48
         return few and slim and memory <= self.memory_limit

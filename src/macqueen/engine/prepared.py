@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
@@ -15,6 +15,8 @@ from macqueen.errors import DataError
 from macqueen.state import FloatArray, StepStats
 
 RowName = Callable[[int], str]
+# The end of a pass: means (k, d), the centers where there are no rows, counts (k,), how many are 0, the squared cost.
+Finished: TypeAlias = tuple[FloatArray, NDArray[np.int64], int, float]
 
 
 class Prepared:
@@ -24,7 +26,7 @@ class Prepared:
     """
 
     def __init__(self, centers: FloatArray, metric: Metric, kernels: Kernels, dtype: DTypeLike | None = None) -> None:
-        self.dtype = np.dtype(dtype or centers.dtype)
+        self.dtype = centers.dtype if dtype is None else np.dtype(dtype)
         self.metric = metric
         self.kernels = kernels
         self.shape = centers.shape
@@ -77,10 +79,8 @@ class Prepared:
         bad = self.native.accumulate(self.kernels.threads, ready, squares, self.metric.normalized, workspace, totals)
         check_rows(bad, ready, name)
 
-    def finish(
-        self, totals: _core.Totals, squares: _core.Totals | None = None
-    ) -> tuple[FloatArray, NDArray[np.int64], int, float]:
-        """Return means (k, d), the centers where there are no rows, counts (k,), how many are 0, the squared cost."""
+    def finish(self, totals: _core.Totals, squares: _core.Totals | None = None) -> Finished:
+        """Return what a pass under these centers comes to."""
         return _core.finish(self.kernels.threads, self.native, totals, self.centers, squares)
 
 
@@ -113,6 +113,7 @@ class Pass:
         self.rows = 0
         self._workspace = workspace
         self._squares = squares
+        self._finished: Finished | None = None
 
     def add(self, block: FloatArray, name: RowName) -> None:
         """Add a block of rows."""
@@ -122,11 +123,12 @@ class Pass:
     def add_index(self, index: Any) -> bool:
         """Add all rows of an index (`macqueen.engine.indexes`); tell whether it is worth using again."""
         self.rows += index.rows
-        return bool(index.add_to(self.totals, self.prepared))
+        worth, self._finished = index.add_to(self.totals, self.prepared)
+        return worth  # type: ignore[no-any-return]
 
     def finish(self, position: dict[str, Any] | None = None) -> StepStats:
         """Return what was added up; `position` goes with it. The cost is exact, rounded once (cosine: once more)."""
         totals = self.totals
-        means, counts, emptied, cost = self.prepared.finish(totals, self._squares)
-        cost = self.prepared.metric.cost(cost, totals.zero_rows)
+        means, counts, emptied, squared = self._finished or self.prepared.finish(totals, self._squares)
+        cost = self.prepared.metric.cost(squared, totals.zero_rows)
         return StepStats(self.rows, counts, cost, totals, means, position, emptied)

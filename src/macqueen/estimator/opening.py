@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -49,26 +49,23 @@ def opened(
     def make() -> Any:
         return call(given, mode=mode, config=settings, params=params) if function else given
 
-    with ExitStack() as stack:
-        data = None
-        if not extras.loaded("tensorflow"):
-            first = _outcome(make)
-            if not extras.loaded("tensorflow"):
-                data = first()
-            elif not in_graph:  # the function was the first to import it; it is not called again without need
-                make = _then(first, make)
-        if extras.loaded("tensorflow"):
-            from macqueen.tf_estimator.graph_input import readable  # noqa: PLC0415 -- only such programs need it
+    first = None if extras.loaded("tensorflow") else _outcome(make)
+    if first is not None and not extras.loaded("tensorflow"):
+        yield as_source(first(), mode=mode, batch_size=batch_size, encoder=encoder)
+        return
+    if first is not None and not in_graph:  # it was the first to import TensorFlow; not called again without need
+        make = _then(first, make)
+    from macqueen.tf_estimator.graph_input import readable  # noqa: PLC0415 -- only such programs need it
 
-            reading = readable(
-                make,
-                called=function,
-                in_graph=in_graph,
-                graph_seed=None if settings is None else settings.tf_random_seed,
-                mode=mode,
-                named_columns=encoder is not None,
-            )
-            data = stack.enter_context(reading)
+    reading = readable(
+        make,
+        called=function,
+        in_graph=in_graph,
+        graph_seed=None if settings is None else settings.tf_random_seed,
+        mode=mode,
+        named_columns=encoder is not None,
+    )
+    with reading as data:
         yield as_source(data, mode=mode, batch_size=batch_size, encoder=encoder)
 
 

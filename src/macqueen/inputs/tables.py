@@ -1,5 +1,6 @@
 """A table: rows already in memory, checked at the edge, converted block by block and never as a whole."""
 
+import functools
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from numbers import Number
@@ -79,7 +80,7 @@ class ArrayTable(Table):
         self._columns = columns  # each (n, d_i), any real dtype and memory order, never written
         wide = any(compute_dtype(column.dtype, what) == FLOAT64 for column in columns)
         dims = sum(int(column.shape[1]) for column in columns)
-        given = ", ".join(sorted({column.dtype.name for column in columns}))
+        given = ", ".join(sorted({name_of(column.dtype) for column in columns}))
         super().__init__(int(columns[0].shape[0]), Kind(FLOAT64 if wide else FLOAT32, dims, given), what)
         first = columns[0]
         self.in_memory = len(columns) == 1 and first.dtype == self.kind.dtype and not _is_mapped(first)
@@ -97,6 +98,12 @@ def _is_mapped(array: Any) -> bool:
             return True
         array = getattr(array, "base", None)
     return False
+
+
+@functools.cache  # NumPy makes the name anew each time
+def name_of(dtype: np.dtype[Any]) -> str:
+    """Return the name of the dtype of some numbers."""
+    return dtype.name
 
 
 def compute_dtype(dtype: np.dtype[Any], what: str) -> np.dtype[Any]:
