@@ -1,5 +1,6 @@
 // Rows in memory with a copy in 16-bit integers, for few clusters: a step compares all rows with all centers in that
-// copy, reads only rows that it cannot decide, and adds up what changed.
+// copy, reads only rows that it cannot decide, and adds up what changed. Once few rows move, they lie sorted by their
+// centers, and a block meets only centers that can have come near (cpp/packed_groups.hpp).
 #pragma once
 
 #include <memory>
