@@ -16,7 +16,6 @@ constexpr unsigned kPlaceBits = 32, kMostCellBits = 16;
 constexpr unsigned kMostDigit = 11;  // bits that rows are sorted by at once
 constexpr size_t kMostParts = 16;    // that are counted side by side; each costs a pass over the buckets
 constexpr size_t kPartRows = size_t{1} << 14;
-constexpr size_t kFew = 32;  // entries that are sorted one by one
 
 // Rows cut into a few parts of even size, a task each.
 struct Parts {
@@ -70,12 +69,18 @@ class CurveOrder {
         d_(d),
         bits_(std::min(kPlaceBits / static_cast<unsigned>(d), kMostCellBits)) {}
 
+  // Entries have the place on the curve above and the row number below. `order` holds the places until they are moved.
   void find(uint64_t* entries, uint64_t* spare, uint32_t* order) {
-    order_ = order;
     const unsigned all = bits_ * static_cast<unsigned>(d_), digit = digit_for(n_ / 4, all);
     fill_places(order, digit);
     move_all(
         digit, [order](size_t i) { return uint64_t{order[i]} << 32 | i; }, n_, all, Range{entries, 0, n_, all}, spare);
+    sort_ranges(order);
+  }
+
+ private:
+  // Ranges are sorted where the cache holds them, neighbours in one task.
+  void sort_ranges(uint32_t* order) {
     const size_t each = std::max(kPartRows / 4, n_ / 64);
     std::vector<size_t> tasks{0};
     size_t rows = 0;
@@ -91,13 +96,13 @@ class CurveOrder {
       std::vector<uint64_t>& other = spares[static_cast<size_t>(slot)];
       for (size_t r = tasks[task]; r < tasks[task + 1]; ++r) {
         const Range& range = ranges_[r];
-        if (other.size() < range.count) other.resize(range.count);
-        sort_few(range.entries, other.data(), range.count, range.bits, order + range.first);
+        if (range.bits != 0 && other.size() < range.count) other.resize(range.count);
+        sort_entries(range.entries, other.data(), range.count, range.bits, order + range.first);
       }
     });
   }
 
- private:
+  // Finds the places, and counts for each part how many have which first digit.
   void fill_places(uint32_t* places, unsigned digit) {
     const Grid<T> grid(rows_, n_, d_, std::ldexp(1.0, static_cast<int>(bits_)));
     const Parts parts(n_);
@@ -116,6 +121,7 @@ class CurveOrder {
     });
   }
 
+  // Moves entries (n,) to the range `to`, in the order of their highest digit of `bits`, which has been counted.
   template <class Entry>
   void move_all(unsigned digit, const Entry& entry, size_t n, unsigned bits, const Range& to, uint64_t* spare) {
     const Parts parts(n);
@@ -143,6 +149,7 @@ class CurveOrder {
     }
   }
 
+  // A range that would keep one thread busy for long is cut by all of them.
   void add_range(const Range& range, uint64_t* spare) {
     if (range.bits == 0 || range.count <= std::max(kPartRows, n_ / 32)) {
       ranges_.push_back(range);
@@ -162,7 +169,8 @@ class CurveOrder {
         {spare, range.first, range.count, range.bits}, range.entries);
   }
 
-  void sort_few(uint64_t* entries, uint64_t* other, size_t count, unsigned bits, uint32_t* order) const {
+  // Sorts entries (count,) by the lowest `bits` of their places, highest digit first; both arrays are scratch.
+  void sort_entries(uint64_t* entries, uint64_t* other, size_t count, unsigned bits, uint32_t* order) const {
     uint32_t starts[(size_t{1} << kMostDigit) + 1];
     while (bits != 0 && count > kFewEntries) {
       const unsigned digit = digit_for(count, bits), shift = 32 + bits - digit;
@@ -178,7 +186,7 @@ class CurveOrder {
       size_t begin = 0;
       for (size_t b = 0; b < buckets; ++b) {
         const size_t end = starts[b];
-        if (end != begin) sort_few(other + begin, entries + begin, end - begin, bits, order + begin);
+        if (end != begin) sort_entries(other + begin, entries + begin, end - begin, bits, order + begin);
         begin = end;
       }
       return;
@@ -195,7 +203,6 @@ class CurveOrder {
   const T* rows_;
   size_t n_, d_;
   unsigned bits_;
-  uint32_t* order_ = nullptr;
   std::vector<uint32_t> starts_;
   std::vector<Range> ranges_;
 };
