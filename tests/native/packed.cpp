@@ -4,6 +4,7 @@
 
 #include "check.hpp"
 #include "dispatch.hpp"
+#include "finish.hpp"
 #include "packed_rows.hpp"
 #include "step.hpp"
 #include "update.hpp"
@@ -77,7 +78,6 @@ void sorted_rows(Threads& threads, Kind kind, size_t n, size_t k, size_t d) {
     PackedRows<T> rows(c.rows.data(), n, d);
     std::vector<T> at = c.centers;
     std::vector<int32_t> expected(n);
-    std::vector<double> high(k * d), low(k * d);
     Workspace workspace;
     bool grouped = false;  // blocks met centers of their own
     for (size_t step = 0; step < kSteps; ++step) {
@@ -91,10 +91,10 @@ void sorted_rows(Threads& threads, Kind kind, size_t n, size_t k, size_t d) {
       grouped |= rows.end_step(threads, found).opened != static_cast<double>(n * k);
       accumulate(threads, same, c.rows.data(), n, PassOptions{true, false}, workspace, wanted, expected.data());
       check(rows.labels() == expected, "labels, " + name);
-      round_sums(threads, wanted.sums, high.data(), low.data());
+      const std::vector<T> before = at;
+      finish<T>(threads, same, wanted, wanted.squares, before.data(), at.data());
       for (Totals* totals : {&found, &wanted}) totals->sums.canonicalize();
       check(found.counts == wanted.counts && found.sums.digits() == wanted.sums.digits(), "sums, " + name);
-      set_means(high.data(), wanted.counts.data(), k, d, at.data());
       for (size_t j = 0; step == kThrown && j < d; ++j) at[j] = static_cast<T>(step % 2 == 0 ? 1e30 : 0);
       for (size_t j = 0; step == kThrown + 3 && j < d; ++j) at[j] = c.rows[j];
     }

@@ -1,0 +1,79 @@
+// Sketches of rows and centers (cpp/sketch.hpp) as kernels take them: plain data, seen by every instruction set.
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+
+namespace macqueen {
+
+// Sketches (cpp/sketch.hpp): few numbers a row that bound its distances to groups of kGroup centers from below.
+constexpr size_t kGroup = 16;
+constexpr size_t kSketchRows = 256;  // rows of a block
+constexpr size_t kSketchPart = 16;   // of them whose coordinates are made together: they stay in the nearest cache
+constexpr size_t kSketchLanes = 16;  // rows side by side in SketchRows that are interleaved
+constexpr size_t kListStride = kSketchRows + 16;
+constexpr float kUntouched = 3.4e38f;     // in `found`: a group that was not looked at
+constexpr int32_t kFewCandidates = 32;    // of a row: to decide among so few costs less than to look at all
+constexpr int32_t kMostCandidates = 128;  // so many are kept, at most
+
+// What a row or center is turned into: v = scale * (x - origin) as it is, all `heads` (float32) or all `tails` (int8);
+// or with a basis W (d, heads) of orthonormal columns the heads W'v and the tails v - W W'v.
+struct SketchForm {
+  size_t d, columns, heads, tails;
+  double scale;
+  const float* shift;  // (padded,): scale * origin
+  const float* basis;  // (columns / lanes, padded, lanes), columns a multiple of the lanes of a panel; 0: no basis
+  const float* axes;   // (heads, padded): the same as rows
+  double slack;        // of products, relative to |X||C|: what rounding may have changed, see cpp/sketch.hpp
+  size_t padded() const { return (d + 15) / 16 * 16; }  // whole vectors; what is beyond d is 0
+  size_t scratch(size_t tile) const { return (kSketchPart + tile) * padded() + kSketchPart * (heads + 1) + padded(); }
+  size_t padded_tails() const { return (tails + 3) / 4 * 4; }
+  bool screens() const { return columns > 0 && tails > 0; }  // heads alone can rule groups out
+};
+
+// Of the rows of a block, beside their heads and tails.
+struct SketchNumbers {
+  float scale[kSketchRows];     // -2 * step of the int8 grid
+  float length[kSketchRows];    // of the tail
+  float tail[kSketchRows];      // length of the tail on its grid
+  float error[kSketchRows];     // of the grid
+  float squares[kSketchRows];   // |X|^2, a little less
+  float slack[kSketchRows];     // slack * |X|^2
+  int32_t offset[kSketchRows];  // -128 * sum of the tails
+};
+
+// The sketches of the rows of a block; when interleaved, heads and groups of four tails are those of kSketchLanes rows,
+// (rows / kSketchLanes, ., kSketchLanes).
+struct SketchRows {
+  SketchNumbers* numbers;
+  float* heads;   // (rows, heads)
+  int8_t* tails;  // (rows, padded_tails)
+};
+
+// Centers of one step in groups; each array is (groups, ..., kGroup), the last one (groups, 3).
+struct SketchPanels {
+  uint8_t* tails;  // (groups, padded_tails / 4, kGroup, 4): value + 128
+  float* heads;    // (groups, heads, kGroup): -2 value
+  float* start;    // |C|^2, a little less
+  float* step;     // of the int8 grid
+  float* tail;     // -2 * length of the tail
+  float* error;    // -2 * error of the grid
+  float* most;     // of a group: 4 * tail, 4 * error, what may be missing from start
+};
+
+struct Candidate {
+  int32_t place;  // of a center among the groups
+  float bound;
+};
+
+// A block of rows under way; all arrays are for kSketchRows rows.
+struct SketchBlock {
+  SketchRows sketches;
+  float* limit;           // (rows,) in/out: |x - c|^2 - |x|^2 of the nearest center is at most this
+  float* found;           // (groups, rows) out: the least such value of a group's centers that are no candidates
+  int32_t most;           // candidates of a row; to decide among more would cost more than to look at all centers
+  Candidate* candidates;  // (rows, most) in/out
+  int32_t* counts;        // (rows,) in/out; more than `most`: there were too many
+};
+
+}  // namespace macqueen
