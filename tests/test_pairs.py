@@ -57,7 +57,7 @@ def test_every_step_adds_up_what_a_plain_pass_does(make, kind, dtype, n, d, k, s
     prepare = _core.Centers32 if dtype == np.float32 else _core.Centers64
     for _ in range(6):
         found = _core.Totals(k, d)
-        step(index, THREADS[count], prepare(isa, centers), found)
+        step(index, THREADS[count], prepare(isa, centers), centers, found)
         assert digits(found) == digits(plain(isa, rows, centers))
         centers = means(found, centers)
 
@@ -72,7 +72,7 @@ def test_bounds_hold_while_centers_wander(isa, move):
     pairs, looked_at = pairs_of(rows), []
     for _ in range(80):
         found = _core.Totals(30, 20)
-        looked_at.append(step(pairs, THREADS[1], _core.Centers32(isa, centers), found).opened)
+        looked_at.append(step(pairs, THREADS[1], _core.Centers32(isa, centers), centers, found).opened)
         assert digits(found) == digits(plain(isa, rows, centers))
         centers = (centers + move * random.normal(size=(30, 1)) * random.integers(2, size=(30, 20))).astype(np.float32)
     assert looked_at[0] == 600 * 30  # the first step computes all pairs
@@ -93,7 +93,7 @@ def test_values_too_large_for_bounds_go_the_plain_way_and_back(dims, large):
         if large == "centers" and number in {0, 3}:
             centers = centers * np.float32(1e25)
         found = _core.Totals(12, dims)
-        hard.append(step(pairs, THREADS[1], _core.Centers32("", centers), found).hard)
+        hard.append(step(pairs, THREADS[1], _core.Centers32("", centers), centers, found).hard)
         assert digits(found) == digits(plain("", rows, centers))
     assert hard == ([700, 700, 0, 700, 700, 0] if large == "centers" else [64] * 6)
 
@@ -108,7 +108,7 @@ def test_packed_rows_decide_nearly_all_rows_and_leave_outliers_open(isa):
     packed, centers = packed_of(rows), rows[1:10]
     for _ in range(4):
         found = _core.Totals(9, 16)
-        done = step(packed, THREADS[1], _core.Centers32(isa, centers), found)
+        done = step(packed, THREADS[1], _core.Centers32(isa, centers), centers, found)
         assert digits(found) == digits(plain(isa, rows, centers))
         assert 6 <= done.hard < 150
         centers = means(found, centers)

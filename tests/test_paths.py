@@ -189,7 +189,7 @@ def test_a_step_in_parts_is_a_step_in_one_call(dtype, monkeypatch):
                 monkeypatch.setattr(indexes, "PART_WORK", work)
                 totals = _core.Totals(*under.shape)
                 _, finished = index.add_to(totals, prepared)
-                again = _core.finish(kernels.threads, prepared.native, totals)
+                again = prepared.finish(totals)
                 for of_step, of_finish in zip(finished, again, strict=True):
                     assert np.asarray(of_step).tobytes() == np.asarray(of_finish).tobytes()
                 found.append((core.digits(totals), *(np.asarray(part).tobytes() for part in finished)))
@@ -202,12 +202,14 @@ def test_a_step_refuses_what_does_not_fit(kind):
     kernels = KERNELS[core.ISAS[-1]][0]
     native, prepared = kind(rows, name)._native, Prepared(centers, EUCLIDEAN, kernels)
     with pytest.raises(ValueError, match="must fit"):  # a step begins with block 0
-        native.step(kernels.threads, prepared.native, _core.Totals(20, 6), 1, native.blocks)
+        native.step(kernels.threads, prepared.native, _core.Totals(20, 6), centers, 1, native.blocks)
     with pytest.raises(ValueError, match="must fit"):
-        native.step(kernels.threads, prepared.native, _core.Totals(20, 6), 0, native.blocks + 1)
+        native.step(kernels.threads, prepared.native, _core.Totals(20, 6), centers, 0, native.blocks + 1)
     with pytest.raises(ValueError, match="must fit"):
-        native.step(kernels.threads, prepared.native, _core.Totals(21, 6), 0, native.blocks)
-    assert native.step(kernels.threads, prepared.native, _core.Totals(20, 6), 0, native.blocks)[0] == -1
+        native.step(kernels.threads, prepared.native, _core.Totals(21, 6), centers, 0, native.blocks)
+    with pytest.raises(ValueError, match="before must be"):
+        native.step(kernels.threads, prepared.native, _core.Totals(20, 6), centers[1:], 0, native.blocks)
+    assert native.step(kernels.threads, prepared.native, _core.Totals(20, 6), centers, 0, native.blocks)[0] == -1
 
 
 # --- training, each instruction set in a process of its own -----------------------------------------------
