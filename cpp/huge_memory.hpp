@@ -21,7 +21,9 @@ class HugeMemory {
     if (posix_memalign(&block, huge != 0 ? kHugePage : kLine, std::max(huge, bytes)) != 0) throw std::bad_alloc();
     block_.reset(static_cast<char*>(block));
     next_ = block_.get();
+#if defined(MADV_HUGEPAGE)
     if (huge != 0) madvise(block, huge, MADV_HUGEPAGE);  // advice: where it fails, pages are small
+#endif
   }
 
   // Room for `count` more values of type T, of what was asked for.

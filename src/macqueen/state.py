@@ -15,9 +15,11 @@ FloatArray: TypeAlias = NDArray[Any]  # of float32 or float64
 
 def same_bits(one: FloatArray, other: FloatArray) -> bool:
     """Tell whether centers (k, d) of one shape and dtype are the same to the last bit."""
-    bits, few = f"u{one.itemsize}", 16  # centers that nearly always tell the difference
-    one, other = one.view(bits), other.view(bits)
-    return np.array_equal(one[:few], other[:few]) and np.array_equal(one, other)
+    few = 16  # centers that nearly always tell the difference; copies of few take a tenth of what NumPy does
+    if one[:few].tobytes() != other[:few].tobytes():
+        return False
+    bits = f"u{one.itemsize}"
+    return len(one) <= few or np.array_equal(one.view(bits), other.view(bits))
 
 
 @dataclass(frozen=True, eq=False)
