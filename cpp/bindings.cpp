@@ -254,7 +254,7 @@ NB_MODULE(_core, m) {
           "count"_a)
       .def_prop_ro("count", &Threads::count);
   nb::class_<Workspace>(m, "Workspace", "Per-thread buffers, kept from step to step. One user at a time.")
-      .def(nb::init<>());
+      .def(nb::init<bool>(), "slim"_a = false, "slim: passes make nothing that grows with the rows.");
   bind_totals(m);
   nb::class_<BoundedStep>(m, "BoundedStep", "What a step over bounded rows did, summed over rows.")
       .def_ro("candidates", &BoundedStep::candidates)

@@ -2,6 +2,8 @@
 #include <cmath>
 #include <limits>
 #include <numeric>
+#include <stdexcept>
+#include <utility>
 
 #include "bounded_slot.hpp"
 #include "grouping.hpp"
@@ -12,9 +14,7 @@ namespace macqueen {
 namespace {
 
 constexpr float kFar = 3e38f;
-constexpr float kRoom = 2;         // largest stored bound, in units of the row's longest at first
-constexpr int32_t kLookedAt = -1;  // in place of the count of a list: neither empty nor still to be looked at
-constexpr double kMostRows = 0.7;  // of a block that look at a group, for comparing all with it to pay
+constexpr float kRoom = 2;  // largest stored bound, in units of the row's longest at first
 constexpr double kUp = 1 + 0x1p-30, kDown = 1 - 0x1p-30;            // beside a sum of float64 squares
 constexpr double kFloatUp = 1 + 0x1p-20, kFloatDown = 1 - 0x1p-20;  // beside a few roundings of float32
 
@@ -46,7 +46,7 @@ void BoundedRows<T>::begin(const Centers<T>& centers, std::vector<int32_t> place
   before_.assign(centers.values(), centers.values() + k * d);
   panel_tails_.resize(groups_ * kGroup * form_.padded_tails());
   const size_t lanes = groups_ * kGroup;
-  panel_numbers_.resize(lanes * (form_.heads + 4) + groups_ * 3);
+  panel_numbers_.resize(lanes * (form_.heads + 5));
   float* next = panel_numbers_.data();
   panels_.tails = panel_tails_.data();
   panels_.heads = next;
@@ -100,6 +100,7 @@ BoundedStep BoundedRows<T>::trial(Threads& threads, const Centers<T>& centers) {
 template <class T>
 void BoundedRows<T>::begin_step(Threads& threads, const Centers<T>& centers) {
   const PinFloatingPoint pin;
+  if (std::exchange(under_way_, true)) throw std::logic_error("a step was not finished; the rows cannot be used again");
   if (!totals_) {
     begin(centers, grouped_places(threads, centers.kernels(), centers.values(), centers.k(), form_.d, kGroup));
     totals_ = std::make_unique<Totals>(centers.k(), form_.d);
@@ -139,9 +140,10 @@ BoundedStep BoundedRows<T>::end_step(Threads& threads, Totals& totals) {
   for (auto& slot : slots_) changes.push_back(&slot->changes);
   sum.moved = static_cast<double>(Changes<T>::flush(threads, changes, *totals_));
   if (room_ == 0) set_room();
-  screens_ = screens_ && sum.opened < most_left(form_) * sum.screened;
+  screens_ = screens_ && sum.opened <= most_left(form_) * sum.screened;
   totals.merge(*totals_);
   totals.squares.merge(squares_);
+  under_way_ = false;
   return sum;
 }
 
@@ -235,7 +237,7 @@ void BoundedRows<T>::look_first(const Kernels& kernels, const SketchBlock& work,
   (screens_ ? slot.done.screened : slot.done.opened) += static_cast<double>(count * groups_);
   if (screens_) {
     std::fill(slot.limit.begin(), slot.limit.end(), kFar);
-    kernels.nearest_groups(work, count, groups_, slot.lists.data(), slot.list_counts.data());
+    kernels.nearest_groups(panels_, work, count, groups_, slot.lists.data(), slot.list_counts.data());
     look_at_lists(kernels, work, false, slot);
   } else {
     kernels.limit_rows(panels_, work, groups_);

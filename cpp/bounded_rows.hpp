@@ -23,7 +23,7 @@ struct BoundedStep {
   double candidates = 0;  // centers that were left for exact decisions, of all rows
   double hard = 0;        // rows with so many candidates that they were compared with all centers
   double screened = 0;    // rows times groups that were looked at by heads alone
-  double opened = 0;      // rows times groups, or centers, that were looked at
+  double opened = 0;      // rows times groups (`packed`, `pairs`: centers) that were looked at
   double read = 0;        // rows that were read at all
   double moved = 0;       // rows with another label
 
@@ -120,6 +120,7 @@ class BoundedRows {
   std::unique_ptr<Totals> totals_;  // of the labels; null during a trial
   exact::Sums squares_;
   std::vector<std::unique_ptr<Slot>> slots_;
+  bool under_way_ = false;  // a step has begun and not ended
 };
 
 }  // namespace macqueen

@@ -65,13 +65,15 @@ template <class T>
 inline void move_row(const T* columns, size_t d, size_t i, const int32_t* weights, int64_t sign, int32_t before,
                      int32_t after, int64_t* counts, SumBuffer& s) {
   const double shift = s.shifts[0];
-  const int64_t base = bits_of(shift), times = sign * (weights == nullptr ? 1 : weights[i]);
+  const int64_t times = sign * (weights == nullptr ? 1 : weights[i]);
+  const auto base = static_cast<uint64_t>(bits_of(shift)), unsigned_times = static_cast<uint64_t>(times);
   const size_t from = static_cast<size_t>(before) * d, to = static_cast<size_t>(after) * d;
   int64_t steps[kMostBoxDims];
   bool fits = kChecked;
   for (size_t j = 0; j < d; ++j) {
     const double x = static_cast<double>(columns[j * kBoxRows + i]), t = x + shift;
-    steps[j] = (bits_of(t) - base) * times;
+    steps[j] =
+        static_cast<int64_t>((static_cast<uint64_t>(bits_of(t)) - base) * unsigned_times);  // may overflow: unfit
     fits &= (x - (t - shift) == 0) & (x < s.limit) & (x > -s.limit);
   }
   counts[after] += times;

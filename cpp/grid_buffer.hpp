@@ -19,11 +19,12 @@ class GridBuffer {
   // Zeroed by the system, so that levels which nothing reaches cost no memory.
   void resize(size_t cells) {
     if (cells == cells_) return;
-    cells_ = cells;
+    cells_ = 0;  // until there is memory for all
     for (Level& level : levels_) {
       level.reset(static_cast<int64_t*>(std::calloc(cells, sizeof(int64_t))));
       if (!level) throw std::bad_alloc();
     }
+    cells_ = cells;
     // A page that is read before it is written is mapped twice, the second time with a word to all other threads.
     constexpr size_t kPage = 4096 / sizeof(int64_t);
     for (size_t cell = 0; cell < cells; cell += kPage) static_cast<volatile int64_t&>(levels_[0][cell]) = 0;

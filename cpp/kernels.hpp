@@ -284,9 +284,11 @@ struct Kernels {
                        const SketchRows& rows, float* found);
   // limit (rows,) out: at least the least S of a row, from what was found of all groups (groups, rows).
   void (*limit_rows)(const SketchPanels& panels, const SketchBlock& block, size_t groups);
-  // lists and counts out: of each row the group of which the least was found.
-  void (*nearest_groups)(const SketchBlock& block, size_t rows, size_t groups, uint8_t* lists, int32_t* counts);
-  // lists and counts out: the groups of which no more than the limit of a row was found.
+  // lists and counts out: of each row the group of which the least was found, but of those with centers too far to be
+  // sketched.
+  void (*nearest_groups)(const SketchPanels& panels, const SketchBlock& block, size_t rows, size_t groups,
+                         uint8_t* lists, int32_t* counts);
+  // lists and counts out: the groups of which no more than the limit of a row was found; no rows beyond `rows`.
   void (*near_groups)(const SketchBlock& block, size_t rows, size_t groups, uint8_t* lists, int32_t* counts);
   // The reverse of open_groups, for the values that were found: found (groups, rows) in/out (untouched), squares
   // (rows,) |X|^2, counts (groups,) of the lists; least (rows,) in/out, stored in/out.

@@ -4,6 +4,8 @@
 #include <cmath>
 #include <iterator>
 #include <limits>
+#include <stdexcept>
+#include <utility>
 
 #include "bits.hpp"
 #include "blocks.hpp"
@@ -87,6 +89,7 @@ void PackedRows<T>::settle_grid(const Kernels& kernels) {
 template <class T>
 void PackedRows<T>::begin_step(const Centers<T>& centers) {
   const PinFloatingPoint pin;
+  if (std::exchange(under_way_, true)) throw std::logic_error("a step was not finished; the rows cannot be used again");
   if (!totals_) {
     settle_grid(centers.kernels());
     totals_ = std::make_unique<Totals>(centers.k(), form_.d);
@@ -246,6 +249,7 @@ BoundedStep PackedRows<T>::end_step(Threads& threads, Totals& totals) {
   if (way_ == Way::kGroup) groups_->ordered = true;
   const BoundedStep done = macqueen::end_step<T>(threads, slots_, *totals_, squares_, totals);
   moved_ = done.moved;
+  under_way_ = false;
   return done;
 }
 

@@ -69,6 +69,7 @@ class PackedRows {
   std::vector<double> origin_;  // (d,)
   std::vector<float> narrow_origin_;
 
+  // In the order in which rows lie.
   std::unique_ptr<int16_t[]> packed_;  // (blocks, 4, pairs, kPackedLanes, 2)
   std::unique_ptr<float[]> numbers_;   // (blocks, 4, 2, kPackedLanes)
   std::vector<int32_t> labels_;        // (n,) up to a whole block, -1 before the first step
@@ -86,6 +87,7 @@ class PackedRows {
   std::unique_ptr<Totals> totals_;  // of the labels
   exact::Sums squares_;
   std::vector<std::unique_ptr<Slot>> slots_;
+  bool under_way_ = false;  // a step has begun and not ended
 };
 
 }  // namespace macqueen

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <limits>
 #include <numeric>
+#include <stdexcept>
 #include <utility>
 
 #include "bits.hpp"
@@ -114,6 +115,7 @@ void PairBounds<T>::move_centers(const Centers<T>& centers) {
 template <class T>
 void PairBounds<T>::begin_step(const Centers<T>& centers) {
   const PinFloatingPoint pin;
+  if (std::exchange(under_way_, true)) throw std::logic_error("a step was not finished; the rows cannot be used again");
   if (!totals_) {
     begin(centers);
     totals_ = std::make_unique<Totals>(centers.k(), d_);
@@ -161,7 +163,9 @@ int64_t PairBounds<T>::step_blocks(Threads& threads, const Centers<T>& centers, 
 
 template <class T>
 BoundedStep PairBounds<T>::end_step(Threads& threads, Totals& totals) {
-  return macqueen::end_step<T>(threads, slots_, *totals_, squares_, totals);
+  const BoundedStep done = macqueen::end_step<T>(threads, slots_, *totals_, squares_, totals);
+  under_way_ = false;
+  return done;
 }
 
 template <class T>

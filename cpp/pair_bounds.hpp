@@ -82,6 +82,7 @@ class PairBounds {
   std::unique_ptr<Totals> totals_;  // of the labels
   exact::Sums squares_;
   std::vector<std::unique_ptr<Slot>> slots_;
+  bool under_way_ = false;  // a step has begun and not ended
 };
 
 }  // namespace macqueen

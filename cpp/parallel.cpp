@@ -102,7 +102,7 @@ struct Threads::Pool {
     }
   }
 
-  // Those who wake next shall do so on processors of their own.
+  // Those who sleep shall wake on processors of their own.
   void spread() {
     Sleeper::Processors busy = Sleeper::own_processor();
     for (Sleeper& sleeper : sleepers) sleeper.keep_off(busy);

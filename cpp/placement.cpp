@@ -29,20 +29,25 @@ void Sleeper::lie_down() {
   processor_ = sched_getcpu();
 }
 
+// Where somebody else has said since what the thread may run on, that holds.
+bool Sleeper::still_kept_off() const {
+  cpu_set_t now;
+  return kept_off_ && sched_getaffinity(id_, sizeof now, &now) == 0 && CPU_EQUAL(&now, &given_);
+}
+
 void Sleeper::get_up() {
-  if (kept_off_) sched_setaffinity(0, sizeof allowed_, &allowed_);
+  if (still_kept_off()) sched_setaffinity(0, sizeof allowed_, &allowed_);
   kept_off_ = false;
   processor_ = -1;
 }
 
 void Sleeper::keep_off(Processors& busy) {
   if (processor_ < 0) return;
-  if (!kept_off_ && sched_getaffinity(id_, sizeof allowed_, &allowed_) != 0) return;
-  cpu_set_t idle;
-  CPU_AND(&idle, &allowed_, &busy);
-  CPU_XOR(&idle, &allowed_, &idle);
+  if (!still_kept_off() && sched_getaffinity(id_, sizeof allowed_, &allowed_) != 0) return;
+  CPU_AND(&given_, &allowed_, &busy);
+  CPU_XOR(&given_, &allowed_, &given_);
   // With more threads than processors none is left over, and it wakes where it will.
-  if (CPU_COUNT(&idle) > 0 && sched_setaffinity(id_, sizeof idle, &idle) == 0) kept_off_ = true;
+  kept_off_ = CPU_COUNT(&given_) > 0 && sched_setaffinity(id_, sizeof given_, &given_) == 0;
   add(processor_, busy);
 }
 

@@ -26,15 +26,18 @@ class Sleeper {
   // Called by the thread itself, before it sleeps and when it is awake again.
   void lie_down();
   void get_up();
-  // Called by others: if it sleeps, it will wake off `busy` (in/out), where it may; its processor is then busy, too.
+  // Called by others: if it sleeps, it will wake off `busy` (in/out), where it may; the processor it slept on is then
+  // busy, too.
   void keep_off(Processors& busy);
 
  private:
 #if defined(__linux__)
+  bool still_kept_off() const;
+
   pid_t id_ = 0;
   int processor_ = -1;  // the one it sleeps on, -1: it is awake
   bool kept_off_ = false;
-  cpu_set_t allowed_;  // what it may run on, while it is kept off some of that
+  cpu_set_t allowed_, given_;  // what it may run on, and what of that it was left with, while it is kept off some
 #endif
 };
 

@@ -58,7 +58,8 @@ struct SketchPanels {
   float* step;     // of the int8 grid
   float* tail;     // -2 * length of the tail
   float* error;    // -2 * error of the grid
-  float* most;     // of a group: 4 * tail, 4 * error, what may be missing from start
+  float* most;     // of a group: 4.001 * tail, 4.001 * error (more than 4 for the rounding of sums), and what may be
+                   // missing from start, infinity where a center is too far to be sketched
 };
 
 struct Candidate {

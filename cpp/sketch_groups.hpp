@@ -210,12 +210,14 @@ void limit_rows(const SketchPanels& p, const SketchBlock& b, size_t groups) {
   }
 }
 
-void nearest_groups(const SketchBlock& b, size_t rows, size_t groups, uint8_t* lists, int32_t* counts) {
+void nearest_groups(const SketchPanels& p, const SketchBlock& b, size_t rows, size_t groups, uint8_t* lists,
+                    int32_t* counts) {
   for (size_t g = 0; g < groups; ++g) counts[g] = 0;
   for (size_t i = 0; i < rows; i += kWidth) {
-    Floats least = load(b.found + i);
+    Floats least = broadcast(kHuge);
     Ints nearest = broadcast_int(0);
-    for (size_t g = 1; g < groups; ++g) {
+    for (size_t g = 0; g < groups; ++g) {
+      if (p.most[g * 3 + 2] == __builtin_inff()) continue;  // a center too far to be sketched: it says nothing
       const Floats found = load(b.found + g * kSketchRows + i);
       nearest = select_below(found, least, broadcast_int(static_cast<int32_t>(g)), nearest);
       least = minimum(found, least);
@@ -230,7 +232,7 @@ void nearest_groups(const SketchBlock& b, size_t rows, size_t groups, uint8_t* l
 }
 
 void near_groups(const SketchBlock& b, size_t rows, size_t groups, uint8_t* lists, int32_t* counts) {
-  for (size_t i = rows; i < kSketchRows; ++i) b.limit[i] = -kHuge;
+  for (size_t i = rows; i < kSketchRows; ++i) b.limit[i] = -__builtin_inff();  // below all that can be found
   for (size_t g = 0; g < groups; ++g) {
     counts[g] = 0;
     for (size_t i = 0; i < rows; i += kWidth) {

@@ -33,7 +33,7 @@ struct Workspace::Slot {
   }
 };
 
-Workspace::Workspace() = default;
+Workspace::Workspace(bool slim) : slim_(slim) {}
 Workspace::~Workspace() = default;
 
 template <class T>
@@ -134,7 +134,7 @@ int64_t accumulate(Threads& threads, const Centers<T>& centers, const T* rows, s
     slot->squares.resize(d);
     slot->counts.resize(k, 0);
   }
-  const std::unique_ptr<CenterCells<T>> cells = cells_for(threads, centers, rows, n);
+  const std::unique_ptr<CenterCells<T>> cells = workspace.slim() ? nullptr : cells_for(threads, centers, rows, n);
   const CellTable<T>* table = cells ? cells->table() : nullptr;
   const ShortScreen* short_screen = table == nullptr ? centers.short_screen(n) : nullptr;
   BadRow bad;
@@ -166,11 +166,11 @@ int64_t accumulate(Threads& threads, const Centers<T>& centers, const T* rows, s
                    for (size_t i = 0; i < count; ++i) labels[begin + i] = std::max(slot.labels[i], 0);
                  }
                });
+    collect(threads, slots, totals);
   } catch (...) {
     slots.clear();  // half-filled buffers must not reach the next pass
     throw;
   }
-  collect(threads, slots, totals);
   return bad.get();
 }
 

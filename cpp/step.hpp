@@ -76,7 +76,7 @@ struct Totals {
 class Workspace {
  public:
   struct Slot;
-  Workspace();
+  explicit Workspace(bool slim = false);
   Workspace(const Workspace&) = delete;
   ~Workspace();
 
@@ -84,8 +84,11 @@ class Workspace {
   template <class T>
   std::vector<std::unique_ptr<Slot>>& slots(const Centers<T>& centers, int threads);
 
+  bool slim() const { return slim_; }  // nothing may be made that grows with the rows
+
  private:
   std::vector<std::unique_ptr<Slot>> slots_;
+  bool slim_;
 };
 
 struct PassOptions {

@@ -35,7 +35,7 @@ class Engine:
         self.kernels = kernels
         self.memory_limit = memory_limit
         self.metric = METRICS[params.distance_metric]
-        self._workspace = _core.Workspace()
+        self._workspace = _core.Workspace(memory_limit is not None)
         self._kept = kept
 
     # --- one step ---------------------------------------------------------------------------------------

@@ -47,7 +47,7 @@ class Boxes:
     def memory(rows: int, dims: int, clusters: int, itemsize: int) -> int:
         """Return the bytes that boxes take beside the rows."""
         boxes = rows // 64 + 1
-        each = 64 * (max(dims * itemsize, 8) + max(2 * itemsize, 8) + 4) + 256 + 3 * dims * itemsize
+        each = 64 * (max(dims * itemsize, 8) + max(2 * itemsize, 8) + 8) + 256 + 3 * dims * itemsize
         return boxes * each + 64 * clusters * dims
 
 
@@ -125,7 +125,7 @@ class Pairs(_FewClusters):
 
 
 class Packed(_FewClusters):
-    """Rows with a copy in 16-bit integers, in which every step compares all of them with all centers."""
+    """Rows with a copy in 16-bit integers, compared with all centers or, once sorted, with those that can be near."""
 
     NATIVE = _core.Packed32, _core.Packed64
     WORTH = 0.3

@@ -130,5 +130,6 @@ class Pass:
         """Return what was added up; `position` goes with it. The cost is exact, rounded once (cosine: once more)."""
         totals = self.totals
         means, counts, emptied, squared = self._finished or self.prepared.finish(totals, self._squares)
+        means.flags.writeable = False  # they become the model's centers
         cost = self.prepared.metric.cost(squared, totals.zero_rows)
         return StepStats(self.rows, counts, cost, totals, means, position, emptied)
