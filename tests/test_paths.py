@@ -197,6 +197,16 @@ def test_a_step_in_parts_is_a_step_in_one_call(dtype, monkeypatch):
 
 
 @pytest.mark.parametrize("kind", [Packed, Pairs])
+def test_after_half_a_step_there_is_no_other(kind):
+    rows, centers = strategies.case("normal", 7, 700, 20, 6, np.float32)
+    kernels = KERNELS[core.ISAS[-1]][0]
+    native, prepared = kind(rows, name)._native, Prepared(centers, EUCLIDEAN, kernels)
+    assert native.step(kernels.threads, prepared.native, _core.Totals(20, 6), centers, 0, 1)[2] is None
+    with pytest.raises(RuntimeError, match="was not finished"):
+        native.step(kernels.threads, prepared.native, _core.Totals(20, 6), centers, 0, native.blocks)
+
+
+@pytest.mark.parametrize("kind", [Packed, Pairs])
 def test_a_step_refuses_what_does_not_fit(kind):
     rows, centers = strategies.case("normal", 7, 700, 20, 6, np.float32)
     kernels = KERNELS[core.ISAS[-1]][0]
