@@ -309,7 +309,9 @@ int32_t BoundedRows<T>::nearest(const Centers<T>& centers, size_t row, size_t pl
   if (labels_[row] >= 0) slot.names.push_back(labels_[row]);
   for (int32_t i = 0; i < slot.counts[place]; ++i) {
     const int32_t center = centers_at_[static_cast<size_t>(list[i].place)];
-    if (list[i].bound <= slot.limit[place] && center != labels_[row]) slot.names.push_back(center);
+    const bool somebody =
+        center >= 0 && center != labels_[row];  // a limit beyond all sketches leaves empty places, too
+    if (somebody && list[i].bound <= slot.limit[place]) slot.names.push_back(center);
   }
   if (slot.names.size() == 1) return slot.names[0];
   slot.done.candidates += static_cast<double>(slot.names.size());

@@ -171,3 +171,23 @@ def test_principal_axes_are_one(shape, count):
     np.testing.assert_allclose(found[0] @ found[0].T, np.eye(count), atol=1e-14)
     most = np.square(np.linalg.svd(rows, compute_uv=False)[:count]).sum()
     assert np.square(rows @ found[0].T).sum() >= 0.99 * most
+
+
+@pytest.mark.parametrize("isa", _core.available_isas())
+def test_a_row_whose_own_center_is_thrown_far_away_finds_another(isa):
+    random = np.random.default_rng(4)
+    rows = random.normal(size=(300, 17)).astype(np.float32)
+    centers = np.ascontiguousarray(rows[:2] * np.array([[1], [1e20]], np.float32))
+    bounded = _core.Bounded32(isa, THREADS[1], rows, np.zeros(17), np.zeros((0, 17)), 17)
+    for _ in range(4):
+        ready, found, plain = _core.Centers32(isa, centers), _core.Totals(2, 17), _core.Totals(2, 17)
+        step(bounded, THREADS[1], ready, centers, found)
+        ready.accumulate(THREADS[1], rows, True, False, _core.Workspace(), plain)
+        assert found.counts().tolist() == plain.counts().tolist() == [300 * (1 - near(centers)), 300 * near(centers)]
+        assert digits(found) == digits(plain)
+        centers = centers[::-1].copy()  # the near one and the far one change places
+
+
+def near(centers):
+    """Return which of two centers is near."""
+    return int(np.abs(centers).max(axis=1).argmin())
