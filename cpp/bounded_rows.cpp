@@ -89,7 +89,7 @@ void BoundedRows<T>::move_centers(Threads& threads, const Centers<T>& centers) {
 template <class T>
 BoundedStep BoundedRows<T>::trial(Threads& threads, const Centers<T>& centers) {
   const PinFloatingPoint pin;
-  std::vector<int32_t> places(centers.k());  // what a first step leaves does not depend on the groups
+  std::vector<int32_t> places(centers.k());  // any groups tell which form is best
   std::iota(places.begin(), places.end(), 0);
   begin(centers, std::move(places));
   sketch_centers(threads, centers);

@@ -29,21 +29,23 @@ void Sleeper::lie_down() {
   processor_ = sched_getcpu();
 }
 
-// Where somebody else has said since what the thread may run on, that holds.
-bool Sleeper::still_kept_off() const {
+// Gives back what it was kept off; where somebody else has said since what it may run on, that holds.
+void Sleeper::let_be() {
   cpu_set_t now;
-  return kept_off_ && sched_getaffinity(id_, sizeof now, &now) == 0 && CPU_EQUAL(&now, &given_);
+  const bool same = kept_off_ && sched_getaffinity(id_, sizeof now, &now) == 0 && CPU_EQUAL(&now, &given_);
+  if (same) sched_setaffinity(id_, sizeof allowed_, &allowed_);
+  kept_off_ = false;
 }
 
 void Sleeper::get_up() {
-  if (still_kept_off()) sched_setaffinity(0, sizeof allowed_, &allowed_);
-  kept_off_ = false;
+  let_be();
   processor_ = -1;
 }
 
 void Sleeper::keep_off(Processors& busy) {
   if (processor_ < 0) return;
-  if (!still_kept_off() && sched_getaffinity(id_, sizeof allowed_, &allowed_) != 0) return;
+  let_be();  // it may not have woken since the last time
+  if (sched_getaffinity(id_, sizeof allowed_, &allowed_) != 0) return;
   CPU_AND(&given_, &allowed_, &busy);
   CPU_XOR(&given_, &allowed_, &given_);
   // With more threads than processors none is left over, and it wakes where it will.

@@ -32,7 +32,7 @@ class Sleeper {
 
  private:
 #if defined(__linux__)
-  bool still_kept_off() const;
+  void let_be();
 
   pid_t id_ = 0;
   int processor_ = -1;  // the one it sleeps on, -1: it is awake

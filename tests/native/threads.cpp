@@ -43,6 +43,7 @@ void processors_are_given_back() {
   for (int i = 0; i < 20; ++i) {
     std::this_thread::sleep_for(std::chrono::milliseconds(i % 3));  // so that helpers sleep, or not
     std::atomic<int> same{0};
+    threads.run(2, [](int, size_t) {});  // wakes one of two, and both were told where to wake
     threads.run(6, [&](int, size_t) {
       cpu_set_t now;
       if (sched_getaffinity(0, sizeof now, &now) == 0 && CPU_EQUAL(&now, &allowed)) ++same;
