@@ -9,10 +9,31 @@ namespace macqueen {
 namespace MACQUEEN_ISA {
 namespace {
 
+// The nearest of the candidates where squares in float32 tell which it is, else -1.
+inline int32_t decide_roughly(const float* row, const float* centers, size_t d, const int32_t* candidates,
+                              size_t count) {
+  float lowest = kHuge, second = kHuge;
+  int32_t nearest = -1;
+  for (size_t i = 0; i < count; ++i) {
+    const float squares = sum_of(float_squares(row, centers + static_cast<size_t>(candidates[i]) * d, d));
+    const bool lower = squares < lowest;
+    second = lower ? lowest : squares < second ? squares : second;
+    lowest = lower ? squares : lowest;
+    nearest = lower ? candidates[i] : nearest;
+  }
+  const double doubt = float_doubt(d), low = static_cast<double>(lowest);
+  return static_cast<double>(second) * (1 - doubt) > low * (1 + doubt) + 2 * float_lost(d) ? nearest : -1;
+}
+
 // Index of the nearest center among `candidates` (ascending; all k centers where it is null).
 template <class T>
 int32_t decide(const T* row, const T* centers, size_t d, const int32_t* candidates, size_t count) {
   if constexpr (!kChecked) return decide_unchecked(row, centers, d, candidates, count);
+  if constexpr (sizeof(T) == 4) {
+    const int32_t nearest =
+        candidates == nullptr || d < kWidth ? -1 : decide_roughly(row, centers, d, candidates, count);
+    if (nearest >= 0) return nearest;
+  }
   // squared_distance has a relative error below (d + 8) 2^-53, and squares may underflow.
   const double relative = static_cast<double>(d + 8) * 0x1p-52;
   const double absolute = static_cast<double>(d) * 0x1p-1073;

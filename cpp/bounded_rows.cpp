@@ -15,8 +15,8 @@ namespace {
 
 constexpr float kFar = 3e38f;
 constexpr float kRoom = 2;  // largest stored bound, in units of the row's longest at first
-constexpr double kUp = 1 + 0x1p-30, kDown = 1 - 0x1p-30;            // beside a sum of float64 squares
-constexpr double kFloatUp = 1 + 0x1p-20, kFloatDown = 1 - 0x1p-20;  // beside a few roundings of float32
+constexpr double kUp = 1 + 0x1p-30, kDown = 1 - 0x1p-30;  // beside a sum of float64 squares
+constexpr float kFloatSlack = 0x1p-20f, kFloatUp = 1 + kFloatSlack, kFloatDown = 1 - kFloatSlack;  // a few of float32
 
 // The part of groups that heads may leave for looking at them first to pay. Bounds that heads give are not as tight, so
 // that three of ten groups are looked at once more; the rest is what a look takes, in cycles.
@@ -74,7 +74,7 @@ void BoundedRows<T>::move_centers(Threads& threads, const Centers<T>& centers) {
   });
   std::vector<double> longest(groups_, 0);
   for (size_t c = 0; c < k; ++c) {
-    paths_[c] = (paths_[c] + moves[c]) * (moves[c] > 0 ? kUp : 1.0);
+    if (moves[c] > 0) paths_[c] = rounded_up((static_cast<double>(paths_[c]) + moves[c]) * kUp);
     double& most = longest[static_cast<size_t>(places_[c]) / kGroup];
     most = std::max(most, moves[c]);
   }
@@ -83,7 +83,7 @@ void BoundedRows<T>::move_centers(Threads& threads, const Centers<T>& centers) {
     if (longest[g] > 0) group_paths_[g] = rounded_up((static_cast<double>(group_paths_[g]) + longest[g]) * kUp);
     most = std::max(most, longest[g]);
   }
-  longest_path_ = (longest_path_ + most) * kUp;
+  if (most > 0) longest_path_ = rounded_up((static_cast<double>(longest_path_) + most) * kUp);
 }
 
 template <class T>
@@ -106,7 +106,7 @@ void BoundedRows<T>::begin_step(Threads& threads, const Centers<T>& centers) {
     totals_ = std::make_unique<Totals>(centers.k(), form_.d);
   } else {
     move_centers(threads, centers);
-    if (longest_path_ > room_) forget_paths(threads, centers.kernels());
+    if (static_cast<double>(longest_path_) > room_) forget_paths(threads, centers.kernels());
   }
   sketch_centers(threads, centers);
   for (auto& slot : slots_) slot->done = BoundedStep{};
@@ -156,19 +156,19 @@ void BoundedRows<T>::set_room() {
   room_ = static_cast<double>(*middle) * 65535 * (1 - 1 / static_cast<double>(kRoom));
 }
 
-// The rows of a block that can have come nearer to another center than their own.
+// The rows of a block that can have come nearer to another center than their own, by the bounds of the step before.
 template <class T>
 void BoundedRows<T>::open(const Centers<T>& centers, size_t first, size_t count, Slot& slot) {
   const bool begins = labels_[first] < 0;
-  const double longest = longest_path_ * kUp;
-  size_t open = 0;
   slot.opened.resize(kSketchRows);
+  size_t open = 0;
   for (size_t i = 0; i < count; ++i) {  // without branches: nobody can foretell which rows are open
-    const size_t row = first + i;
-    const double path = begins ? 0 : paths_[static_cast<size_t>(labels_[row])];
-    const bool far = (static_cast<double>(upper_[row]) + path) * kUp < static_cast<double>(least_[row]) - longest;
+    const auto own = static_cast<size_t>(begins ? 0 : labels_[first + i]);
+    slot.paths[i] = begins ? 0 : paths_[own];
+    slot.own_places[i] = begins ? -1 : places_[own];
+    const float upper = upper_[first + i] + slot.paths[i], least = least_[first + i] - longest_path_;
     slot.opened[open] = static_cast<uint8_t>(i);
-    open += begins || !far ? 1 : 0;
+    open += begins || !(upper * kFloatUp < least * kFloatDown) ? 1 : 0;
   }
   slot.opened.resize(open);
   if (open == 0) return;
@@ -177,32 +177,34 @@ void BoundedRows<T>::open(const Centers<T>& centers, size_t first, size_t count,
     slot.squares[i] = numbers.squares[i] * (1 - 0x1p-22f) - numbers.slack[i];  // at most as real numbers
   }
   std::fill_n(slot.counts.begin(), count, 0);
-  if (begins) return;
-  slot.own.resize(slot.opened.size());
+  if (!begins) measure(centers, first, count, slot);
+}
+
+// The distances of the opened rows to their own centers; rows that these leave far from all others are closed again.
+template <class T>
+void BoundedRows<T>::measure(const Centers<T>& centers, size_t first, size_t count, Slot& slot) {
   slot.done.read += static_cast<double>(slot.opened.size());
+  std::fill(slot.upper.begin(), slot.upper.end(), -kFar);
   row_kernels<T>(centers.kernels())
       .own_bounds(rows_ + first * form_.d, slot.opened.data(), slot.opened.size(), &labels_[first], centers.values(),
-                  form_.d, slot.own.data());
-  std::fill(slot.upper.begin(), slot.upper.end(), -kFar);
-  size_t kept = 0;
-  for (size_t o = 0; o < slot.opened.size(); ++o) {
-    const uint8_t i = slot.opened[o];
-    const size_t row = first + i;
-    const double own = slot.own[o] * form_.scale + 0x1p-60;
-    upper_[row] = rounded_up(own - paths_[static_cast<size_t>(labels_[row])]);
-    if (own < static_cast<double>(least_[row]) - longest_path_ * kUp) continue;
-    slot.upper[i] = rounded_up(own);
-    slot.limit[i] = rounded_up(own * own * kFloatUp - static_cast<double>(slot.squares[i]) * kFloatDown + 0x1p-88);
-    slot.opened[kept++] = i;
+                  form_.d, form_.scale, slot.upper.data());
+  for (size_t i = 0; i < count; ++i) {
+    const float own = slot.upper[i], path = slot.paths[i], rest = own - path;
+    const bool opened = own >= 0;
+    upper_[first + i] = opened ? rest + std::abs(rest) * kFloatSlack : upper_[first + i];
+    slot.limit[i] = own * own * kFloatUp - slot.squares[i] * kFloatDown + 0x1p-88f;
+    slot.upper[i] = own < (least_[first + i] - longest_path_) * kFloatDown ? -kFar : own;
   }
-  slot.opened.resize(kept);
+  const auto closed = [&slot](uint8_t i) { return slot.upper[i] < 0; };
+  slot.opened.erase(std::remove_if(slot.opened.begin(), slot.opened.end(), closed), slot.opened.end());
 }
 
 // Looks at the groups that may hold a nearer center, by lists of rows for each.
 template <class T>
 void BoundedRows<T>::look(const Centers<T>& centers, size_t first, size_t count, Slot& slot) {
-  const SketchBlock work{sketches(first / kSketchRows), slot.limit.data(), slot.found.data(), most_candidates_,
-                         slot.candidates.data(),        slot.counts.data()};
+  const SketchBlock work{
+      sketches(first / kSketchRows), slot.own_places.data(), slot.limit.data(), slot.found.data(), most_candidates_,
+      slot.candidates.data(),        slot.counts.data()};
   if (labels_[first] < 0) return look_first(centers.kernels(), work, first, count, slot);
   centers.kernels().open_groups(&bounds_[first * groups_], &units_[first], slot.upper.data(), group_paths_.data(),
                                 groups_, slot.least.data(), slot.lists.data(), slot.list_counts.data());
@@ -256,7 +258,9 @@ void BoundedRows<T>::step(const Centers<T>& centers, size_t block, Slot& slot) {
   if (slot.opened.empty()) return;
   look(centers, first, count, slot);
   label_hard_rows(centers, first, slot);
-  for (const uint8_t i : slot.opened) finish(centers, first + i, i, slot);
+  for (const uint8_t i : slot.opened) {
+    if (begins || slot.counts[i] > 0) finish(centers, first + i, i, slot);
+  }
   if (totals_ && begins) slot.changes.add_rows(kernels, rows_ + first * form_.d, &labels_[first], count, *totals_);
   if (totals_) slot.changes.add(kernels, *totals_);
   if (begins) {
@@ -265,9 +269,7 @@ void BoundedRows<T>::step(const Centers<T>& centers, size_t block, Slot& slot) {
   }
   kernels.store_groups(slot.found.data(), slot.squares.data(), &units_[first], group_paths_.data(), groups_,
                        slot.list_counts.data(), slot.least.data(), &bounds_[first * groups_]);
-  for (const uint8_t i : slot.opened) {
-    least_[first + i] = rounded_down((static_cast<double>(slot.least[i]) + longest_path_) * kDown);
-  }
+  for (const uint8_t i : slot.opened) least_[first + i] = (slot.least[i] + longest_path_) * kFloatDown;
 }
 
 // Rows with too many candidates are labelled as in a plain pass.
@@ -331,23 +333,26 @@ void BoundedRows<T>::finish(const Centers<T>& centers, size_t row, size_t place,
     if (centers_at_[at] != label) found(at) = std::min(found(at), list[i].bound);
   }
   if (label != before) {
+    const auto distance = [&](int32_t center) {
+      double exact;
+      const auto& functions = row_kernels<T>(centers.kernels());
+      functions.own_distances(rows_ + row * form_.d, &center, centers.values(), 1, form_.d, &exact);
+      return std::sqrt(exact) * form_.scale;
+    };
     double own;
     if (slot.names.size() == 1) {
       const double most =
           (squares + static_cast<double>(numbers_[row / kSketchRows].slack[place])) * (1 + 0x1p-18) + 0x1p-79;
       own = std::sqrt(std::max(0.0, most + static_cast<double>(slot.limit[place]))) * kUp;
     } else {
-      double exact;
-      row_kernels<T>(centers.kernels())
-          .own_distances(rows_ + row * form_.d, &label, centers.values(), 1, form_.d, &exact);
-      own = std::sqrt(exact) * form_.scale * kUp + 0x1p-60;
+      own = distance(label) * kUp + 0x1p-60;
     }
-    upper_[row] = rounded_up(own - paths_[static_cast<size_t>(label)]);
-    if (before >= 0) {  // its group's bound must hold for the old center, too; unopened, that bound is above `own`
+    upper_[row] = rounded_up(own - static_cast<double>(paths_[static_cast<size_t>(label)]));
+    if (before >= 0) {  // the bound of its group is for the old center, too, from now on
       const auto at = static_cast<size_t>(places_[static_cast<size_t>(before)]);
-      float& old = found(at);
-      const double left = static_cast<double>(slot.upper[place]) / kFloatUp;
-      old = std::min(old, rounded_down(left * left - std::abs(squares) * kFloatUp - 0x1p-79));
+      const double left = std::max(0.0, distance(before) * kDown - 0x1p-60);
+      const double rest = left * left - std::abs(squares) * static_cast<double>(kFloatUp) - 0x1p-79;
+      found(at) = std::min(found(at), rounded_down(rest));
       int32_t& listed = slot.list_counts[at / kGroup];
       listed = std::max(listed, 1);  // `store_groups` leaves out groups that no row of the block has opened
     }
@@ -363,12 +368,13 @@ void BoundedRows<T>::forget_paths(Threads& threads, const Kernels& kernels) {
     const size_t first = block * kSketchRows, count = std::min(kSketchRows, n_ - first);
     kernels.take_off_paths(&bounds_[first * groups_], &units_[first], group_paths_.data(), groups_);
     for (size_t row = first; row < first + count; ++row) {
-      least_[row] = rounded_down((static_cast<double>(least_[row]) - longest_path_ * kUp));
-      upper_[row] = rounded_up((static_cast<double>(upper_[row]) + paths_[static_cast<size_t>(labels_[row])]) * kUp);
+      const float rest = least_[row] - longest_path_, path = paths_[static_cast<size_t>(labels_[row])];
+      least_[row] = rest - std::abs(rest) * kFloatSlack;
+      upper_[row] = (upper_[row] + path) * kFloatUp;
     }
   });
   std::fill(group_paths_.begin(), group_paths_.end(), 0.0f);
-  std::fill(paths_.begin(), paths_.end(), 0.0);
+  std::fill(paths_.begin(), paths_.end(), 0.0f);
   longest_path_ = 0;
 }
 

@@ -75,6 +75,7 @@ class BoundedRows {
   void set_room();
   void forget_paths(Threads& threads, const Kernels& kernels);
   void open(const Centers<T>& centers, size_t first, size_t count, Slot& slot);
+  void measure(const Centers<T>& centers, size_t first, size_t count, Slot& slot);
   void look(const Centers<T>& centers, size_t first, size_t count, Slot& slot);
   void look_first(const Kernels& kernels, const SketchBlock& work, size_t first, size_t count, Slot& slot);
   void look_at_lists(const Kernels& kernels, const SketchBlock& work, bool screens, Slot& slot);
@@ -105,10 +106,10 @@ class BoundedRows {
   // Of the centers: places are those in groups, -1 where nobody is.
   size_t groups_ = 0;
   std::vector<int32_t> places_, centers_at_;
-  std::vector<T> before_;      // (k, d) of the step before
-  std::vector<double> paths_;  // (k,) how far each has come, rounded up
+  std::vector<T> before_;     // (k, d) of the step before
+  std::vector<float> paths_;  // (k,) how far each has come, rounded up
   std::vector<float> group_paths_;
-  double longest_path_ = 0;
+  float longest_path_ = 0;
   double room_ = 0;  // the longest path that `bounds_` have room for
   std::vector<uint8_t> panel_tails_;
   std::vector<float> panel_numbers_;

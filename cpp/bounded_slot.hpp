@@ -10,13 +10,12 @@ namespace macqueen {
 template <class T>
 struct BoundedRows<T>::Slot {
   // Of the rows of a block; `upper` is the distance to the own center, below everything where the row is not opened.
-  std::vector<float> limit, upper, least, squares, longest;
-  std::vector<double> own;
+  std::vector<float> limit, upper, paths, least, squares, longest;
   std::vector<float> found;       // (groups, rows)
   std::vector<float> lane_heads;  // interleaved, of a block in the first step
   std::vector<int8_t> lane_tails;
   std::vector<Candidate> candidates;
-  std::vector<int32_t> counts, list_counts, names;
+  std::vector<int32_t> counts, list_counts, names, own_places;
   std::vector<uint8_t> lists, opened;
   AssignBuffers assigning;
   std::vector<T> hard_rows;
@@ -26,10 +25,11 @@ struct BoundedRows<T>::Slot {
 
   Slot(const SketchForm& form, size_t groups, int32_t most_candidates)
       : lane_heads(kSketchRows * form.heads), lane_tails(kSketchRows * form.padded_tails()) {
-    for (auto* array : {&limit, &upper, &least, &squares, &longest}) array->resize(kSketchRows);
+    for (auto* array : {&limit, &upper, &paths, &least, &squares, &longest}) array->resize(kSketchRows);
     found.assign(groups * kSketchRows, kUntouched);
     candidates.resize(kSketchRows * static_cast<size_t>(most_candidates));
     counts.resize(kSketchRows);
+    own_places.assign(kSketchRows, -1);
     list_counts.resize(groups);
     lists.resize(groups * kListStride);
   }

@@ -46,6 +46,28 @@ inline Floats difference(const double* x, const double* c) { return difference(x
 #endif
 inline Floats difference(const float* x, const float* c) { return load(x) - load(c); }
 
+// sum_j (x_j - c_j)^2 in float32: chains of d / kWidth + kWidth + 4 roundings at most, each relative to what is summed,
+// beside underflow; see `float_doubt`.
+inline Floats float_squares(const float* x, const float* c, size_t d) {
+  Floats one = broadcast(0), other = one;
+  size_t j = 0;
+  for (; j + 2 * kWidth <= d; j += 2 * kWidth) {
+    const Floats a = load(x + j) - load(c + j), b = load(x + j + kWidth) - load(c + j + kWidth);
+    one = multiply_add(a, a, one);
+    other = multiply_add(b, b, other);
+  }
+  for (; j < d; j += kWidth) {
+    const Floats a = d - j < kWidth ? difference(x + j, c + j, d - j) : difference(x + j, c + j);
+    one = multiply_add(a, a, one);
+  }
+  return add(one, other);
+}
+
+// How far the sum of these lanes may be off, relative to it, and beside that.
+inline double float_doubt(size_t d) { return static_cast<double>(d / kWidth + kWidth + 8) * 0x1p-23; }
+inline double float_lost(size_t d) { return static_cast<double>(d) * 0x1p-140; }
+constexpr double kMostFloatSquares = 0x1p126;  // above, they may have overflowed
+
 // sum_j (x_j - c_j)^2; relative error at most (d + 8) 2^-53 beside underflow of float64 squares.
 template <class T>
 inline double squared_distance(const T* x, const T* c, size_t d) {

@@ -218,9 +218,9 @@ struct RowKernels {
   // the centers (., d) named for the places of a group (kGroup,), -1: nobody -> panels (out); scratch as above
   void (*sketch_centers)(const T* centers, const int32_t* names, size_t group, const SketchForm& form, float* scratch,
                          const SketchPanels& panels);
-  // list (count,) of rows (., d); out (count,): at least the distance of each to its own center
+  // list (count,) of rows (., d); out, at their places: at least the distance of each to its own center, times scale
   void (*own_bounds)(const T* rows, const uint8_t* list, size_t count, const int32_t* labels, const T* centers,
-                     size_t d, double* out);
+                     size_t d, double scale, float* out);
   // candidates (count,) ascending; the nearest of them to the row (d,), ties to the lowest index
   int32_t (*decide)(const T* row, const T* centers, size_t d, const int32_t* candidates, size_t count);
   // squared distances (float32, cpp/pairs.hpp) of the rows places[i] to the centers names[i], i < count; out has room

@@ -281,78 +281,78 @@ inline void add_lane_products(Ints& sum, Ints bytes, Ints x) {
 }
 #endif
 
-// Adds the products of the heads of kSketchTile rows of a block and of a group to t.
+// Adds the products of the heads of kRows <= kSketchTile rows of a block and of a group to t.
+template <size_t kRows>
 inline void add_heads(const SketchForm& f, const SketchPanels& p, size_t group, const SketchRows& s,
                       const uint8_t* rows, Floats (*t)[kGroupVectors]) {
   const float* panel = p.heads + group * f.heads * kGroup;
-  const float* heads[kSketchTile];
-  for (size_t r = 0; r < kSketchTile; ++r) heads[r] = s.heads + rows[r] * f.heads;
+  const float* heads[kRows];
+  for (size_t r = 0; r < kRows; ++r) heads[r] = s.heads + rows[r] * f.heads;
   for (size_t first = 0; first < f.heads; first += kSketchChunk) {
     const size_t end = first + kSketchChunk < f.heads ? first + kSketchChunk : f.heads;
-    Floats sum[kSketchTile][kGroupVectors];
-    for (size_t r = 0; r < kSketchTile; ++r) {
+    Floats sum[kRows][kGroupVectors];
+    for (size_t r = 0; r < kRows; ++r) {
       for (size_t v = 0; v < kGroupVectors; ++v) sum[r][v] = broadcast(0);
     }
     for (size_t j = first; j < end; ++j) {
       for (size_t v = 0; v < kGroupVectors; ++v) {
         const Floats c = load(panel + j * kGroup + v * kWidth);
-        for (size_t r = 0; r < kSketchTile; ++r) sum[r][v] = multiply_add(broadcast(heads[r][j]), c, sum[r][v]);
+        for (size_t r = 0; r < kRows; ++r) sum[r][v] = multiply_add(broadcast(heads[r][j]), c, sum[r][v]);
       }
     }
-    for (size_t r = 0; r < kSketchTile; ++r) {
+    for (size_t r = 0; r < kRows; ++r) {
       for (size_t v = 0; v < kGroupVectors; ++v) t[r][v] = add(t[r][v], sum[r][v]);
     }
   }
 }
 
-// Sums of kSketchTile rows of a block and a group, into t.
-template <bool kTails>
+// Sums of kRows rows of a block and a group, into t.
+template <bool kTails, size_t kRows>
 inline void sketch_tile(const SketchForm& f, const SketchPanels& p, size_t group, const SketchRows& s,
                         const uint8_t* rows, Floats (*t)[kGroupVectors]) {
   const float* start = p.start + group * kGroup;
   for (size_t v = 0; v < kGroupVectors; ++v) {
-    for (size_t r = 0; r < kSketchTile; ++r) t[r][v] = load(start + v * kWidth);
+    for (size_t r = 0; r < kRows; ++r) t[r][v] = load(start + v * kWidth);
   }
 #if defined(__AVX512VNNI__)
   if constexpr (kTails) {
     const SketchNumbers& numbers = *s.numbers;
-    const int8_t* tails[kSketchTile];
-    Ints sum[kSketchTile];
-    for (size_t r = 0; r < kSketchTile; ++r) {
+    const int8_t* tails[kRows];
+    Ints sum[kRows];
+    each<0, kRows>([&](size_t r) __attribute__((always_inline)) {  // a loop would keep the sums in memory
       sum[r] = broadcast_int(numbers.offset[rows[r]]);
       tails[r] = s.tails + rows[r] * f.padded_tails();
-    }
+    });
     const size_t end = f.padded_tails();
     const uint8_t* panel_tails = p.tails + group * end * kGroup;
     for (size_t j = 0; j < end; j += 4) {
       const Ints c = _mm512_loadu_si512(panel_tails + j * kGroup);
-      for (size_t r = 0; r < kSketchTile; ++r) {
-        add_products(sum[r], c, tails[r] + j);
-      }
+      each<0, kRows>([&](size_t r) __attribute__((always_inline)) { add_products(sum[r], c, tails[r] + j); });
     }
     const Floats step = load(p.step + group * kGroup), tail = load(p.tail + group * kGroup),
                  error = load(p.error + group * kGroup);
-    for (size_t r = 0; r < kSketchTile; ++r) {
+    each<0, kRows>([&](size_t r) __attribute__((always_inline)) {
       const size_t i = rows[r];
       const Floats bounds =
           multiply_add(broadcast(numbers.error[i]), tail, multiply_add(broadcast(numbers.tail[i]), error, t[r][0]));
       t[r][0] = multiply_add(broadcast(numbers.scale[i]), _mm512_mul_ps(to_floats(sum[r]), step), bounds);
-    }
+    });
   }
 #endif
-  add_heads(f, p, group, s, rows, t);
+  add_heads<kRows>(f, p, group, s, rows, t);
 }
 
 // Lower bounds of these sums that leave the integers out.
+template <size_t kRows>
 inline void screen_tile(const SketchForm& f, const SketchPanels& p, size_t group, const SketchRows& s,
                         const uint8_t* rows, Floats (*t)[kGroupVectors]) {
   for (size_t v = 0; v < kGroupVectors; ++v) {
     const Floats start = load(p.start + group * kGroup + v * kWidth), tail = load(p.tail + group * kGroup + v * kWidth);
-    for (size_t r = 0; r < kSketchTile; ++r) {
+    for (size_t r = 0; r < kRows; ++r) {
       t[r][v] = multiply_add(broadcast(s.numbers->length[rows[r]]), tail, start);
     }
   }
-  add_heads(f, p, group, s, rows, t);
+  add_heads<kRows>(f, p, group, s, rows, t);
 }
 
 }  // namespace

@@ -70,6 +70,7 @@ struct Candidate {
 // A block of rows under way; all arrays are for kSketchRows rows.
 struct SketchBlock {
   SketchRows sketches;
+  const int32_t* own;     // (rows,) places of the own centers, which are left out; -1: none yet
   float* limit;           // (rows,) in/out: |x - c|^2 - |x|^2 of the nearest center is at most this
   float* found;           // (groups, rows) out: the least such value of a group's centers that are no candidates
   int32_t most;           // candidates of a row; to decide among more would cost more than to look at all centers

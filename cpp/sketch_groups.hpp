@@ -8,8 +8,10 @@ namespace macqueen {
 namespace MACQUEEN_ISA {
 namespace {
 
-// The least of the kGroup values of each row into `out`; returns which of them do not pass the limit of their row.
+// The least of the kGroup values of kRows rows, kSketchTile or half of it, into `out` (kSketchTile,); returns which of
+// them do not pass the limit of their row.
 #if defined(__AVX512F__)
+template <size_t kRows>
 inline uint32_t row_minima(const Floats (*t)[kGroupVectors], const float* limits, const uint8_t* rows, float* out) {
   const auto halves = [](Floats a, Floats b) {
     return minimum(_mm512_shuffle_f32x4(a, b, 0x44), _mm512_shuffle_f32x4(a, b, 0xee));
@@ -18,7 +20,8 @@ inline uint32_t row_minima(const Floats (*t)[kGroupVectors], const float* limits
     return minimum(_mm512_shuffle_f32x4(a, b, 0x88), _mm512_shuffle_f32x4(a, b, 0xdd));
   };
   const Floats low = quarters(halves(t[0][0], t[1][0]), halves(t[2][0], t[3][0]));
-  const Floats high = quarters(halves(t[4][0], t[5][0]), halves(t[6][0], t[7][0]));
+  Floats high = low;
+  if constexpr (kRows == kSketchTile) high = quarters(halves(t[4][0], t[5][0]), halves(t[6][0], t[7][0]));
   const Floats pairs = minimum(_mm512_unpacklo_ps(low, high), _mm512_unpackhi_ps(low, high));
   const Floats least = minimum(pairs, _mm512_shuffle_ps(pairs, pairs, 0x4e));
   const Ints order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 0, 0, 0, 0, 0, 0, 0, 0);
@@ -33,9 +36,10 @@ inline float least_but(Floats t, const float*, uint32_t without) {
   return _mm512_reduce_min_ps(_mm512_mask_mov_ps(broadcast(kHuge), static_cast<__mmask16>(~without), t));
 }
 #else
+template <size_t kRows>
 inline uint32_t row_minima(const Floats (*t)[kGroupVectors], const float* limits, const uint8_t* rows, float* out) {
   uint32_t near = 0;
-  for (size_t r = 0; r < kSketchTile; ++r) {
+  for (size_t r = 0; r < kRows; ++r) {
     Floats least = t[r][0];
     for (size_t v = 1; v < kGroupVectors; ++v) least = minimum(least, t[r][v]);
     float lanes[kWidth];
@@ -50,6 +54,29 @@ inline uint32_t row_minima(const Floats (*t)[kGroupVectors], const float* limits
 inline float least_but(Floats, const float* lanes, uint32_t without) {
   float least = kHuge;
   for (size_t l = 0; l < kWidth; ++l) least = (without >> l & 1) == 0 && lanes[l] < least ? lanes[l] : least;
+  return least;
+}
+#endif
+
+#if defined(__AVX512F__)
+inline Floats without_lane(Floats t, uint32_t lane) {
+  return _mm512_mask_mov_ps(t, static_cast<__mmask16>(1u << lane), broadcast(kHuge));
+}
+inline float least_of(const Floats* t) { return _mm512_reduce_min_ps(t[0]); }
+#else
+inline Floats without_lane(Floats t, uint32_t lane) {
+  float lanes[kWidth];
+  store(lanes, t);
+  lanes[lane] = kHuge;
+  return load(lanes);
+}
+inline float least_of(const Floats* t) {
+  float least = kHuge;
+  for (size_t v = 0; v < kGroupVectors; ++v) {
+    float lanes[kWidth];
+    store(lanes, t[v]);
+    for (const float lane : lanes) least = lane < least ? lane : least;
+  }
   return least;
 }
 #endif
@@ -116,41 +143,67 @@ inline uint32_t listed_rows(const uint8_t* list, size_t i, size_t count, uint8_t
   return count - i < kSketchTile ? (1u << (count - i)) - 1 : (1u << kSketchTile) - 1;
 }
 
+// kRows rows of a list from the i-th on, or those that are left.
+template <bool kTails, size_t kRows>
+inline __attribute__((always_inline)) void sketch_listed(const SketchForm& f, const SketchPanels& p, size_t group,
+                                                         const uint8_t* list, size_t i, size_t count,
+                                                         const SketchBlock& b) {
+  float* found = b.found + group * kSketchRows;
+  uint8_t rows[kSketchTile];
+  const uint32_t listed = listed_rows(list, i, count, rows);
+  Floats t[kRows][kGroupVectors];
+  sketch_tile<kTails, kRows>(f, p, group, b.sketches, rows, t);
+  float least[kSketchTile];
+  uint32_t near = row_minima<kRows>(t, b.limit, rows, least) & listed;
+  for (size_t r = 0; r < kRows; ++r) found[rows[r]] = least[r];
+  for (; near != 0; near &= near - 1) {
+    const auto r = static_cast<size_t>(__builtin_ctz(near));
+    const auto own = static_cast<uint32_t>(b.own[rows[r]]) - static_cast<uint32_t>(group * kGroup);
+    if (own < kGroup) {  // it is near itself; the bound is for the others
+      t[r][own / kWidth] = without_lane(t[r][own / kWidth], own % kWidth);
+      least[r] = least_of(t[r]);
+      found[rows[r]] = least[r];
+      if (!(least[r] <= b.limit[rows[r]])) continue;
+    }
+    found[rows[r]] = kHuge;
+    const float upper = upper_bound(*b.sketches.numbers, rows[r], p.most + group * 3, least[r]);
+    note_candidates(b, upper, group, rows[r], t[r], least[r]);
+  }
+}
+
 template <bool kTails>
 void sketch_group_of(const SketchForm& f, const SketchPanels& p, size_t group, const uint8_t* list, size_t count,
                      const SketchBlock& b) {
-  float* found = b.found + group * kSketchRows;
-  for (size_t i = 0; i < count; i += kSketchTile) {
-    uint8_t rows[kSketchTile];
-    const uint32_t listed = listed_rows(list, i, count, rows);
-    Floats t[kSketchTile][kGroupVectors];
-    sketch_tile<kTails>(f, p, group, b.sketches, rows, t);
-    float least[kSketchTile];
-    uint32_t near = row_minima(t, b.limit, rows, least) & listed;
-    for (size_t r = 0; r < kSketchTile; ++r) found[rows[r]] = least[r];
-    for (; near != 0; near &= near - 1) {
-      const auto r = static_cast<size_t>(__builtin_ctz(near));
-      found[rows[r]] = kHuge;
-      const float upper = upper_bound(*b.sketches.numbers, rows[r], p.most + group * 3, least[r]);
-      note_candidates(b, upper, group, rows[r], t[r], least[r]);
-    }
+  size_t i = 0;
+  for (; i + kSketchTile / 2 < count; i += kSketchTile) {
+    sketch_listed<kTails, kSketchTile>(f, p, group, list, i, count, b);
   }
+  if (i < count) sketch_listed<kTails, kSketchTile / 2>(f, p, group, list, i, count, b);
+}
+
+// As sketch_listed; keeps in the list, from `kept` on, the rows that heads do not rule out.
+template <size_t kRows>
+inline __attribute__((always_inline)) void screen_listed(const SketchForm& f, const SketchPanels& p, size_t group,
+                                                         uint8_t* list, size_t i, size_t count, const SketchBlock& b,
+                                                         size_t& kept) {
+  float* found = b.found + group * kSketchRows;
+  uint8_t rows[kSketchTile];
+  const uint32_t listed = listed_rows(list, i, count, rows);
+  Floats t[kRows][kGroupVectors];
+  screen_tile<kRows>(f, p, group, b.sketches, rows, t);
+  float least[kSketchTile];
+  uint32_t near = row_minima<kRows>(t, b.limit, rows, least) & listed;
+  for (size_t r = 0; r < kRows; ++r) found[rows[r]] = least[r];
+  for (; near != 0; near &= near - 1) list[kept++] = rows[__builtin_ctz(near)];
 }
 
 size_t screen_group(const SketchForm& f, const SketchPanels& p, size_t group, uint8_t* list, size_t count,
                     const SketchBlock& b) {
-  float* found = b.found + group * kSketchRows;
-  size_t kept = 0;
-  for (size_t i = 0; i < count; i += kSketchTile) {
-    uint8_t rows[kSketchTile];
-    const uint32_t listed = listed_rows(list, i, count, rows);
-    Floats t[kSketchTile][kGroupVectors];
-    screen_tile(f, p, group, b.sketches, rows, t);
-    float least[kSketchTile];
-    uint32_t near = row_minima(t, b.limit, rows, least) & listed;
-    for (size_t r = 0; r < kSketchTile; ++r) found[rows[r]] = least[r];
-    for (; near != 0; near &= near - 1) list[kept++] = rows[__builtin_ctz(near)];
+  size_t i = 0, kept = 0;
+  for (; i + kSketchTile / 2 < count; i += kSketchTile) {
+    screen_listed<kSketchTile>(f, p, group, list, i, count, b, kept);
   }
+  if (i < count) screen_listed<kSketchTile / 2>(f, p, group, list, i, count, b, kept);
   return kept;
 }
 
@@ -178,17 +231,28 @@ inline void append_rows(uint32_t mask, size_t first, uint8_t* list, int32_t& cou
 
 void open_groups(const uint16_t* stored, const float* units, const float* upper, const float* path, size_t groups,
                  float* least, uint8_t* lists, int32_t* counts) {
-  for (size_t i = 0; i < kSketchRows; i += kWidth) store(least + i, broadcast(kHuge));
-  for (size_t g = 0; g < groups; ++g) {
-    const Floats gone = broadcast(-path[g] * (1 + kOutward));
-    counts[g] = 0;
-    for (size_t i = 0; i < kSketchRows; i += kWidth) {
-      const Floats bound = multiply_add(load_shorts(stored + g * kSketchRows + i), load(units + i), gone);
-      const Floats limit = load(upper + i);
-      const uint32_t mask = at_most_mask(bound, limit);
-      store(least + i, minimum(load(least + i), choose_below(limit, bound, bound, broadcast(kHuge))));
-      if (mask != 0) append_rows(mask, i, lists + g * kListStride, counts[g]);
+  constexpr size_t kVectors = 4;  // whose numbers stay in registers: lines of the nearest cache are read whole
+  for (size_t g = 0; g < groups; ++g) counts[g] = 0;
+  for (size_t i = 0; i < kSketchRows; i += kVectors * kWidth) {
+    Floats unit[kVectors], limit[kVectors], low[kVectors];
+    for (size_t v = 0; v < kVectors; ++v) {
+      unit[v] = load(units + i + v * kWidth);
+      limit[v] = load(upper + i + v * kWidth);
+      low[v] = broadcast(kHuge);
     }
+    for (size_t g = 0; g < groups; ++g) {
+      const Floats gone = broadcast(-path[g] * (1 + kOutward));
+      const uint16_t* ahead = stored + (g + 8) * kSketchRows + i;
+      for (size_t v = 0; v < kVectors; v += 64 / (2 * kWidth)) __builtin_prefetch(ahead + v * kWidth);
+      int32_t count = counts[g];
+      for (size_t v = 0; v < kVectors; ++v) {
+        const Floats bound = multiply_add(load_shorts(stored + g * kSketchRows + i + v * kWidth), unit[v], gone);
+        low[v] = minimum(low[v], choose_below(limit[v], bound, bound, broadcast(kHuge)));
+        append_rows(at_most_mask(bound, limit[v]), i + v * kWidth, lists + g * kListStride, count);
+      }
+      counts[g] = count;
+    }
+    for (size_t v = 0; v < kVectors; ++v) store(least + i + v * kWidth, low[v]);
   }
 }
 
@@ -242,33 +306,20 @@ void near_groups(const SketchBlock& b, size_t rows, size_t groups, uint8_t* list
   }
 }
 
-// Upper bounds of the distances from listed rows to their own centers: float32 in difference form, whose squares have
-// a relative error below (d / kWidth + kWidth + 4) 2^-24 beside underflow; float64 where they overflow.
+// Upper bounds of the distances from listed rows to their own centers, times scale: by squares in float32; in float64
+// where those overflow.
 template <class T>
 void own_bounds(const T* rows, const uint8_t* list, size_t count, const int32_t* labels, const T* centers, size_t d,
-                double* out) {
-  const double relative = sizeof(T) == 4 ? 1 + static_cast<double>(d / kWidth + kWidth + 8) * 0x1p-23 : 1 + 0x1p-30;
-  const double absolute = sizeof(T) == 4 ? static_cast<double>(d) * 0x1p-140 : 0;
+                double scale, float* out) {
   for (size_t i = 0; i < count; ++i) {
     const T* x = rows + list[i] * d;
     const T* c = centers + static_cast<size_t>(labels[list[i]]) * d;
-    double squares = 0;
+    double squares = kMostFloatSquares;
     if constexpr (sizeof(T) == 4) {
-      Floats one = broadcast(0), other = one;
-      size_t j = 0;
-      for (; j + 2 * kWidth <= d; j += 2 * kWidth) {
-        const Floats a = load(x + j) - load(c + j), b = load(x + j + kWidth) - load(c + j + kWidth);
-        one = multiply_add(a, a, one);
-        other = multiply_add(b, b, other);
-      }
-      for (; j < d; j += kWidth) {
-        const Floats a = d - j < kWidth ? difference(x + j, c + j, d - j) : difference(x + j, c + j);
-        one = multiply_add(a, a, one);
-      }
-      squares = static_cast<double>(sum_of(add(one, other)));
+      squares = static_cast<double>(sum_of(float_squares(x, c, d))) * (1 + float_doubt(d)) + float_lost(d);
     }
-    if (sizeof(T) == 8 || !(squares < 0x1p126)) squares = squared_distance(x, c, d);
-    out[i] = __builtin_sqrt(squares * relative + absolute) * (1 + 0x1p-30);
+    if (!(squares < kMostFloatSquares)) squares = squared_distance(x, c, d) * (1 + 0x1p-30);
+    out[list[i]] = next_up(__builtin_sqrt(squares) * scale * (1 + 0x1p-30) + 0x1p-60);
   }
 }
 

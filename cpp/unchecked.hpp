@@ -26,18 +26,7 @@ inline void add_row_unchecked(const T* row, size_t d, size_t cell, SumBuffer& s)
 
 inline double distance_unchecked(const double* x, const double* c, size_t d) { return squared_distance(x, c, d); }
 inline double distance_unchecked(const float* x, const float* c, size_t d) {
-  Floats one = broadcast(0), other = one;
-  size_t j = 0;
-  for (; j + 2 * kWidth <= d; j += 2 * kWidth) {
-    const Floats a = load(x + j) - load(c + j), b = load(x + j + kWidth) - load(c + j + kWidth);
-    one = multiply_add(a, a, one);
-    other = multiply_add(b, b, other);
-  }
-  float lanes[kWidth], sum = 0;
-  store(lanes, add(one, other));
-  for (size_t l = 0; l < kWidth; ++l) sum += lanes[l];
-  for (; j < d; ++j) sum += (x[j] - c[j]) * (x[j] - c[j]);
-  return static_cast<double>(sum);
+  return static_cast<double>(sum_of(float_squares(x, c, d)));
 }
 
 // As `decide`.
