@@ -30,7 +30,7 @@ void compare(const Case<T>& c, Threads& threads, bool certain) {
 template <class T>
 void all_cases(Threads& threads) {
   for (const Kind kind : kKinds) {
-    for (size_t d = 1; d <= 6; d += kOnlyThreads ? 3 : 1) {
+    for (size_t d = 1; d <= 6; d += kFewSizes ? 3 : 1) {
       const bool certain = d <= 3 && (kind == Kind::kNormal || kind == Kind::kFar);
       compare(make_case<T>(kind, kRows, kClusters, d), threads, certain);
     }

@@ -110,7 +110,7 @@ void test_packed() {
   Threads threads(2);
   for (const Kind kind : kKinds) {
     sorted_rows<float>(threads, kind, 3100, 24, 32);
-    if (!kOnlyThreads) sorted_rows<double>(threads, kind, 4700, 36, 15);
+    if (!kFewSizes) sorted_rows<double>(threads, kind, 4700, 36, 15);
   }
   compare(threads, make_case<float>(Kind::kNormal, 1000, 9, 5), true);
   compare(threads, make_case<double>(Kind::kNormal, 1000, 9, 5), true);

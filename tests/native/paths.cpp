@@ -209,7 +209,7 @@ void compare(Kind kind, const Case<T>& c, std::array<std::unique_ptr<Threads>, 3
   for (const Kernels* kernels : available_kernels()) {
     for (const auto& [path, name] : kPaths) {
       if (!can_take(path, *kernels, kind, c)) continue;
-      for (size_t threads = kOnlyThreads ? 2 : 1; threads <= 3; ++threads) {
+      for (size_t threads = kFewSizes ? 2 : 1; threads <= 3; ++threads) {
         // Small cases are one block or two: any number of threads does the same.
         if (c.n < 1024 && threads != 1 + c.d % 3) continue;
         Threads* pool = pools[threads - 1].get();

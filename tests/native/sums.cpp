@@ -92,7 +92,7 @@ void all_cases(std::vector<Threads*> pools) {
   Workspace workspace;
   for (const Kind kind : kKinds) {
     const auto all = shapes(available_kernels().front()->block);
-    for (size_t i = 0; i < all.size(); i += kOnlyThreads ? 15 : 3) {
+    for (size_t i = 0; i < all.size(); i += kFewSizes ? 15 : 3) {
       compare(make_case<T>(kind, all[i].n, all[i].k, all[i].d), pools, workspace);
     }
     compare(make_case<T>(kind, 3000, 17, 9), pools, workspace);
