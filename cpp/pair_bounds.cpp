@@ -74,6 +74,7 @@ void PairBounds<T>::begin(const Centers<T>& centers) {
   grid_.inverse_down = static_cast<float>((1 - static_cast<double>(kPairOutward)) / unit_);
   grid_.inverse_up = static_cast<float>((1 + static_cast<double>(kPairOutward)) / unit_);
   bounds_.resize(labels_.size() * k);
+  if (ByteRows<T>::fits(k, d_)) copy_ = std::make_unique<ByteRows<T>>(centers.kernels(), rows_, n_, d_);
   before_.assign(centers.values(), centers.values() + k * d_);
   for (auto* array : {&paths_, &low_paths_}) array->assign(k, 0);
   for (auto* array : {&paths_up_, &stored_}) array->assign(k, 0);
@@ -125,6 +126,7 @@ void PairBounds<T>::begin_step(const Centers<T>& centers) {
   const bool large = any_large(centers.kernels(), centers.values(), centers.k() * d_);
   hard_step_ = large || large_before_;
   large_before_ = large;
+  if (copy_ && !hard_step_) copy_->place(centers);
   if (hard_step_) {  // all bounds begin anew
     for (auto* array : {&paths_, &low_paths_}) std::fill(array->begin(), array->end(), 0.0);
     for (auto* array : {&paths_up_, &stored_}) std::fill(array->begin(), array->end(), 0.0f);
@@ -173,8 +175,11 @@ void PairBounds<T>::first_step(const Centers<T>& centers, size_t block, Slot& sl
   const size_t first = block * kPairRows, count = rows_of(block);
   const T* rows = rows_ + first * d_;
   hard_[block] = any_large(centers.kernels(), rows, count * d_);
+  if (copy_) copy_->copy(centers.kernels(), rows, first, count);
   if (hard_step_ || hard_[block] != 0) {
     compare_plainly(centers, block, slot);
+  } else if (copy_) {
+    compare_copies(centers, block, first_bits(count), slot);
   } else {
     compare(centers, block, first_bits(count), true, slot);
   }
@@ -199,6 +204,10 @@ void PairBounds<T>::step(const Centers<T>& centers, size_t block, Slot& slot) {
   uint64_t open;
   needed(first_bits(count), &open);
   if (open == 0) return;
+  if (copy_) {
+    compare_copies(centers, block, open, slot);
+    return;
+  }
   if (narrow() && slot.list_columns(kManyLooseRows)) {  // centers that move far, most often
     refresh_columns(centers, block, slot);
     needed(first_bits(count), &open);

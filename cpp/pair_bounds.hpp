@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "bounded_rows.hpp"
+#include "byte_rows.hpp"
 #include "changes.hpp"
 
 namespace macqueen {
@@ -50,7 +51,10 @@ class PairBounds {
   void store_columns(const Centers<T>& centers, size_t block, Slot& slot);
   void compare_pairs(const Centers<T>& centers, size_t block, uint64_t open, Slot& slot);
   void tighten(const Centers<T>& centers, size_t block, uint64_t open, Slot& slot);
-  int32_t nearest(const Centers<T>& centers, size_t block, size_t place, Slot& slot);
+  int32_t nearest(const Centers<T>& centers, size_t row, size_t place, const std::vector<uint64_t>& needs, Slot& slot);
+  void compare_copies(const Centers<T>& centers, size_t block, uint64_t open, Slot& slot);
+  void decide_left(const Centers<T>& centers, size_t first, const ByteBlock& rows, Slot& slot);
+  void store_bounds(const Centers<T>& centers, size_t block, const ByteBlock& rows, Slot& slot);
   void compute_pairs(const Centers<T>& centers, size_t block, Slot& slot);
   void mark_own(size_t block);
   void move_mark(const Kernels& kernels, size_t block, size_t place, int32_t before, int32_t label, Slot& slot);
@@ -61,6 +65,8 @@ class PairBounds {
   size_t n_, d_;
   PairGrid grid_{};
   double unit_ = 0;
+
+  std::unique_ptr<ByteRows<T>> copy_;  // of the rows, where there is room for one
 
   // Of the rows, whole blocks.
   std::vector<int32_t> labels_;  // -1 before the first step
