@@ -146,10 +146,9 @@ int64_t PairBounds<T>::step_blocks(Threads& threads, const Centers<T>& centers, 
     Threads alone(1);
     for (size_t block = first; block < std::min(end, first + blocks); ++block) {
       if (labels_[block * kPairRows] < 0) {
-        const size_t row = block * kPairRows;
-        const int64_t refused = first_refused_row(alone, centers.kernels(), rows_ + row * d_, rows_of(block), d_);
+        const int64_t refused = begin_block(alone, centers.kernels(), block);
         if (refused != kAllFinite) {
-          bad.note(row + static_cast<size_t>(refused));
+          bad.note(static_cast<size_t>(refused));
           return;
         }
         first_step(centers, block, slot);
@@ -170,12 +169,22 @@ BoundedStep PairBounds<T>::end_step(Threads& threads, Totals& totals) {
   return done;
 }
 
+// Copies a block and finds out whether it is too large for bounds; returns the first row that cannot be clustered.
+template <class T>
+int64_t PairBounds<T>::begin_block(Threads& threads, const Kernels& kernels, size_t block) {
+  const size_t first = block * kPairRows, count = rows_of(block);
+  const T* rows = rows_ + first * d_;
+  // Where the copy has come near all values they are small enough, and need not be looked at again.
+  if (copy_ && copy_->copy(kernels, rows, first, count) < kLargest) return kAllFinite;
+  hard_[block] = any_large(kernels, rows, count * d_);
+  const int64_t refused = first_refused_row(threads, kernels, rows, count, d_);
+  return refused == kAllFinite ? refused : refused + static_cast<int64_t>(first);
+}
+
 template <class T>
 void PairBounds<T>::first_step(const Centers<T>& centers, size_t block, Slot& slot) {
   const size_t first = block * kPairRows, count = rows_of(block);
   const T* rows = rows_ + first * d_;
-  hard_[block] = any_large(centers.kernels(), rows, count * d_);
-  if (copy_) copy_->copy(centers.kernels(), rows, first, count);
   if (hard_step_ || hard_[block] != 0) {
     compare_plainly(centers, block, slot);
   } else if (copy_) {

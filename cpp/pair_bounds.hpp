@@ -44,6 +44,7 @@ class PairBounds {
   static bool any_large(const Kernels& kernels, const T* values, size_t count);
   void compare_plainly(const Centers<T>& centers, size_t block, Slot& slot);
   void bring_down(size_t block);
+  int64_t begin_block(Threads& threads, const Kernels& kernels, size_t block);
   void first_step(const Centers<T>& centers, size_t block, Slot& slot);
   void compare(const Centers<T>& centers, size_t block, uint64_t open, bool whole, Slot& slot);
   void compare_columns(const Centers<T>& centers, size_t block, bool whole, Slot& slot);
@@ -53,7 +54,8 @@ class PairBounds {
   void tighten(const Centers<T>& centers, size_t block, uint64_t open, Slot& slot);
   int32_t nearest(const Centers<T>& centers, size_t row, size_t place, const std::vector<uint64_t>& needs, Slot& slot);
   void compare_copies(const Centers<T>& centers, size_t block, uint64_t open, Slot& slot);
-  void decide_left(const Centers<T>& centers, size_t first, const ByteBlock& rows, Slot& slot);
+  uint64_t decide_left(const Centers<T>& centers, size_t first, const ByteBlock& rows, Slot& slot);
+  void tighten_left(const Centers<T>& centers, size_t block, const ByteBlock& rows, uint64_t left, Slot& slot);
   void store_bounds(const Centers<T>& centers, size_t block, const ByteBlock& rows, Slot& slot);
   void compute_pairs(const Centers<T>& centers, size_t block, Slot& slot);
   void mark_own(size_t block);

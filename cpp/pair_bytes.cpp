@@ -16,7 +16,7 @@ void PairBounds<T>::compare_copies(const Centers<T>& centers, size_t block, uint
   ByteSlot& own = slot.copies;
   const ByteBlock rows = own.take(*copy_, first, open);
   centers.kernels().compare_bytes(copy_->grid(), copy_->centers(), rows);
-  decide_left(centers, first, rows, slot);
+  const uint64_t left = decide_left(centers, first, rows, slot);
   for (size_t i = 0; i < rows.count; ++i) {
     const size_t row = first + rows.places[i];
     const int32_t label = rows.nearest[i], before = labels_[row];
@@ -32,17 +32,47 @@ void PairBounds<T>::compare_copies(const Centers<T>& centers, size_t block, uint
   slot.done.read += static_cast<double>(rows.count);
   slot.done.opened += static_cast<double>(rows.count * centers.k());
   store_bounds(centers, block, rows, slot);
+  if (left != 0) tighten_left(centers, block, rows, left, slot);
 }
 
-// Decides those of the rows for which more than one center is left, by the rows themselves.
+// Makes the bounds of the rows in `left` anew that their own distances give: those of the copy are wide where centers
+// are close, and would leave these rows open in each step.
 template <class T>
-void PairBounds<T>::decide_left(const Centers<T>& centers, size_t first, const ByteBlock& rows, Slot& slot) {
+void PairBounds<T>::tighten_left(const Centers<T>& centers, size_t block, const ByteBlock& rows, uint64_t left,
+                                 Slot& slot) {
+  const size_t first = block * kPairRows, k = centers.k();
+  uint8_t* const bounds = &bounds_[block * k * kPairRows];
+  for (size_t i = 0; i < slot.count; ++i) {
+    slot.bases[i] = bases_[first + slot.places[i]];
+    slot.paths[i] = stored_[static_cast<size_t>(slot.names[i])];
+  }
+  centers.kernels().pair_bounds(slot.found.data(), slot.bases.data(), slot.paths.data(), slot.count, grid_,
+                                slot.bytes.data());
+  for (size_t i = 0; i < slot.count; ++i) {
+    bounds[static_cast<size_t>(slot.names[i]) * kPairRows + slot.places[i]] = slot.bytes[i];
+  }
+  slot.count = 0;
+  for_bits(left, [&](size_t i) {
+    const auto own = static_cast<size_t>(rows.nearest[i]);
+    bounds[own * kPairRows + rows.places[i]] = kOwnPair;
+    slot.places[slot.count] = rows.places[i];
+    slot.found[slot.count] = slot.squares[own * kPairRows + i];
+    slot.paths[slot.count++] = paths_up_[own];
+  });
+  centers.kernels().pair_uppers(slot.found.data(), slot.paths.data(), slot.count, grid_, slot.results.data());
+  for (size_t i = 0; i < slot.count; ++i) upper_[first + slot.places[i]] = slot.results[i];
+}
+
+// Decides those of the rows for which more than one center is left, by the rows themselves, and returns which. The
+// pairs that this takes stay listed, with their squares.
+template <class T>
+uint64_t PairBounds<T>::decide_left(const Centers<T>& centers, size_t first, const ByteBlock& rows, Slot& slot) {
   uint64_t some = 0, left = 0;
   for (size_t c = 0; c < centers.k(); ++c) {
     left |= some & rows.needs[c];
     some |= rows.needs[c];
   }
-  if (left == 0) return;
+  if (left == 0) return 0;
   std::fill(slot.lowest.begin(), slot.lowest.end(), std::numeric_limits<float>::infinity());
   std::fill(slot.second.begin(), slot.second.end(), std::numeric_limits<float>::infinity());
   slot.count = 0;
@@ -69,6 +99,7 @@ void PairBounds<T>::decide_left(const Centers<T>& centers, size_t first, const B
   for_bits(left,
            [&](size_t i) { rows.nearest[i] = nearest(centers, first + rows.places[i], i, slot.copies.needs, slot); });
   slot.done.hard += static_cast<double>(std::popcount(left));
+  return left;
 }
 
 // Stores the bounds that were found of some rows of a block.
