@@ -57,8 +57,8 @@ struct ByteRows<T>::Sample {
 
 template <class T>
 bool ByteRows<T>::fits(size_t k, size_t d) {
-  // A row takes d + k + 20 bytes, which may not be more than the path `bounds` would take.
-  return k <= kMostByteCenters && d <= kMostByteDims && 13 * k <= 16 * 28;
+  // A row takes d + k + 20 bytes, which may not be more than the path `bounds` would take: d + 3 k / 16 + 48.
+  return k <= kMostByteCenters && kNarrowDims < d && d <= kMostByteDims;
 }
 
 template <class T>

@@ -9,6 +9,12 @@
 
 namespace macqueen {
 
+namespace {
+
+constexpr size_t kLine = 64;  // bytes that are fetched together
+
+}  // namespace
+
 // Compares the rows `open` of a block with all centers, labels them, and makes their bounds anew.
 template <class T>
 void PairBounds<T>::compare_copies(const Centers<T>& centers, size_t block, uint64_t open, Slot& slot) {
@@ -29,7 +35,6 @@ void PairBounds<T>::compare_copies(const Centers<T>& centers, size_t block, uint
     own.own_errors[i] = copy_->centers().errors[name];
     own.own_paths[i] = paths_up_[name];
   }
-  slot.done.read += static_cast<double>(rows.count);
   slot.done.opened += static_cast<double>(rows.count * centers.k());
   store_bounds(centers, block, rows, slot);
   if (left != 0) tighten_left(centers, block, rows, left, slot);
@@ -82,6 +87,8 @@ uint64_t PairBounds<T>::decide_left(const Centers<T>& centers, size_t first, con
     for_bits(rows.needs[c] & left, [&](size_t i) { names[i] |= uint32_t{1} << c; });
   }
   for_bits(left, [&](size_t i) {  // row by row: what was read stays near
+    const char* row = reinterpret_cast<const char*>(rows_ + (first + rows.places[i]) * d_);
+    for (size_t byte = 0; byte < d_ * sizeof(T); byte += kLine) __builtin_prefetch(row + byte);
     for_bits(names[i], [&](size_t c) {
       slot.places[slot.count] = rows.places[i];
       slot.copies.positions[slot.count] = static_cast<uint8_t>(i);
@@ -98,7 +105,7 @@ uint64_t PairBounds<T>::decide_left(const Centers<T>& centers, size_t first, con
   }
   for_bits(left,
            [&](size_t i) { rows.nearest[i] = nearest(centers, first + rows.places[i], i, slot.copies.needs, slot); });
-  slot.done.hard += static_cast<double>(std::popcount(left));
+  slot.done.read += static_cast<double>(std::popcount(left));
   return left;
 }
 
