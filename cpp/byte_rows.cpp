@@ -78,6 +78,8 @@ ByteRows<T>::ByteRows(const Kernels& kernels, const T* rows, size_t n, size_t d)
   grid_.middle = middle_.data();
   settle(kernels, Sample(rows, n, d));
   find_middle(kernels, rows, n);
+  const double near = 128 + 0.3 * std::sqrt(static_cast<double>(d));  // the usual error of a row, in length
+  top_ = std::ilogb((near + most_offset_) / static_cast<double>(grid_.inverse)) + 1;
 }
 
 // Chooses the grid that leaves least of the rows of the sample: with one origin for all columns or one for each, over

@@ -21,6 +21,8 @@ class ByteRows {
   // Copies rows (count, d), of which `first` is the index of the first one. Returns the most that any value of these
   // rows may be, NaN or infinity where one is no number or infinite.
   double copy(const Kernels& kernels, const T* rows, size_t first, size_t count);
+  // Values on the grid are below 2^top, and so are their rows, where these are not far from it.
+  int top() const { return top_; }
   // Puts the centers of a step on their grids.
   void place(const Centers<T>& centers);
 
@@ -40,7 +42,8 @@ class ByteRows {
   ByteGrid grid_{};
   std::vector<double> less_;
   std::vector<float> narrow_less_, middle_;  // (d,) up to a whole vector, as less_
-  double most_offset_ = 0;                   // of `less`
+  int top_ = 0;
+  double most_offset_ = 0;  // of `less`
   HugeMemory memory_;
   float *norms_, *errors_;  // (n,)
   uint8_t* bytes_;          // (n, d)

@@ -146,7 +146,7 @@ int64_t PairBounds<T>::step_blocks(Threads& threads, const Centers<T>& centers, 
     Threads alone(1);
     for (size_t block = first; block < std::min(end, first + blocks); ++block) {
       if (labels_[block * kPairRows] < 0) {
-        const int64_t refused = begin_block(alone, centers.kernels(), block);
+        const int64_t refused = begin_block(alone, centers.kernels(), block, slot);
         if (refused != kAllFinite) {
           bad.note(static_cast<size_t>(refused));
           return;
@@ -171,11 +171,15 @@ BoundedStep PairBounds<T>::end_step(Threads& threads, Totals& totals) {
 
 // Copies a block and finds out whether it is too large for bounds; returns the first row that cannot be clustered.
 template <class T>
-int64_t PairBounds<T>::begin_block(Threads& threads, const Kernels& kernels, size_t block) {
+int64_t PairBounds<T>::begin_block(Threads& threads, const Kernels& kernels, size_t block, Slot& slot) {
   const size_t first = block * kPairRows, count = rows_of(block);
   const T* rows = rows_ + first * d_;
+  slot.top = kUnknownTop;
   // Where the copy has come near all values they are small enough, and need not be looked at again.
-  if (copy_ && copy_->copy(kernels, rows, first, count) < kLargest) return kAllFinite;
+  if (copy_ && copy_->copy(kernels, rows, first, count) < std::min(kLargest, std::exp2(copy_->top()))) {
+    slot.top = copy_->top();
+    return kAllFinite;
+  }
   hard_[block] = any_large(kernels, rows, count * d_);
   const int64_t refused = first_refused_row(threads, kernels, rows, count, d_);
   return refused == kAllFinite ? refused : refused + static_cast<int64_t>(first);
@@ -193,7 +197,7 @@ void PairBounds<T>::first_step(const Centers<T>& centers, size_t block, Slot& sl
     compare(centers, block, first_bits(count), true, slot);
   }
   std::fill_n(&labels_[first + count], kPairRows - count, 0);  // of no row, but they are read as names of centers
-  slot.add_first(centers.kernels(), rows, &labels_[first], count, *totals_, squares_);
+  slot.add_first(centers.kernels(), rows, &labels_[first], count, *totals_, squares_, slot.top);
 }
 
 template <class T>
