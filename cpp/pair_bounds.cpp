@@ -1,6 +1,7 @@
 #include "pair_bounds.hpp"
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 #include <limits>
 #include <numeric>
@@ -25,6 +26,9 @@ constexpr size_t kSampledBlocks = 16;
 constexpr size_t kFewestBlocks = 16;   // of a task
 constexpr size_t kTaskWork = 4000000;  // multiplications of comparing all: less is not worth waking a thread for
 constexpr double kFewPairs = 0.3;      // of the pairs of a block: where more are needed, all are computed
+constexpr double kUndecided = 0.5;     // of the rows that are compared by their copies: then these are of little use
+constexpr double kToldBy = 0.01;       // of the rows: fewer do not tell
+constexpr int kFewLoosePairs = 2;      // of a row, that are compared at once where copies are of little use
 constexpr int kManyLooseRows = 12;     // the same before their upper bounds are tightened
 
 }  // namespace
@@ -164,6 +168,12 @@ int64_t PairBounds<T>::step_blocks(Threads& threads, const Centers<T>& centers, 
 
 template <class T>
 BoundedStep PairBounds<T>::end_step(Threads& threads, Totals& totals) {
+  double compared = 0, undecided = 0;
+  for (auto& slot : slots_) {
+    compared += std::exchange(slot->compared, 0);
+    undecided += std::exchange(slot->undecided, 0);
+  }
+  if (compared > kToldBy * static_cast<double>(n_)) copy_decides_few_ = undecided > kUndecided * compared;
   const BoundedStep done = macqueen::end_step<T>(threads, slots_, *totals_, squares_, totals);
   under_way_ = false;
   return done;
@@ -215,9 +225,9 @@ void PairBounds<T>::step(const Centers<T>& centers, size_t block, Slot& slot) {
                               slot.counts.data(), any);
   };
   uint64_t open;
-  needed(first_bits(count), &open);
+  const size_t loose = needed(first_bits(count), &open);
   if (open == 0) return;
-  if (copy_) {
+  if (copy_ && !(copy_decides_few_ && static_cast<int>(loose) <= kFewLoosePairs * std::popcount(open))) {
     compare_copies(centers, block, open, slot);
     return;
   }

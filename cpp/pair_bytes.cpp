@@ -36,6 +36,8 @@ void PairBounds<T>::compare_copies(const Centers<T>& centers, size_t block, uint
     own.own_paths[i] = paths_up_[name];
   }
   slot.done.opened += static_cast<double>(rows.count * centers.k());
+  slot.done.read += static_cast<double>(std::popcount(left));
+  slot.compared += static_cast<double>(rows.count);
   store_bounds(centers, block, rows, slot);
   if (left != 0) tighten_left(centers, block, rows, left, slot);
 }
@@ -105,7 +107,7 @@ uint64_t PairBounds<T>::decide_left(const Centers<T>& centers, size_t first, con
   }
   for_bits(left,
            [&](size_t i) { rows.nearest[i] = nearest(centers, first + rows.places[i], i, slot.copies.needs, slot); });
-  slot.done.read += static_cast<double>(std::popcount(left));
+  slot.undecided += static_cast<double>(std::popcount(left));
   return left;
 }
 

@@ -63,6 +63,7 @@ struct PairBounds<T>::Slot : StepSlot<T> {
   std::vector<int32_t> names;
   std::vector<float> bases, paths, found, results;
   ByteSlot copies;
+  double compared = 0, undecided = 0;  // rows in this step by their copies, and those of them that were read after it
   int top = kUnknownTop;  // of the magnitudes of a block that is read for the first time: all are below 2^top
 
   Slot(size_t k, size_t d) {
