@@ -85,7 +85,7 @@ class PairBounds {
   std::vector<float> stored_;                       // (k,) the same rounded down, to be stored beside bounds
   std::vector<uint8_t> path_bytes_, brought_down_;  // (k,) the same in units, rounded up; what this step takes off
 
-  bool copy_decides_few_ = false;                  // of the rows that were last compared by it
+  bool copy_decides_few_ = false;                  // it left most rows undecided that were last compared by it
   bool large_before_ = false, hard_step_ = false;  // some center was too large for bounds; it is, or has just been
 
   std::unique_ptr<Totals> totals_;  // of the labels
