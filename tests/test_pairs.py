@@ -125,7 +125,7 @@ def test_rows_that_their_copy_leaves_undecided_keep_the_bounds_of_their_own_dist
         read.append(step(pairs, THREADS[1], _core.Centers32(isa, centers), centers, found).read)
         assert digits(found) == digits(plain(isa, rows, centers))
     assert read[0] > 2000 / 10
-    assert read[1] < read[0] / 2  
+    assert read[1] < read[0] / 2
 
 
 @pytest.mark.parametrize("isa", _core.available_isas())
