@@ -82,7 +82,7 @@ inline void add_any_row(const T* row, size_t d, size_t cell, SumBuffer& s) {
 
 template <class T>
 void add(const T* rows, const int32_t* labels, size_t n, size_t d, SumBuffer& s) {
-  const bool all_fit = !kChecked || static_cast<double>(largest_value(rows, n * d)) < s.limit;
+  const bool all_fit = !kChecked || s.fits || static_cast<double>(largest_value(rows, n * d)) < s.limit;
   for (size_t i = 0; i < n; ++i) {
     if (labels[i] < 0) continue;
     const T* row = rows + i * d;
@@ -234,8 +234,8 @@ template <class T>
 void add_squares(const T* rows, const int32_t* labels, size_t n, size_t d, SumBuffer& s) {
   if constexpr (sizeof(T) == 4 && kChecked) {
     constexpr size_t kFewRows = 64;  // which stay in the cache from column to column
-    const double largest = static_cast<double>(largest_value(rows, n * d));
-    const bool all_fit = largest * largest < s.limit;
+    const double largest = s.fits ? 0 : static_cast<double>(largest_value(rows, n * d));
+    const bool all_fit = s.fits || largest * largest < s.limit;
     for (size_t i = 0; i < n; i += kFewRows) {
       const size_t count = n - i < kFewRows ? n - i : kFewRows;
       for (size_t j0 = 0; j0 < d; j0 += kDoubleLanes) {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <algorithm>
+#include <limits>
 #include <utility>
 #include <vector>
 
@@ -10,6 +11,8 @@
 #include "step.hpp"
 
 namespace macqueen {
+
+constexpr int kUnknownTop = std::numeric_limits<int>::max();
 
 template <class T>
 class Changes {
@@ -47,12 +50,17 @@ class Changes {
     after_.clear();
   }
 
-  // Adds rows (n, d) that come from nowhere to the clusters `labels` (n,).
-  void add_rows(const Kernels& kernels, const T* rows, const int32_t* labels, size_t n, Totals& totals) {
+  // Adds rows (n, d) that come from nowhere to the clusters `labels` (n,). All their magnitudes are known to be below
+  // 2^top, where `top` is not kUnknownTop.
+  void add_rows(const Kernels& kernels, const T* rows, const int32_t* labels, size_t n, Totals& totals,
+                int top = kUnknownTop) {
     const auto& functions = row_kernels<T>(kernels);
-    const uint64_t largest = functions.largest(rows, n * d_);
-    sums_.prepare(next_exponent(functions, rows, n, d_, largest, sums_), n, totals.sums);
+    const bool known = top != kUnknownTop;
+    if (!known) top = next_exponent(functions, rows, n, d_, functions.largest(rows, n * d_), sums_);
+    sums_.prepare(top, n, totals.sums);
+    sums_.view().fits = known;
     functions.add(rows, labels, n, d_, sums_.view());
+    sums_.view().fits = false;
     for (size_t i = 0; i < n; ++i) count(labels[i], 1);
     moved_ += n;
   }

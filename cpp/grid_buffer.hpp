@@ -95,7 +95,7 @@ class GridBuffer {
 
   size_t cells_ = 0;
   Level levels_[kLevels];
-  SumBuffer view_{{}, {}, 0, 1, nullptr};
+  SumBuffer view_{{}, {}, 0, 1, nullptr, false};
   bool ready_ = false;
   int top_ = 0;
   size_t rows_ = 0;

@@ -6,6 +6,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "byte_form.hpp"
 #include "near_form.hpp"
 #include "sketch_form.hpp"
 
@@ -90,6 +91,7 @@ struct SumBuffer {
   double limit;              // 2^top: magnitudes below it fit the first grid
   int used;                  // levels that anything was added to
   void* exact;               // exact::Sums*: takes what the grids cannot hold
+  bool fits;                 // whether all rows to be added are known to be below the limit
 };
 
 // Bounds of single pairs of a row and a center (cpp/pairs.hpp).
@@ -98,6 +100,7 @@ constexpr size_t kPairRows = 64;          // rows of a block
 constexpr int kMostPairBound = 254;       // beyond it lies the mark of the own center
 constexpr uint8_t kOwnPair = 255;         // that mark
 constexpr float kPairOutward = 0x1p-19f;  // beside a few roundings of float32
+constexpr float kLargestBase = 1e18f;
 struct PairGrid {
   float inverse_down, inverse_up;  // of the unit of the bounds
   float relative, absolute;        // errors of a squared distance
@@ -230,6 +233,8 @@ struct RowKernels {
   // the same of all pairs of rows (n, d), n <= kPairRows, and the centers names[i], i < count; out (k, kPairRows)
   void (*all_squares)(const T* rows, size_t n, const T* centers, const int32_t* names, size_t count, size_t d,
                       float* out);
+  // rows (n, d) -> bytes (n, d), norms and errors (n,) out, as in ByteBlock; cpp/bytes.hpp
+  void (*byte_rows)(const T* rows, size_t n, const ByteGrid& grid, uint8_t* bytes, float* norms, float* errors);
   // rows (n, d), n <= kPackedLanes -> packed (pairs, kPackedLanes, 2) out, numbers (2, kPackedLanes) out; scratch
   // (d + kPackedLanes,)
   void (*pack_lanes)(const T* rows, size_t n, const PackedForm& form, int16_t* scratch, int16_t* packed,
@@ -315,6 +320,11 @@ struct Kernels {
   // nearest to each center; any: those that can be to one. Returns how many pairs.
   size_t (*pair_needs)(const uint8_t* bounds, const uint8_t* uppers, const uint8_t* paths, size_t k, uint64_t among,
                        uint64_t* needs, uint8_t* counts, uint64_t* any);
+  // compares the rows of a block with all centers; cpp/bytes.hpp
+  void (*compare_bytes)(const ByteGrid& grid, const ByteCenters& centers, const ByteBlock& block);
+  // from what that has found, the bounds of these rows
+  void (*byte_bounds)(const ByteGrid& grid, const ByteCenters& centers, const ByteBlock& block, const PairGrid& pairs,
+                      const ByteBounds& bounds);
   // packed rows and their numbers, labels before (kPackedRows,) -> found (out)
   void (*packed_labels)(const PackedForm& form, const PackedPanels& centers, const int16_t* rows, const float* numbers,
                         const int32_t* before, PackedFound& found);

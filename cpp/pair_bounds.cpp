@@ -1,6 +1,7 @@
 #include "pair_bounds.hpp"
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 #include <limits>
 #include <numeric>
@@ -25,6 +26,9 @@ constexpr size_t kSampledBlocks = 16;
 constexpr size_t kFewestBlocks = 16;   // of a task
 constexpr size_t kTaskWork = 4000000;  // multiplications of comparing all: less is not worth waking a thread for
 constexpr double kFewPairs = 0.3;      // of the pairs of a block: where more are needed, all are computed
+constexpr double kUndecided = 0.5;     // of the rows that are compared by their copies: then these are of little use
+constexpr double kToldBy = 0.01;       // of the rows: fewer do not tell
+constexpr int kFewLoosePairs = 2;      // of a row, that are compared at once where copies are of little use
 constexpr int kManyLooseRows = 12;     // the same before their upper bounds are tightened
 
 }  // namespace
@@ -74,6 +78,7 @@ void PairBounds<T>::begin(const Centers<T>& centers) {
   grid_.inverse_down = static_cast<float>((1 - static_cast<double>(kPairOutward)) / unit_);
   grid_.inverse_up = static_cast<float>((1 + static_cast<double>(kPairOutward)) / unit_);
   bounds_.resize(labels_.size() * k);
+  if (ByteRows<T>::fits(k, d_)) copy_ = std::make_unique<ByteRows<T>>(centers.kernels(), rows_, n_, d_);
   before_.assign(centers.values(), centers.values() + k * d_);
   for (auto* array : {&paths_, &low_paths_}) array->assign(k, 0);
   for (auto* array : {&paths_up_, &stored_}) array->assign(k, 0);
@@ -125,6 +130,7 @@ void PairBounds<T>::begin_step(const Centers<T>& centers) {
   const bool large = any_large(centers.kernels(), centers.values(), centers.k() * d_);
   hard_step_ = large || large_before_;
   large_before_ = large;
+  if (copy_ && !hard_step_) copy_->place(centers);
   if (hard_step_) {  // all bounds begin anew
     for (auto* array : {&paths_, &low_paths_}) std::fill(array->begin(), array->end(), 0.0);
     for (auto* array : {&paths_up_, &stored_}) std::fill(array->begin(), array->end(), 0.0f);
@@ -144,10 +150,9 @@ int64_t PairBounds<T>::step_blocks(Threads& threads, const Centers<T>& centers, 
     Threads alone(1);
     for (size_t block = first; block < std::min(end, first + blocks); ++block) {
       if (labels_[block * kPairRows] < 0) {
-        const size_t row = block * kPairRows;
-        const int64_t refused = first_refused_row(alone, centers.kernels(), rows_ + row * d_, rows_of(block), d_);
+        const int64_t refused = begin_block(alone, centers.kernels(), block, slot);
         if (refused != kAllFinite) {
-          bad.note(row + static_cast<size_t>(refused));
+          bad.note(static_cast<size_t>(refused));
           return;
         }
         first_step(centers, block, slot);
@@ -163,23 +168,46 @@ int64_t PairBounds<T>::step_blocks(Threads& threads, const Centers<T>& centers, 
 
 template <class T>
 BoundedStep PairBounds<T>::end_step(Threads& threads, Totals& totals) {
+  double compared = 0, undecided = 0;
+  for (auto& slot : slots_) {
+    compared += std::exchange(slot->compared, 0);
+    undecided += std::exchange(slot->undecided, 0);
+  }
+  if (compared > kToldBy * static_cast<double>(n_)) copy_decides_few_ = undecided > kUndecided * compared;
   const BoundedStep done = macqueen::end_step<T>(threads, slots_, *totals_, squares_, totals);
   under_way_ = false;
   return done;
+}
+
+// Copies a block and finds out whether it is too large for bounds; returns the first row that cannot be clustered.
+template <class T>
+int64_t PairBounds<T>::begin_block(Threads& threads, const Kernels& kernels, size_t block, Slot& slot) {
+  const size_t first = block * kPairRows, count = rows_of(block);
+  const T* rows = rows_ + first * d_;
+  slot.top = kUnknownTop;
+  // Where the copy has come near all values they are small enough, and need not be looked at again.
+  if (copy_ && copy_->copy(kernels, rows, first, count) < std::min(kLargest, std::exp2(copy_->top()))) {
+    slot.top = copy_->top();
+    return kAllFinite;
+  }
+  hard_[block] = any_large(kernels, rows, count * d_);
+  const int64_t refused = first_refused_row(threads, kernels, rows, count, d_);
+  return refused == kAllFinite ? refused : refused + static_cast<int64_t>(first);
 }
 
 template <class T>
 void PairBounds<T>::first_step(const Centers<T>& centers, size_t block, Slot& slot) {
   const size_t first = block * kPairRows, count = rows_of(block);
   const T* rows = rows_ + first * d_;
-  hard_[block] = any_large(centers.kernels(), rows, count * d_);
   if (hard_step_ || hard_[block] != 0) {
     compare_plainly(centers, block, slot);
+  } else if (copy_) {
+    compare_copies(centers, block, first_bits(count), slot);
   } else {
     compare(centers, block, first_bits(count), true, slot);
   }
   std::fill_n(&labels_[first + count], kPairRows - count, 0);  // of no row, but they are read as names of centers
-  slot.add_first(centers.kernels(), rows, &labels_[first], count, *totals_, squares_);
+  slot.add_first(centers.kernels(), rows, &labels_[first], count, *totals_, squares_, slot.top);
 }
 
 template <class T>
@@ -197,8 +225,12 @@ void PairBounds<T>::step(const Centers<T>& centers, size_t block, Slot& slot) {
                               slot.counts.data(), any);
   };
   uint64_t open;
-  needed(first_bits(count), &open);
+  const size_t loose = needed(first_bits(count), &open);
   if (open == 0) return;
+  if (copy_ && !(copy_decides_few_ && static_cast<int>(loose) <= kFewLoosePairs * std::popcount(open))) {
+    compare_copies(centers, block, open, slot);
+    return;
+  }
   if (narrow() && slot.list_columns(kManyLooseRows)) {  // centers that move far, most often
     refresh_columns(centers, block, slot);
     needed(first_bits(count), &open);

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "bounded_rows.hpp"
+#include "byte_rows.hpp"
 #include "changes.hpp"
 
 namespace macqueen {
@@ -43,6 +44,7 @@ class PairBounds {
   static bool any_large(const Kernels& kernels, const T* values, size_t count);
   void compare_plainly(const Centers<T>& centers, size_t block, Slot& slot);
   void bring_down(size_t block);
+  int64_t begin_block(Threads& threads, const Kernels& kernels, size_t block, Slot& slot);
   void first_step(const Centers<T>& centers, size_t block, Slot& slot);
   void compare(const Centers<T>& centers, size_t block, uint64_t open, bool whole, Slot& slot);
   void compare_columns(const Centers<T>& centers, size_t block, bool whole, Slot& slot);
@@ -50,7 +52,11 @@ class PairBounds {
   void store_columns(const Centers<T>& centers, size_t block, Slot& slot);
   void compare_pairs(const Centers<T>& centers, size_t block, uint64_t open, Slot& slot);
   void tighten(const Centers<T>& centers, size_t block, uint64_t open, Slot& slot);
-  int32_t nearest(const Centers<T>& centers, size_t block, size_t place, Slot& slot);
+  int32_t nearest(const Centers<T>& centers, size_t row, size_t place, const std::vector<uint64_t>& needs, Slot& slot);
+  void compare_copies(const Centers<T>& centers, size_t block, uint64_t open, Slot& slot);
+  uint64_t decide_left(const Centers<T>& centers, size_t first, const ByteBlock& rows, Slot& slot);
+  void tighten_left(const Centers<T>& centers, size_t block, const ByteBlock& rows, uint64_t left, Slot& slot);
+  void store_bounds(const Centers<T>& centers, size_t block, const ByteBlock& rows, Slot& slot);
   void compute_pairs(const Centers<T>& centers, size_t block, Slot& slot);
   void mark_own(size_t block);
   void move_mark(const Kernels& kernels, size_t block, size_t place, int32_t before, int32_t label, Slot& slot);
@@ -61,6 +67,8 @@ class PairBounds {
   size_t n_, d_;
   PairGrid grid_{};
   double unit_ = 0;
+
+  std::unique_ptr<ByteRows<T>> copy_;  // of the rows, where there is room for one
 
   // Of the rows, whole blocks.
   std::vector<int32_t> labels_;  // -1 before the first step
@@ -77,6 +85,7 @@ class PairBounds {
   std::vector<float> stored_;                       // (k,) the same rounded down, to be stored beside bounds
   std::vector<uint8_t> path_bytes_, brought_down_;  // (k,) the same in units, rounded up; what this step takes off
 
+  bool copy_decides_few_ = false;                  // it left most rows undecided that were last compared by it
   bool large_before_ = false, hard_step_ = false;  // some center was too large for bounds; it is, or has just been
 
   std::unique_ptr<Totals> totals_;  // of the labels

@@ -10,8 +10,6 @@ namespace macqueen {
 
 namespace {
 
-constexpr double kUnitsBelow = 32;  // the base of a row lies so many below its nearest center
-constexpr float kLargestBase = 1e18f;
 constexpr int kManyRows = 4;  // of a block that need a center: all are compared with it, in a few vectors
 
 }  // namespace
@@ -61,7 +59,7 @@ void PairBounds<T>::compare(const Centers<T>& centers, size_t block, uint64_t op
   }
   for_bits(open, [&](size_t place) {
     const int32_t before = labels_[first + place];
-    const int32_t label = nearest(centers, block, place, slot);
+    const int32_t label = nearest(centers, first + place, place, slot.needs, slot);
     if (label == before) return;
     if (before >= 0) slot.changes.note(rows_ + (first + place) * d_, before, label);
     if (!whole) move_mark(centers.kernels(), block, place, before, label, slot);
@@ -154,19 +152,20 @@ void PairBounds<T>::compare_pairs(const Centers<T>& centers, size_t block, uint6
   slot.done.opened += static_cast<double>(slot.count);
 }
 
-// The nearest center of a row, among those that `needs` says are computed.
+// The nearest center of a row, among those that are computed: `needs` and squares at `place` say which.
 template <class T>
-int32_t PairBounds<T>::nearest(const Centers<T>& centers, size_t block, size_t place, Slot& slot) {
+int32_t PairBounds<T>::nearest(const Centers<T>& centers, size_t row, size_t place, const std::vector<uint64_t>& needs,
+                               Slot& slot) {
   const float limit = slot.lowest[place] * (1 + 3 * grid_.relative) + 3 * grid_.absolute;
   if (slot.second[place] > limit) return slot.index[place];
   size_t count = 0;
   for (size_t c = 0; c < centers.k(); ++c) {
-    if ((slot.needs[c] >> place & 1) == 0 || slot.squares[c * kPairRows + place] > limit) continue;
+    if ((needs[c] >> place & 1) == 0 || slot.squares[c * kPairRows + place] > limit) continue;
     slot.candidates[count++] = static_cast<int32_t>(c);
   }
   slot.done.candidates += static_cast<double>(count);
   return row_kernels<T>(centers.kernels())
-      .decide(rows_ + (block * kPairRows + place) * d_, centers.values(), d_, slot.candidates.data(), count);
+      .decide(rows_ + row * d_, centers.values(), d_, slot.candidates.data(), count);
 }
 
 // Makes another center the own one of a row, between the bounds of the block.
@@ -191,9 +190,12 @@ void PairBounds<T>::move_mark(const Kernels& kernels, size_t block, size_t place
 
 template void PairBounds<float>::tighten(const Centers<float>&, size_t, uint64_t, Slot&);
 template void PairBounds<float>::compare(const Centers<float>&, size_t, uint64_t, bool, Slot&);
+template int32_t PairBounds<float>::nearest(const Centers<float>&, size_t, size_t, const std::vector<uint64_t>&, Slot&);
 template void PairBounds<float>::refresh_columns(const Centers<float>&, size_t, Slot&);
 template void PairBounds<double>::tighten(const Centers<double>&, size_t, uint64_t, Slot&);
 template void PairBounds<double>::compare(const Centers<double>&, size_t, uint64_t, bool, Slot&);
+template int32_t PairBounds<double>::nearest(const Centers<double>&, size_t, size_t, const std::vector<uint64_t>&,
+                                             Slot&);
 template void PairBounds<double>::refresh_columns(const Centers<double>&, size_t, Slot&);
 
 }  // namespace macqueen

@@ -5,10 +5,47 @@
 #include <bit>
 #include <vector>
 
+#include "byte_rows.hpp"
 #include "pair_bounds.hpp"
 #include "step_slot.hpp"
 
 namespace macqueen {
+
+constexpr double kUnitsBelow = 32;  // the base of a row lies so many below its nearest center
+
+// The rows of a block that are compared in their copy, side by side.
+struct ByteSlot {
+  uint8_t places[kPairRows];
+  float norms[kPairRows], errors[kPairRows];
+  float own_squares[kPairRows], own_errors[kPairRows], own_paths[kPairRows], uppers[kPairRows], bases[kPairRows];
+  int32_t nearest[kPairRows];
+  uint32_t names[kPairRows];
+  std::vector<int32_t> products;   // (k, rows)
+  std::vector<float> squares;      // (k, rows)
+  std::vector<uint8_t> bounds;     // (k, rows)
+  std::vector<uint8_t> positions;  // (k * rows,) of listed pairs: which of the rows
+  std::vector<uint64_t> needs;     // (k,)
+
+  void resize(size_t k) {
+    for (auto* array : {&bounds, &positions}) array->resize(k * kPairRows);
+    products.resize(k * kPairRows);
+    squares.resize(k * kPairRows);
+    needs.resize(k);
+  }
+
+  // The rows `open` of the block that begins at `first`.
+  template <class T>
+  ByteBlock take(const ByteRows<T>& copy, size_t first, uint64_t open) {
+    size_t count = 0;
+    for (; open != 0; open &= open - 1) {
+      const auto place = static_cast<size_t>(std::countr_zero(open));
+      places[count] = static_cast<uint8_t>(place);
+      norms[count] = copy.norm(first + place);
+      errors[count++] = copy.error(first + place);
+    }
+    return {count, copy.bytes(first), places, norms, errors, products.data(), squares.data(), nearest, needs.data()};
+  }
+};
 
 template <class T>
 struct PairBounds<T>::Slot : StepSlot<T> {
@@ -25,6 +62,9 @@ struct PairBounds<T>::Slot : StepSlot<T> {
   std::vector<uint8_t> places, bytes;
   std::vector<int32_t> names;
   std::vector<float> bases, paths, found, results;
+  ByteSlot copies;
+  double compared = 0, undecided = 0;  // rows in this step by their copies, and those of them that were read after it
+  int top = kUnknownTop;  // of the magnitudes of a block that is read for the first time: all are below 2^top
 
   Slot(size_t k, size_t d) {
     const size_t pairs = k * kPairRows;
@@ -37,6 +77,7 @@ struct PairBounds<T>::Slot : StepSlot<T> {
     needs.resize(k);
     counts.resize(k);
     candidates.resize(k);
+    copies.resize(k);
     this->changes.resize(k, d);
   }
 

@@ -18,15 +18,17 @@ class SquareSums {
     if (top_exponent<T>(functions.largest(rows, n * d)) > top_) {
       top_ = std::max(top_, usual_exponent(functions, rows, n, d));
     }
-    add(kernels, rows, n, d, top_, sums);
+    add(kernels, rows, n, d, top_, false, sums);
   }
 
-  // The same for rows most of whose magnitudes are known to be below 2^top.
-  void add(const Kernels& kernels, const T* rows, size_t n, size_t d, int top, exact::Sums& sums) {
+  // The same for rows most of whose magnitudes are known to be below 2^top, or all.
+  void add(const Kernels& kernels, const T* rows, size_t n, size_t d, int top, bool all, exact::Sums& sums) {
     labels_.resize(std::max(n, labels_.size()), 0);
     grid_.resize(sums.cells());
     grid_.prepare(std::max(2 * top, kLowestTop), 2 * n, sums);
+    grid_.view().fits = all;
     row_kernels<T>(kernels).add_squares(rows, labels_.data(), n, d, grid_.view());
+    grid_.view().fits = false;
   }
 
   // Moves what was added to `sums`; not to be called in parallel.

@@ -99,6 +99,36 @@ def test_values_too_large_for_bounds_go_the_plain_way_and_back(dims, large):
 
 
 @pytest.mark.parametrize("isa", _core.available_isas())
+@pytest.mark.parametrize("offset", [0, 1000])
+def test_rows_of_small_integers_are_hardly_read(isa, offset):
+    """Their copy in bytes is exact, wherever they lie: only centers are rounded."""
+    random = np.random.default_rng(6)
+    middles = random.integers(60, 196, size=(8, 100))
+    rows = middles[random.integers(8, size=3000)] + random.integers(-60, 60, size=(3000, 100)) + offset
+    rows = rows.astype(np.float32)
+    pairs, centers = pairs_of(rows), rows[:8]
+    for _ in range(4):
+        found = _core.Totals(8, 100)
+        done = step(pairs, THREADS[1], _core.Centers32(isa, centers), centers, found)
+        assert digits(found) == digits(plain(isa, rows, centers))
+        assert done.opened > 0
+        assert done.read < 3000 / 20
+        centers = means(found, centers)
+
+
+@pytest.mark.parametrize("isa", _core.available_isas())
+def test_rows_that_their_copy_leaves_undecided_keep_the_bounds_of_their_own_distances(isa):
+    rows = np.random.default_rng(7).normal(size=(2000, 64)).astype(np.float32)
+    pairs, centers, read = pairs_of(rows), rows[:8], []
+    for _ in range(2):
+        found = _core.Totals(8, 64)
+        read.append(step(pairs, THREADS[1], _core.Centers32(isa, centers), centers, found).read)
+        assert digits(found) == digits(plain(isa, rows, centers))
+    assert read[0] > 2000 / 10
+    assert read[1] < read[0] / 2
+
+
+@pytest.mark.parametrize("isa", _core.available_isas())
 def test_packed_rows_decide_nearly_all_rows_and_leave_outliers_open(isa):
     random = np.random.default_rng(4)
     rows = (
@@ -132,9 +162,10 @@ def test_training_has_the_bits_of_plain_passes(dtype, path, monkeypatch):
 
 @pytest.mark.parametrize("path", ["pairs", "packed"])
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
-def test_a_row_that_cannot_be_clustered_is_named(bad, path, monkeypatch):
+@pytest.mark.parametrize("dims", [12, 40])
+def test_a_row_that_cannot_be_clustered_is_named(bad, dims, path, monkeypatch):
     monkeypatch.setenv("MACQUEEN_FORCE_PATH", path)
-    rows = np.random.default_rng(0).normal(size=(5000, 12)).astype(np.float32)
+    rows = np.random.default_rng(0).normal(size=(5000, dims)).astype(np.float32)
     rows[4321, 7] = bad
     assert plan(rows, 5).path == path
     centers = rows[:5]

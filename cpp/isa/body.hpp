@@ -6,6 +6,7 @@
 #include "../assign.hpp"
 #include "../box_sums.hpp"
 #include "../boxes.hpp"
+#include "../bytes.hpp"
 #include "../cells.hpp"
 #include "../cost_terms.hpp"
 #include "../curve.hpp"
@@ -50,6 +51,7 @@ constexpr RowKernels<T> row_kernels_here() {
       .decide = decide<T>,
       .pair_squares = pair_squares<T>,
       .all_squares = all_squares<T>,
+      .byte_rows = byte_rows<T>,
       .pack_lanes = pack_lanes<T>,
       .pack_panels = pack_panels<T>,
       .own_distances = own_distances<T>,
@@ -91,6 +93,8 @@ constexpr Kernels kernels_here(const char* name, const char* description, unsign
       .pair_uppers = pair_uppers,
       .upper_bytes = upper_bytes,
       .pair_needs = pair_needs,
+      .compare_bytes = compare_bytes,
+      .byte_bounds = byte_bounds,
       .packed_labels = packed_labels,
       .packed_few = packed_few,
       .packed_gaps = packed_gaps,

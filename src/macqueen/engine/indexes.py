@@ -120,8 +120,9 @@ class Pairs(_FewClusters):
 
     @staticmethod
     def memory(rows: int, dims: int, clusters: int) -> int:
-        """Return the bytes that bounds of pairs take beside the rows."""
-        return rows * (clusters + 12) + clusters * dims * 40
+        """Return the bytes that bounds of pairs take beside the rows, and a copy of these in 8-bit integers."""
+        copy = dims + 8 if clusters <= 32 < dims <= 1 << 15 else 0  # as `fits` in cpp/byte_rows.cpp
+        return rows * (clusters + 12 + copy) + clusters * dims * 42
 
 
 class Packed(_FewClusters):

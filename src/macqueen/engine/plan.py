@@ -40,9 +40,10 @@ class Plan:
         ``plain``: every row is compared with every center. ``boxes``: rows of few dimensions lie sorted in boxes, and
         a row is compared with the centers near its box. ``bounds``: bounds of distances are kept from step to step,
         and a row is compared with the groups of 16 centers that can have come nearer. ``pairs``: the same with a bound
-        for each center, of few clusters. ``packed``: rows are compared with few centers in a copy of them in 16-bit
-        integers, which lies sorted by them once few rows move; what changed is added up. ``sorted``: rows of one
-        dimension are sorted once, and no row is compared after that but those next to the borders between centers.
+        for each center, of few clusters, and a copy of wide rows in 8-bit integers. ``packed``: rows are compared with
+        few centers in a copy of them in 16-bit integers, which lies sorted by them once few rows move; what changed is
+        added up. ``sorted``: rows of one dimension are sorted once, and no row is compared after that but those next to
+        the borders between centers.
     reason : str
         Why.
     seconds : float
