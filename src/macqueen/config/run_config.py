@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from macqueen.config.checks import folder, integer, number, one_of, shown, tf_seed
-from macqueen.config.tf_config import ClusterSpec, Role, role_of_environment
+from macqueen.config.tf_config import ALONE, ClusterSpec, Role, role_of_environment
 from macqueen.errors import ArgumentError
 
 _LOG = logging.getLogger("macqueen")
@@ -330,6 +330,8 @@ class RunConfig:
         ArgumentError
             This process is an evaluator or a parameter server, or the cluster has more than one node.
         """
+        if self._role is ALONE:
+            return
         if self.task_type in ("evaluator", "ps"):
             raise ArgumentError(
                 f"train cannot run where TF_CONFIG makes this process task {self.task_type!r}: run it as the chief or "
