@@ -24,7 +24,7 @@ from macqueen.state import State
 _LOG = logging.getLogger("macqueen")
 
 TEMPORARY = "macqueen-"  # begins the name of a model directory that nobody asked for; it is made when it is needed
-_NAMING = threading.Lock()
+_NAMING = threading.Lock()  # a directory has one name, whoever asks
 
 
 class Foreign(Protocol):
@@ -73,12 +73,17 @@ class Model:
     @property
     def directory(self) -> str:
         """The model's directory; a temporary one gets its name when it is first asked for."""
+        if self._directory is not None:
+            return self._directory
         with _NAMING:
-            if self._directory is None:
+            unnamed = self._directory is None
+            if unnamed:
                 name = TEMPORARY + secrets.token_hex(12)  # which nobody can have made
                 self._directory = os.path.join(tempfile.gettempdir(), name)
-                _LOG.warning("Using temporary folder as model directory: %s", self._directory)
-            return self._directory
+        assert self._directory is not None
+        if unnamed:
+            _LOG.warning("Using temporary folder as model directory: %s", self._directory)
+        return self._directory
 
     def make_directory(self) -> None:
         """Make a temporary directory, for this user alone; those that users name are made by what writes to them."""
