@@ -78,7 +78,8 @@ class ArrayTable(Table):
 
     def __init__(self, columns: Sequence[NDArray[Any]], what: str) -> None:
         self._columns = columns  # each (n, d_i), any real dtype and memory order, never written
-        dtype, dims, given = FLOAT32, 0, set()
+        dtype: np.dtype[Any] = FLOAT32
+        dims, given = 0, set()
         for column in columns:
             if compute_dtype(column.dtype, what) is FLOAT64:
                 dtype = FLOAT64
