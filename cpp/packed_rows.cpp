@@ -15,7 +15,7 @@ namespace macqueen {
 
 namespace {
 
-constexpr size_t kSampleRows = 256;
+constexpr size_t kSampleRows = 256, kSampleShare = 16;  // at most so many, and of few rows at most one in so many
 constexpr double kNearMiddle = 0.9;   // of the rows of the sample: others may lie far away
 constexpr double kWithinGrid = 0.99;  // of the rows of the sample: longer ones may have to go the other way
 constexpr double kRoom = 1.25;        // beyond them
@@ -56,7 +56,8 @@ PackedRows<T>::PackedRows(const T* rows, size_t n, size_t d)
 // finite make a grid of no use, but no wrong labels.
 template <class T>
 void PackedRows<T>::settle_grid(const Kernels& kernels) {
-  const size_t d = form_.d, every = (n_ + kSampleRows - 1) / kSampleRows, count = (n_ + every - 1) / every;
+  const size_t d = form_.d, every = std::max(kSampleShare, (n_ + kSampleRows - 1) / kSampleRows);
+  const size_t count = (n_ + every - 1) / every;
   std::vector<T> sample(count * d), middle(d);
   for (size_t i = 0; i < count; ++i) std::copy_n(rows_ + i * every * d, d, &sample[i * d]);
   double most = std::numeric_limits<double>::infinity();  // of the squares of rows that count

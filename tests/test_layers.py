@@ -26,7 +26,7 @@ ROOMS = {"inputs", "engine", "workers", "checkpoint", "hooks", "summaries", "exp
 COMMON = {"state", "config", "errors", "extras", "files", "threads", "_core"}  # what everybody may know
 COMMON_MAY_KNOW = {
     "state": {"_core"},
-    "config": {"errors", "threads"},
+    "config": {"errors", "threads", "_core"},
     "errors": set(),
     "extras": {"errors"},
     "files": set(),

@@ -6,6 +6,7 @@ import pickle
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from pathlib import Path
@@ -41,6 +42,44 @@ def test_checkpoints_are_saved_as_often_as_asked_and_pruned(tmp_path):
 def test_a_new_object_reads_the_model_of_the_directory(tmp_path):
     trained = KMeans(3, tmp_path, seed=1).train(small_integers(), steps=3)
     assert KMeans(3, tmp_path).cluster_centers().tobytes() == trained.cluster_centers().tobytes()
+
+
+def test_a_temporary_directory_has_no_name_before_somebody_asks(caplog):
+    """Nothing is announced, or looked for, where nothing is to be saved."""
+    config = RunConfig(save_checkpoints_steps=None, save_summary_steps=0)
+    model = KMeans(2, config=config).train(small_integers(), steps=2)
+    assert caplog.messages == []
+    first = model.model_dir
+    assert caplog.messages == [f"Using temporary folder as model directory: {first}"]
+    assert (model.model_dir, model.config.model_dir) == (first, first)
+    assert len(caplog.messages) == 1
+    assert not Path(first).exists()
+
+
+def test_a_temporary_directory_that_was_asked_for_is_looked_into(tmp_path, monkeypatch):
+    """Another object may have saved a model there."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    asked, other = KMeans(2, seed=1), KMeans(2, seed=1)
+    assert asked.model_dir != other.model_dir
+    KMeans(2, asked.model_dir).train(small_integers(), steps=3)
+    ends = [step_of(model.train(small_integers(), steps=1)) for model in (asked, other)]
+    assert ends == [4, 1]
+
+
+def test_threads_that_ask_at_once_are_told_the_same_temporary_directory():
+    model, told = KMeans(2), set()
+    ready = threading.Barrier(8)
+
+    def ask():
+        ready.wait()
+        told.add(model.model_dir)
+
+    threads = [threading.Thread(target=ask) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(told) == 1
 
 
 @pytest.mark.parametrize("saved", [True, False])

@@ -223,8 +223,8 @@ class History:
         self._latest = (state.step, loss, stats.cost, stats.rows, seconds, stats.counts)
         if state.step % self._stride == 0:
             self._records.append(self._latest)
-            most = max(16, min(self._most_records, self._most_bytes // (8 * (len(stats.counts) + 32))))
-            if len(self._records) > most:
+            most = min(self._most_records, self._most_bytes // (8 * (len(stats.counts) + 32)))
+            if len(self._records) > most and len(self._records) > 16:
                 self._stride *= 2
                 self._records = [record for record in self._records if record[0] % self._stride == 0]
 

@@ -6,6 +6,7 @@ import logging
 import os
 import secrets
 import tempfile
+import threading
 import time
 from collections.abc import Callable
 from typing import Any, Protocol
@@ -15,6 +16,7 @@ from numpy.typing import DTypeLike
 
 from macqueen import checkpoint, feature_columns
 from macqueen.config import KMeansParams, RunConfig
+from macqueen.config.checks import folder
 from macqueen.engine import Engine
 from macqueen.errors import ArgumentError, ArgumentTypeError, NotTrainedError, SettingsMismatchError
 from macqueen.state import State
@@ -22,6 +24,7 @@ from macqueen.state import State
 _LOG = logging.getLogger("macqueen")
 
 TEMPORARY = "macqueen-"  # begins the name of a model directory that nobody asked for; it is made when it is needed
+_NAMING = threading.Lock()  # a directory has one name, whoever asks
 
 
 class Foreign(Protocol):
@@ -52,8 +55,7 @@ class Model:
     """
 
     def __init__(self, params: KMeansParams, config: RunConfig, foreign: Callable[[], Foreign]) -> None:
-        assert config.model_dir is not None
-        self.directory = config.model_dir
+        self._directory = config.model_dir  # None: a temporary one, which nobody has asked for yet
         self.memory: State | None = None
         self._params = params
         self._retention = checkpoint.Retention(config.keep_checkpoint_max, config.keep_checkpoint_every_n_hours)
@@ -67,6 +69,21 @@ class Model:
         self.constants: checkpoint.Tensors = {}  # weights of feature columns: they never change
         columns = params.feature_columns
         self._columns = {} if columns is None else {"feature_columns": feature_columns.describe(columns)}
+
+    @property
+    def directory(self) -> str:
+        """The model's directory; a temporary one gets its name when it is first asked for."""
+        if self._directory is not None:
+            return self._directory
+        with _NAMING:
+            unnamed = self._directory is None
+            if unnamed:
+                name = TEMPORARY + secrets.token_hex(12)  # which nobody can have made
+                self._directory = os.path.join(tempfile.gettempdir(), name)
+        assert self._directory is not None
+        if unnamed:
+            _LOG.warning("Using temporary folder as model directory: %s", self._directory)
+        return self._directory
 
     def make_directory(self) -> None:
         """Make a temporary directory, for this user alone; those that users name are made by what writes to them."""
@@ -177,7 +194,8 @@ class Model:
         """Return the state to continue from, if there is one, and its checkpoint, unless it is in memory alone."""
         if self.memory is not None and not self.saves:
             return self.memory, None
-        found = checkpoint.newest(self.directory)
+        # Nobody can have put anything into a directory without a name; to look for it takes longer than a step.
+        found = None if self._directory is None else checkpoint.newest(self._directory)
         state = None if found is None else self._restore(*found)
         if found is None or state is None:
             self._saved_step = None
@@ -260,18 +278,16 @@ def load_feature_columns(path: str | os.PathLike[str]) -> tuple[Any, ...]:
 
 
 def settle_config(config: RunConfig | None, model_dir: str | os.PathLike[str] | None) -> RunConfig:
-    """Return the configuration with its model directory: the one given twice, once, or a temporary one."""
+    """Return the configuration with its model directory: the one given twice, once, or none."""
     if config is None:
         config = RunConfig()
     if not isinstance(config, RunConfig):
         raise ArgumentError(f"config must be an instance of `RunConfig`, got {config!r}; build one")
-    path = None if model_dir is None or model_dir == "" else RunConfig().replace(model_dir=model_dir).model_dir
-    if path and config.model_dir and path != config.model_dir:
+    if model_dir is None or model_dir == "":
+        return config
+    path = folder("model_dir", model_dir)
+    if config.model_dir and path != config.model_dir:
         raise ArgumentError(
             f"model_dir is {path!r}, but config.model_dir is {config.model_dir!r}; give one, or both the same"
         )
-    path = path or config.model_dir
-    if not path:
-        path = os.path.join(tempfile.gettempdir(), TEMPORARY + secrets.token_hex(12))  # which nobody can have made
-        _LOG.warning("Using temporary folder as model directory: %s", path)
     return config.replace(model_dir=path)

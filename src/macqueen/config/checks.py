@@ -12,11 +12,13 @@ import numpy as np
 
 from macqueen.errors import ArgumentError, ArgumentTypeError
 
+BOOLS = (bool, np.bool_)
+
 
 def integer(name: str, value: Any, least: int | None = None) -> int:
     """Return `value` as an int; a bool is none."""
     try:
-        if isinstance(value, bool | np.bool_):
+        if isinstance(value, BOOLS):
             raise TypeError
         found = operator.index(value)
     except TypeError:
@@ -38,7 +40,7 @@ def above_zero(name: str, value: Any) -> int | None:
 
 def real(name: str, value: Any) -> float:
     """Return `value` as a finite float."""
-    if isinstance(value, bool | np.bool_) or not isinstance(value, numbers.Real):
+    if isinstance(value, BOOLS) or not isinstance(value, numbers.Real):
         raise ArgumentTypeError(f"{name} must be a number or None, got {shown(value)}")
     try:
         found = float(value)
@@ -60,14 +62,14 @@ def number(name: str, value: Any, zero: bool) -> float:
 def tf_seed(name: str, value: Any) -> int:
     """Return a seed as an int. As in the old system a bool is one, and anything else is a ValueError."""
     try:
-        return operator.index(int(value) if isinstance(value, bool | np.bool_) else value)
+        return operator.index(int(value) if isinstance(value, BOOLS) else value)
     except TypeError:
         raise ArgumentError(f"{name} must be an integer or None, got {shown(value)}") from None
 
 
 def folder(name: str, value: Any) -> str:
     """Return the path of a model directory as a string."""
-    path = os.fspath(value) if isinstance(value, os.PathLike) else value
+    path = value if isinstance(value, str) or not isinstance(value, os.PathLike) else os.fspath(value)
     if not isinstance(path, str):
         raise ArgumentTypeError(f"{name} must be a str, an os.PathLike or None, got {shown(value)}")
     if not path:

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from macqueen.config.checks import integer, one_of, real, shown
+from macqueen import _core
+from macqueen.config.checks import BOOLS, integer, one_of, real, shown
 from macqueen.errors import ArgumentError, ArgumentTypeError
 
 INITIALIZATIONS = ("random", "kmeans_plus_plus", "kmeans_parallel")
@@ -71,24 +72,22 @@ class KMeansParams:
     empty_clusters: str = "relocate"
 
     def __post_init__(self) -> None:
-        initial = _initialization(self.initial_clusters)
-        self._set("initial_clusters", initial)
-        if isinstance(initial, np.ndarray):
-            self._set("num_clusters", initial.shape[0])
-        else:
-            self._set("num_clusters", integer("num_clusters", self.num_clusters, least=1))
+        values = vars(self)  # frozen from here on
+        values["initial_clusters"] = initial = _initialization(self.initial_clusters)
+        given = isinstance(initial, np.ndarray)
+        values["num_clusters"] = len(initial) if given else integer("num_clusters", self.num_clusters, least=1)
         one_of("distance_metric", self.distance_metric, DISTANCE_METRICS, "Unsupported distance metric")
         if self.seed is not None:
-            self._set("seed", integer("seed", self.seed) % 2**64)
-        if not isinstance(self.use_mini_batch, bool | np.bool_):
+            values["seed"] = integer("seed", self.seed) % 2**64
+        if not isinstance(self.use_mini_batch, BOOLS):
             raise ArgumentTypeError(f"use_mini_batch must be True or False, got {self.use_mini_batch!r}")
-        self._set("use_mini_batch", bool(self.use_mini_batch))
+        values["use_mini_batch"] = bool(self.use_mini_batch)
         for name in ("mini_batch_steps_per_iteration", "batch_size"):
-            self._set(name, integer(name, getattr(self, name), least=1))
+            values[name] = integer(name, values[name], least=1)
         name = "kmeans_plus_plus_num_retries"
-        self._set(name, integer(name, self.kmeans_plus_plus_num_retries))
+        values[name] = integer(name, values[name])
         if self.relative_tolerance is not None:
-            self._set("relative_tolerance", real("relative_tolerance", self.relative_tolerance))
+            values["relative_tolerance"] = real("relative_tolerance", self.relative_tolerance)
         one_of("empty_clusters", self.empty_clusters, EMPTY_CLUSTERS, "Unsupported policy")
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -109,9 +108,6 @@ class KMeansParams:
         return {
             name: value for name, (value, default) in items.items() if isinstance(value, np.ndarray) or value != default
         }
-
-    def _set(self, name: str, value: object) -> None:
-        object.__setattr__(self, name, value)
 
 
 def _initialization(value: Any) -> Any:
@@ -149,8 +145,9 @@ def _centers(value: Any) -> NDArray[Any]:  # (k, d) float32 or float64, C-contig
         with np.errstate(over="ignore"):  # what overflows is named below
             array = np.array(array, dtype=np.float64, order="C", subok=False)
     most = MOST_FLOAT32 if narrow else MOST_FLOAT64
-    if not np.maximum.reduce(np.abs(array), axis=None) <= most:  # NaN, too
-        row, column = (int(at) for at in np.argwhere(~(np.abs(array) <= most))[0])
+    row = _core.first_bad_row("", _core.Threads(1), array)
+    if row >= 0:
+        column = int(np.argmin(np.abs(array[row]) <= most))  # NaN is not, either
         raise ArgumentError(
             f"initial_clusters must be finite{'' if narrow else f' and within ±{MOST_FLOAT64:g}'}, "
             f"got {array[row, column]} in row {row}, column {column}"

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from macqueen.config.checks import folder, integer, number, one_of, shown, tf_seed
-from macqueen.config.tf_config import ClusterSpec, Role, role_of_environment
+from macqueen.config.tf_config import ALONE, ClusterSpec, Role, role_of_environment
 from macqueen.errors import ArgumentError
 
 _LOG = logging.getLogger("macqueen")
@@ -109,7 +109,7 @@ RULES = {
     "memory_limit": _Rule(_at_least_one),
     "checkpoint_format": _Rule(_checkpoint_format),
 }
-IDLE = [name for name, rule in RULES.items() if not rule.works]
+IDLE = {name for name, rule in RULES.items() if not rule.works}
 
 
 @dataclass(frozen=True, repr=False)
@@ -188,8 +188,7 @@ class RunConfig:
             raise ArgumentError(
                 f"model_dir is {self.model_dir!r}, but TF_CONFIG names {role.model_dir!r}; give one, or both the same"
             )
-        object.__setattr__(self, "_role", role)
-        object.__setattr__(self, "model_dir", self.model_dir or role.model_dir)
+        vars(self).update(_role=role, model_dir=self.model_dir or role.model_dir)
         self._warn(changed)
 
     def _settle(self, names: Iterable[str]) -> None:
@@ -205,17 +204,16 @@ class RunConfig:
                 "only one of save_checkpoints_steps and save_checkpoints_secs can be given, "
                 f"got {steps!r} and {secs!r}; leave one out"
             )
-        object.__setattr__(self, "save_checkpoints_steps", steps)
-        object.__setattr__(self, "save_checkpoints_secs", secs)
+        values = vars(self)
+        values.update(save_checkpoints_steps=steps, save_checkpoints_secs=secs)
         for name in names:
-            value = getattr(self, name)
-            if value is not None:
-                object.__setattr__(self, name, RULES[name].check(name, value))
+            if values[name] is not None:
+                values[name] = RULES[name].check(name, values[name])
 
     def _warn(self, changed: Collection[str]) -> None:
         """Name those of the changed fields that have no meaning here, in one warning."""
-        idle = [name for name in IDLE if name in changed]
-        if idle:
+        if not IDLE.isdisjoint(changed):
+            idle = [name for name in RULES if name in IDLE and name in changed]
             _LOG.warning("RunConfig: without effect outside TensorFlow: %s", ", ".join(idle))
 
     def _set_by_user(self) -> dict[str, Any]:
@@ -267,8 +265,9 @@ class RunConfig:
         made = object.__new__(RunConfig)
         vars(made).update(values, **changes)
         made._settle(changes)
-        again = [name for name in IDLE if name in changes and changes[name] != values[name]]
-        made._warn([name for name in again if name in made._changed()])
+        again = [name for name in changes if name in IDLE and changes[name] != values[name]]
+        if again:
+            made._warn([name for name in made._changed() if name in again])
         return made
 
     # --- who else is there, from TF_CONFIG --------------------------------------------------------------
@@ -331,6 +330,8 @@ class RunConfig:
         ArgumentError
             This process is an evaluator or a parameter server, or the cluster has more than one node.
         """
+        if self._role is ALONE:
+            return
         if self.task_type in ("evaluator", "ps"):
             raise ArgumentError(
                 f"train cannot run where TF_CONFIG makes this process task {self.task_type!r}: run it as the chief or "

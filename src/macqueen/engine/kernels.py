@@ -34,6 +34,9 @@ def chosen_isa() -> str:
         raise ArgumentError(f"MACQUEEN_FORCE_ISA: {error}; name one of these or unset it") from None
 
 
+_vectors_of = functools.cache(_core.vectors_of)
+
+
 class Kernels:
     """Kernels of one instruction set on one pool of threads."""
 
@@ -41,7 +44,7 @@ class Kernels:
         self.threads = threads(thread_count)
         self.count = thread_count
         self.isa = chosen_isa() if isa is None else isa
-        self.width, self.int8 = _core.vectors_of(self.isa)  # float32 values in a register; products of 8-bit integers
+        self.width, self.int8 = _vectors_of(self.isa)  # float32 values in a register; products of 8-bit integers
 
     def prepare(self, centers: FloatArray) -> Centers:
         """Ready centers (k, d) for a step."""

@@ -138,7 +138,7 @@ class KMeans(Exporting, OldModels):
     def __getstate__(self) -> dict[str, Any]:
         """Pickle as arguments and model directory."""
         kept = {"memory": self._model.memory, "constants": self._model.constants}
-        return {"params": self._params, "config": self._config, **kept}
+        return {"params": self._params, "config": self.config, **kept}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self._params, self._config = state["params"], state["config"]
@@ -148,13 +148,12 @@ class KMeans(Exporting, OldModels):
     @property
     def model_dir(self) -> str:
         """The model's directory."""
-        assert self._config.model_dir is not None
-        return self._config.model_dir
+        return self._model.directory
 
     @property
     def config(self) -> RunConfig:
         """A copy of the `RunConfig` in force."""
-        return self._config.replace()
+        return self._config.replace(model_dir=self.model_dir)
 
     @property
     def params(self) -> dict[str, Any]:

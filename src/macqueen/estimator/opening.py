@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,7 +21,6 @@ class GraphInput:
     input_fn: Callable[..., Any]
 
 
-@contextmanager
 def opened(
     input_fn: Any,
     mode: str,
@@ -29,8 +28,8 @@ def opened(
     params: dict[str, Any],
     batch_size: int,
     encoder: InputLayer | None,
-) -> Iterator[Any]:
-    """Yield the source of an input: what `as_source` makes of it, TensorFlow's objects included.
+) -> AbstractContextManager[Any]:
+    """Return what holds the source of an input: what `as_source` makes of it, TensorFlow's objects included.
 
     Parameters
     ----------
@@ -41,6 +40,22 @@ def opened(
     config
         Makes a copy of the configuration, which only functions are given.
     """
+    plain = not isinstance(input_fn, GraphInput) and not extras.loaded("tensorflow") and not is_function(input_fn)
+    if plain:
+        return nullcontext(as_source(input_fn, mode=mode, batch_size=batch_size, encoder=encoder))
+    return _called(input_fn, mode, config, params, batch_size, encoder)
+
+
+@contextmanager
+def _called(
+    input_fn: Any,
+    mode: str,
+    config: Callable[[], RunConfig],
+    params: dict[str, Any],
+    batch_size: int,
+    encoder: InputLayer | None,
+) -> Iterator[Any]:
+    """Yield the source of a function, or of what may be TensorFlow's."""
     in_graph = isinstance(input_fn, GraphInput)
     given = input_fn.input_fn if in_graph else input_fn
     function = is_function(given)

@@ -109,11 +109,11 @@ class Training:
         def save(state: State, stats: StepStats, now: float) -> Answer:
             return self._save(state) and "a listener of checkpoints asked to stop"
 
-        hooks: list[Hook] = [
-            Every(save, config.save_checkpoints_steps, config.save_checkpoints_secs, now),
-            self._history,
-            Every(LogLoss(state.step, now), config.log_step_count_steps, None, now),
-        ]
+        hooks: list[Hook] = [self._history]
+        if self._model.saves:
+            hooks.insert(0, Every(save, config.save_checkpoints_steps, config.save_checkpoints_secs, now))
+        if config.log_step_count_steps:
+            hooks.append(Every(LogLoss(state.step, now), config.log_step_count_steps, None, now))
         if self._writer is not None:
             assert config.save_summary_steps
             self._writer.session_start(state.step + 1, now)

@@ -74,8 +74,9 @@ class Watch:
                 check(hook, f"hooks[{number}]")
                 self._native.append(hook)
         self._session: HookSession | None = None
-        self.savers = [hook for hook in session if hasattr(hook, "checkpoint_dir") and hasattr(hook, "replaced")]
+        self.savers: list[Any] = []
         if session:
+            self.savers = [hook for hook in session if hasattr(hook, "checkpoint_dir") and hasattr(hook, "replaced")]
             from macqueen.tf_estimator.adapter import HookSession  # noqa: PLC0415 -- only old programs need it
 
             self._session = HookSession(session)

@@ -9,7 +9,7 @@ import numpy as np
 from macqueen.errors import DataError
 from macqueen.inputs.encoded import EncodedTable, Encoder, MappingColumns
 from macqueen.inputs.frames import Frame, FrameTable, is_frame, is_lazy
-from macqueen.inputs.tables import Kind, Table, plain_table, refuse_unreadable
+from macqueen.inputs.tables import Kind, Table, array_table, plain_table, refuse_unreadable
 
 
 def as_table(data: object, what: str, encoder: Encoder | None = None) -> Table:
@@ -17,8 +17,8 @@ def as_table(data: object, what: str, encoder: Encoder | None = None) -> Table:
 
     An encoder makes rows of named columns; what has no names does without.
     """
-    if type(data) is np.ndarray:  # the questions below take longer than a step on few rows
-        return plain_table(data, what)
+    if type(data) is np.ndarray:
+        return array_table(data, what)
     if isinstance(data, tuple) and len(data) == 2:
         return as_table(data[0], what, encoder)
     refuse_unreadable(data, what)

@@ -78,11 +78,15 @@ class ArrayTable(Table):
 
     def __init__(self, columns: Sequence[NDArray[Any]], what: str) -> None:
         self._columns = columns  # each (n, d_i), any real dtype and memory order, never written
-        wide = any(compute_dtype(column.dtype, what) == FLOAT64 for column in columns)
-        dims = sum(int(column.shape[1]) for column in columns)
-        given = ", ".join(sorted({name_of(column.dtype) for column in columns}))
-        super().__init__(int(columns[0].shape[0]), Kind(FLOAT64 if wide else FLOAT32, dims, given), what)
+        dtype: np.dtype[Any] = FLOAT32
+        dims, given = 0, set()
+        for column in columns:
+            if compute_dtype(column.dtype, what) is FLOAT64:
+                dtype = FLOAT64
+            dims += column.shape[1]
+            given.add(name_of(column.dtype))
         first = columns[0]
+        super().__init__(first.shape[0], Kind(dtype, dims, ", ".join(sorted(given))), what)
         self.in_memory = len(columns) == 1 and first.dtype == self.kind.dtype and not _is_mapped(first)
 
     def pieces(self, at: "slice | NDArray[np.int64]") -> list[NDArray[Any]]:
@@ -115,6 +119,11 @@ def compute_dtype(dtype: np.dtype[Any], what: str) -> np.dtype[Any]:
         )
     small = dtype.itemsize <= 2 or (dtype.kind == "f" and dtype.itemsize == 4)
     return FLOAT32 if small else FLOAT64
+
+
+def array_table(array: NDArray[Any], what: str) -> Table:
+    """Make a table of what is known to be a plain array: other kinds are asked more than a small step takes."""
+    return ArrayTable([_two_ranks(array, what)], what)
 
 
 def plain_table(data: object, what: str) -> Table:
