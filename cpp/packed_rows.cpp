@@ -241,7 +241,7 @@ void PackedRows<T>::relabel(size_t position, int32_t label, Slot& slot) {
   if (label == before) return;
   if (before >= 0) slot.changes.note(rows_ + row_of(position) * form_.d, before, label);
   labels_[position] = label;
-  if (way_ == Way::kFew) groups_->strays[position / kPackedRows] |= uint64_t{1} << position % kPackedRows;
+  if (way_ == Way::kFew) groups_->note(position, label);
 }
 
 template <class T>
