@@ -44,8 +44,8 @@ class HugeMemory {
   char* next_;
 };
 
-// Maps the pages that lie wholly within some memory, which is about to be written to. One call takes half as long as the
-// faults of all its pages; where the system does not know it, they are mapped one by one as ever.
+// Maps the pages that lie wholly within some memory, which is about to be written to. One call takes half as long as
+// the faults of all its pages; where the system does not know it, they are mapped one by one as ever.
 inline void map_pages([[maybe_unused]] void* memory, [[maybe_unused]] size_t bytes) {
 #if defined(MADV_POPULATE_WRITE)
   constexpr uintptr_t kPage = 4096;  // of larger ones the call refuses what is not aligned

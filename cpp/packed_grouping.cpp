@@ -218,8 +218,7 @@ void PackedRows<T>::compare_needs(const Centers<T>& centers, size_t block, Slot&
                      found);
   found.changed |= movers;  // which may have come back
   take(block, rows, found, needs.names.data(), slot);
-  kernels.packed_gaps(panels_, slot.values.data(), needs.count, rows, numbers,
-                      slot.gaps.data(), &groups.radius[block]);
+  kernels.packed_gaps(panels_, slot.values.data(), needs.count, rows, numbers, slot.gaps.data(), &groups.radius[block]);
   float* const gaps = &groups.gaps[block * groups.padded];
   for (size_t i = 1; i < needs.count; ++i) gaps[needs.names[i]] = slot.gaps[i];
   slot.done.opened += static_cast<double>(kPackedRows * (needs.count + kBlockWork / (form_.pairs + 4)));

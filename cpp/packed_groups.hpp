@@ -9,10 +9,10 @@
 //   D'(j) - D(j) = v_j.((C_j + C_j') / 2 - C) - |v|^2 / 2 - (X - C).(v_j - v)  >=  shift(j) - R |v_j - v|
 //
 // with R >= |X - C| of these rows: the shift is the same for all blocks of a center, and is rounded down. A center
-// whose gap stays positive is farther than the block's own one from all of these rows; where all do, the block's own one
-// is the nearest of all. With the others the block is compared anew, in 16-bit integers (cpp/packed.hpp), whose values
-// give new gaps and, with |X| <= s (|a| + e), a new R^2 <= |X|^2 + |C|^2 - 2 X.C. Everything is in steps of the grid of
-// rows, so that nothing vanishes in float32.
+// whose gap stays positive is farther than the block's own one from all of these rows; where all do, the block's own
+// one is the nearest of all. With the others the block is compared anew, in 16-bit integers (cpp/packed.hpp), whose
+// values give new gaps and, with |X| <= s (|a| + e), a new R^2 <= |X|^2 + |C|^2 - 2 X.C. Everything is in steps of the
+// grid of rows, so that nothing vanishes in float32.
 #pragma once
 
 #include "packed.hpp"

@@ -130,7 +130,7 @@ def test_rows_that_leave_their_block_and_come_back(isa, dtype):
     prepare = _core.Centers32 if dtype == np.float32 else _core.Centers64
     for under in [centers] * 4 + [away, centers, centers, away, away, both, centers, far, centers, centers]:
         found = _core.Totals(32, 20)
-        done = step(packed, THREADS[2], prepare(isa, under), under, found)
+        done = step(packed, THREADS[3], prepare(isa, under), under, found)
         assert digits(found) == digits(plain(isa, rows, under))
         moved.append((done.moved, done.opened < 0.9 * under.shape[0] * len(rows)))
     # Sorted in the third step; from the fifth on some blocks still need few centers while rows leave and come back.
