@@ -51,6 +51,8 @@ inline void map_pages([[maybe_unused]] void* memory, [[maybe_unused]] size_t byt
   constexpr uintptr_t kPage = 4096;  // of larger ones the call refuses what is not aligned
   const auto begin = (reinterpret_cast<uintptr_t>(memory) + kPage - 1) / kPage * kPage;
   const auto end = (reinterpret_cast<uintptr_t>(memory) + bytes) / kPage * kPage;
+  unsigned char mapped = 0;  // of the first page: memory that was used and freed before stays mapped
+  if (begin < end && mincore(reinterpret_cast<void*>(begin), kPage, &mapped) == 0 && (mapped & 1) != 0) return;
   if (begin < end) madvise(reinterpret_cast<void*>(begin), end - begin, MADV_POPULATE_WRITE);
 #endif
 }
