@@ -27,7 +27,6 @@ class Changes {
   // Notes that row x, which must stay where it is until `add`, went from one cluster to another.
   void note(const T* x, int32_t before, int32_t after) {
     ++moved_;
-    __builtin_prefetch(x);
     rows_.push_back(x);
     before_.push_back(before);
     after_.push_back(after);
@@ -39,8 +38,14 @@ class Changes {
   void add(const Kernels& kernels, Totals& totals) {
     if (rows_.empty()) return;
     const auto& functions = row_kernels<T>(kernels);
+    constexpr size_t kAhead = 12;  // rows that are asked for before they are read: most lie far apart
     tops_.clear();
-    for (const T* row : rows_) tops_.push_back(top_exponent<T>(functions.largest(row, d_)));
+    for (size_t i = 0; i < rows_.size(); ++i) {
+      const T* const ahead = rows_[std::min(i + kAhead, rows_.size() - 1)];
+      __builtin_prefetch(ahead);
+      __builtin_prefetch(ahead + d_ - 1);
+      tops_.push_back(top_exponent<T>(functions.largest(rows_[i], d_)));
+    }
     int top = *std::max_element(tops_.begin(), tops_.end());
     if (!sums_.ready() || top > sums_.top()) top = usual_of(tops_);
     sums_.prepare(top, 2 * rows_.size(), totals.sums);

@@ -17,7 +17,8 @@ constexpr size_t kLeastWork = 416;     // of comparing a block with all centers,
 constexpr size_t kMostCenters = 256;   // of more, sections have few rows of each
 constexpr size_t kRowsOfCenter = 128;  // that many blocks have one center, not several
 constexpr double kWork = 0.6;          // of comparing all: more is not worth it
-constexpr double kPriceOfStray = 1.5;  // of comparing a row where it lies
+constexpr double kPriceOfStray = 1.5;  // of comparing a row with all centers where it lies
+constexpr double kPriceOfMover = 0.8;  // in these: its block meets centers that no other row of it needs
 constexpr double kPriceOfSorting = 2;  // of comparing all rows: all gaps are to be found again
 constexpr float kMostRatio = 0x1p40f;  // of the grids: gaps remain numbers
 constexpr float kUnknown = -0x1p126f;  // gap
@@ -59,10 +60,10 @@ void PackedRows<T>::choose_way(const Centers<T>& centers) {
     way_ = Way::kFew;
     groups_->fresh = true;
   } else if (before == Way::kFew) {
-    double compared = 0, strays = 0;
+    double compared = 0, movers = 0;
     for (const auto& slot : slots_) compared += slot->done.opened;
-    for (const uint64_t rows : groups_->strays) strays += static_cast<double>(std::popcount(rows));
-    groups_->debt += kPriceOfStray * strays / static_cast<double>(n_);
+    for (const uint64_t rows : groups_->movers) movers += static_cast<double>(std::popcount(rows));
+    groups_->debt += kPriceOfMover * movers / static_cast<double>(n_);
     const bool worth = groups_->fresh || compared <= kWork * static_cast<double>(n_ * k());
     groups_->fresh = false;
     if (!worth) {
@@ -163,6 +164,7 @@ void PackedRows<T>::form_group(size_t block) {
   }
   groups.owners[block] = owner;
   groups.strays[block] = strays;
+  groups.movers[block] = 0;
   groups.radius[block] = 0;
   float* const gaps = &groups.gaps[block * padded];
   std::fill_n(gaps, padded, kUnknown);
@@ -208,15 +210,15 @@ void PackedRows<T>::compare_needs(const Centers<T>& centers, size_t block, Slot&
   const auto& needs = slot.needs[block % kFewBlocks];
   const Kernels& kernels = centers.kernels();
   Groups& groups = *groups_;
-  const uint64_t rows = first_bits(rows_of(block)) & ~groups.strays[block];
-  if (needs.count == 1 || rows == 0) return;
+  const uint64_t rows = first_bits(rows_of(block)) & ~groups.strays[block], movers = groups.movers[block] & rows;
+  if ((needs.count == 1 && movers == 0) || rows == 0) return;
   const float* numbers = &numbers_[block * kPackedRows * 2];
   PackedFound found;
   kernels.packed_few(form_, panels_, needs.names.data(), needs.count, packed(block), numbers, slot.values.data(),
                      found);
+  found.changed |= movers;  // which may have come back
   take(block, rows, found, needs.names.data(), slot);
-  kernels.packed_gaps(panels_, slot.values.data(), needs.count, rows & ~(found.changed & ~found.open), numbers,
-                      slot.gaps.data(), &groups.radius[block]);
+  kernels.packed_gaps(panels_, slot.values.data(), needs.count, rows, numbers, slot.gaps.data(), &groups.radius[block]);
   float* const gaps = &groups.gaps[block * groups.padded];
   for (size_t i = 1; i < needs.count; ++i) gaps[needs.names[i]] = slot.gaps[i];
   slot.done.opened += static_cast<double>(kPackedRows * (needs.count + kBlockWork / (form_.pairs + 4)));

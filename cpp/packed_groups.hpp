@@ -1,16 +1,18 @@
 // Which centers a block of packed rows must be compared with, where most of its rows have the same center.
 //
-// Write D(j) = (|X - C_j|^2 - |X - C|^2) / 2 for a row X whose own center is C, a linear function of X: center j can
-// become the nearest one only where D(j) <= 0. A block keeps, for each center j, a gap: a lower bound of D(j) that
-// holds for all of its rows whose center is that of most of them. When centers move, C to C' = C + v, C_j to C_j' = C_j
-// + v_j,
+// Write D(j) = (|X - C_j|^2 - |X - C|^2) / 2 for a row X and the center C of most rows of its block, a linear function
+// of X: center j can become the row's nearest one only where D(j) <= 0, whatever center it has now. A block keeps, for
+// each center j, a gap: a lower bound of D(j) that holds for all of its rows but the strays, which had another center
+// when rows were sorted. A row that moves later stays: its new center has a gap of at most 0. When centers move, C to
+// C' = C + v, C_j to C_j' = C_j + v_j,
 //
 //   D'(j) - D(j) = v_j.((C_j + C_j') / 2 - C) - |v|^2 / 2 - (X - C).(v_j - v)  >=  shift(j) - R |v_j - v|
 //
 // with R >= |X - C| of these rows: the shift is the same for all blocks of a center, and is rounded down. A center
-// whose gap stays positive is farther than the block's own one from all of these rows. With the others the block is
-// compared anew, in 16-bit integers (cpp/packed.hpp), whose values give new gaps and, with |X| <= s (|a| + e), a new
-// R^2 <= |X|^2 + |C|^2 - 2 X.C. Everything is in steps of the grid of rows, so that nothing vanishes in float32.
+// whose gap stays positive is farther than the block's own one from all of these rows; where all do, the block's own
+// one is the nearest of all. With the others the block is compared anew, in 16-bit integers (cpp/packed.hpp), whose
+// values give new gaps and, with |X| <= s (|a| + e), a new R^2 <= |X|^2 + |C|^2 - 2 X.C. Everything is in steps of the
+// grid of rows, so that nothing vanishes in float32.
 #pragma once
 
 #include "packed.hpp"

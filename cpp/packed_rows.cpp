@@ -9,6 +9,7 @@
 
 #include "bits.hpp"
 #include "blocks.hpp"
+#include "huge_memory.hpp"
 #include "packed_slot.hpp"
 
 namespace macqueen {
@@ -160,7 +161,9 @@ void PackedRows<T>::next_blocks(const Centers<T>& centers, size_t begin, size_t 
 // Packs blocks, labels them and adds their rows; or returns the first row that cannot be clustered.
 template <class T>
 int64_t PackedRows<T>::first_blocks(const Centers<T>& centers, size_t begin, size_t end, Slot& slot) {
-  const size_t d = form_.d;
+  const size_t d = form_.d, padded = (end - begin) * kPackedRows;
+  map_pages(packed(begin), padded * form_.pairs * 2 * sizeof(int16_t));
+  map_pages(&numbers_[begin * kPackedRows * 2], padded * 2 * sizeof(float));
   for (size_t from = begin; from < end; from += kRunBlocks) {
     const size_t to = std::min(end, from + kRunBlocks);
     const size_t first = from * kPackedRows, count = std::min(n_, to * kPackedRows) - first;
@@ -242,7 +245,7 @@ void PackedRows<T>::relabel(size_t position, int32_t label, Slot& slot) {
   if (label == before) return;
   if (before >= 0) slot.changes.note(rows_ + row_of(position) * form_.d, before, label);
   labels_[position] = label;
-  if (way_ == Way::kFew) groups_->strays[position / kPackedRows] |= uint64_t{1} << position % kPackedRows;
+  if (way_ == Way::kFew) groups_->note(position, label);
 }
 
 template <class T>

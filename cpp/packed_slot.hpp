@@ -69,7 +69,8 @@ struct PackedRows<T>::Groups {
   std::vector<float> radius;      // (blocks,) R
   std::vector<int32_t> owners;    // (blocks,) the center of most rows
   std::vector<uint64_t> strays;   // (blocks,) rows that gaps do not hold for
-  double debt = 0;                // what strays have cost since rows were sorted, in steps over all rows
+  std::vector<uint64_t> movers;   // (blocks,) rows whose center is not the block's
+  double debt = 0;                // what movers have cost since rows were sorted, in steps over all rows
   bool fresh = false;             // sorted in the step before: all gaps are still to be found
 
   // Of the centers, in this step.
@@ -85,11 +86,19 @@ struct PackedRows<T>::Groups {
         radius(blocks),
         owners(blocks),
         strays(blocks),
+        movers(blocks),
         before(d * padded),
         moved(d * padded),
         paths(padded),
         shifts(k * padded),
         ways(k * padded) {}
+
+  // A row has another center.
+  void note(size_t position, int32_t label) {
+    const size_t block = position / kPackedRows;
+    const uint64_t row = uint64_t{1} << position % kPackedRows;
+    movers[block] = label == owners[block] ? movers[block] & ~row : movers[block] | row;
+  }
 };
 
 }  // namespace macqueen
