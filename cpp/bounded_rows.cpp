@@ -7,6 +7,7 @@
 
 #include "bounded_slot.hpp"
 #include "grouping.hpp"
+#include "huge_memory.hpp"
 #include "rounding.hpp"
 
 namespace macqueen {
@@ -121,8 +122,12 @@ void BoundedRows<T>::step_blocks(Threads& threads, const Centers<T>& centers, si
   constexpr size_t kBlocksPerTask = 4;
   threads.run((end - begin + kBlocksPerTask - 1) / kBlocksPerTask, [&](int index, size_t task) {
     Slot& slot = *slots_[static_cast<size_t>(index)];
-    const size_t first = begin + task * kBlocksPerTask;
-    for (size_t block = first; block < std::min(end, first + kBlocksPerTask); ++block) step(centers, block, slot);
+    const size_t first = begin + task * kBlocksPerTask, last = std::min(end, first + kBlocksPerTask);
+    if (labels_[first * kSketchRows] < 0) {
+      const size_t bounds = kSketchRows * groups_;
+      map_pages(&bounds_[first * bounds], (last - first) * bounds * sizeof(uint16_t));
+    }
+    for (size_t block = first; block < last; ++block) step(centers, block, slot);
   });
 }
 
