@@ -17,7 +17,7 @@ namespace macqueen {
 namespace {
 
 constexpr size_t kSampleRows = 256, kSampleShare = 16;  // at most so many, and of few rows at most one in so many
-constexpr double kNearMiddle = 0.9;   // of the rows of the sample: others may lie far away
+constexpr double kNearMiddle = 0.9;                     // of the rows of the sample: others may lie far away
 constexpr double kWithinGrid = 0.99;  // of the rows of the sample: longer ones may have to go the other way
 constexpr double kRoom = 1.25;        // beyond them
 constexpr double kGridSteps = 32000;  // of the longest row that fits, as in cpp/short_screen.hpp
