@@ -13,8 +13,8 @@
 //
 //   D_b - 2 f_b sqrt(D_b) - 2 e |a - b| > D_a + 2 f_a sqrt(D_a) + f_a^2.
 //
-// Rounding: with G = |q - m|^2 the terms of D_c are at most 3 G + 3 |m|^2 + 4 |W|^2 together, as |q|^2 <= 2 G + 2
-// |m|^2. Six roundings of float32 at most meet each of them, 2^-24 each: kByteRounding times (G + |m|^2 + |W|^2) is
+// Rounding: with G = |q - m|^2 the terms of D_c are at most 3 G + 3 |m|^2 + 3 |W|^2 together, as |q|^2 <= 2 G + 2
+// |m|^2. Four roundings of float32 at most meet each of them, 2^-24 each: kByteRounding times (G + |m|^2 + |W|^2) is
 // more. The error of G itself is the same for all centers; only bounds of distances need it (ByteGrid::relative). Roots
 // are rounded outward by 2^-13, or by kPairOutward, and other factors by the latter.
 //

@@ -129,6 +129,17 @@ def test_rows_that_their_copy_leaves_undecided_keep_the_bounds_of_their_own_dist
 
 
 @pytest.mark.parametrize("isa", _core.available_isas())
+@pytest.mark.parametrize("away", 2.0 ** np.arange(16, 32))
+def test_centers_that_are_all_far_from_their_rows(isa, away):
+    random = np.random.default_rng(0)
+    rows = random.normal(size=(70, 3000)).astype(np.float32) * np.float32(2.0**-30)
+    centers = (away * (1 + random.random((3, 3000))) * [[1.5], [1.2], [1]]).astype(np.float32)
+    found = _core.Totals(*centers.shape)
+    step(pairs_of(rows), THREADS[1], _core.Centers32(isa, centers), centers, found)
+    assert found.counts().tolist() == plain(isa, rows, centers).counts().tolist()
+
+
+@pytest.mark.parametrize("isa", _core.available_isas())
 def test_packed_rows_decide_nearly_all_rows_and_leave_outliers_open(isa):
     random = np.random.default_rng(4)
     rows = (
