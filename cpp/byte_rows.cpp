@@ -15,9 +15,10 @@ constexpr size_t kFarRows = 16;  // one of so many rows of the sample may lie be
 constexpr double kFinest = 0x1p-90, kCoarsest = 0x1p60;
 constexpr double kResolved = 0x1p-24;  // of the largest value: steps that are finer tell nothing
 constexpr double kRounder = 0x1.8p52;  // y + kRounder - kRounder is the nearest integer
-constexpr double kFarthest = 0x1p55;   // from the middle, in steps: a center beyond it can be nearest to any row. Squares
-                                       // of kMostByteDims such ways stay below 2^126, where cpp/bytes.hpp takes roots.
-constexpr double kUp = 1 + 0x1p-30;    // beside sums of float64
+// From the middle, in steps: a center beyond it can be nearest to any row. The squares of kMostByteDims such ways stay
+// below 2^126, as cpp/bytes.hpp must be able to take their root.
+constexpr double kFarthest = 0x1p55;
+constexpr double kUp = 1 + 0x1p-30;  // beside sums of float64
 constexpr double kMostCenter = 127;
 constexpr size_t kVector = 16;  // of the widest set
 
