@@ -6,6 +6,7 @@ import itertools
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from macqueen import extras
@@ -41,21 +42,20 @@ def opened(
         Makes a copy of the configuration, which only functions are given.
     """
     plain = not isinstance(input_fn, GraphInput) and not extras.loaded("tensorflow") and not is_function(input_fn)
-    if plain:
-        return nullcontext(as_source(input_fn, mode=mode, batch_size=batch_size, encoder=encoder))
-    return _called(input_fn, mode, config, params, batch_size, encoder)
+    read = partial(as_source, mode=mode, batch_size=batch_size, encoder=encoder)
+    return nullcontext(read(input_fn)) if plain else _called(input_fn, read, mode, config, params, encoder is not None)
 
 
 @contextmanager
 def _called(
     input_fn: Any,
+    read: Callable[[Any], Any],
     mode: str,
     config: Callable[[], RunConfig],
     params: dict[str, Any],
-    batch_size: int,
-    encoder: InputLayer | None,
+    named_columns: bool,
 ) -> Iterator[Any]:
-    """Yield the source of a function, or of what may be TensorFlow's."""
+    """Yield the source of a function, or of what may be TensorFlow's; `read` makes it."""
     in_graph = isinstance(input_fn, GraphInput)
     given = input_fn.input_fn if in_graph else input_fn
     function = is_function(given)
@@ -66,7 +66,7 @@ def _called(
 
     first = None if extras.loaded("tensorflow") else _outcome(make)
     if first is not None and not extras.loaded("tensorflow"):
-        yield as_source(first(), mode=mode, batch_size=batch_size, encoder=encoder)
+        yield read(first())
         return
     if first is not None and not in_graph:  # it was the first to import TensorFlow; not called again without need
         make = _then(first, make)
@@ -78,10 +78,10 @@ def _called(
         in_graph=in_graph,
         graph_seed=None if settings is None else settings.tf_random_seed,
         mode=mode,
-        named_columns=encoder is not None,
+        named_columns=named_columns,
     )
     with reading as data:
-        yield as_source(data, mode=mode, batch_size=batch_size, encoder=encoder)
+        yield read(data)
 
 
 def _outcome(make: Callable[[], Any]) -> Callable[[], Any]:
