@@ -14,7 +14,7 @@ namespace macqueen {
 
 namespace {
 
-constexpr float kFar = 3e38f;
+constexpr float kFar = 3e38f, kInfinity = std::numeric_limits<float>::infinity();
 constexpr float kRoom = 2;  // largest stored bound, in units of the row's longest at first
 constexpr double kUp = 1 + 0x1p-30, kDown = 1 - 0x1p-30;  // beside a sum of float64 squares
 constexpr float kFloatSlack = 0x1p-20f, kFloatUp = 1 + kFloatSlack, kFloatDown = 1 - kFloatSlack;  // a few of float32
@@ -45,11 +45,13 @@ void BoundedRows<T>::begin(const Centers<T>& centers, std::vector<int32_t> place
   screens_ = form_.screens();
   most_candidates_ = std::clamp(static_cast<int32_t>(k / 8), kFewCandidates, kMostCandidates);
   before_.assign(centers.values(), centers.values() + k * d);
-  panel_tails_.resize(groups_ * kGroup * form_.padded_tails());
+  panel_tails_.resize(groups_ * kGroup * form_.padded_tails() + kTailsAhead);
   const size_t lanes = groups_ * kGroup;
+  if (centers.kernels().tiles) panel_tiles_.resize(lanes * form_.tiled_tails());
   panel_numbers_.resize(lanes * (form_.heads + 5));
   float* next = panel_numbers_.data();
   panels_.tails = panel_tails_.data();
+  panels_.tiles = panel_tiles_.empty() ? nullptr : panel_tiles_.data();
   panels_.heads = next;
   next += lanes * form_.heads;
   for (float** array : {&panels_.start, &panels_.step, &panels_.tail, &panels_.error, &panels_.most}) {
@@ -193,12 +195,15 @@ void BoundedRows<T>::measure(const Centers<T>& centers, size_t first, size_t cou
   row_kernels<T>(centers.kernels())
       .own_bounds(rows_ + first * form_.d, slot.opened.data(), slot.opened.size(), &labels_[first], centers.values(),
                   form_.d, form_.scale, slot.upper.data());
+  std::fill(slot.limit.begin(), slot.limit.end(), -kInfinity);  // to which nothing is near
   for (size_t i = 0; i < count; ++i) {
     const float own = slot.upper[i], path = slot.paths[i], rest = own - path;
     const bool opened = own >= 0;
     upper_[first + i] = opened ? rest + std::abs(rest) * kFloatSlack : upper_[first + i];
-    slot.limit[i] = own * own * kFloatUp - slot.squares[i] * kFloatDown + 0x1p-88f;
-    slot.upper[i] = own < (least_[first + i] - longest_path_) * kFloatDown ? -kFar : own;
+    const bool far = own < (least_[first + i] - longest_path_) * kFloatDown;
+    const float limit = own * own * kFloatUp - slot.squares[i] * kFloatDown + 0x1p-88f;
+    slot.limit[i] = opened && !far ? limit : -kInfinity;
+    slot.upper[i] = far ? -kFar : own;
   }
   const auto closed = [&slot](uint8_t i) { return slot.upper[i] < 0; };
   slot.opened.erase(std::remove_if(slot.opened.begin(), slot.opened.end(), closed), slot.opened.end());
@@ -207,9 +212,17 @@ void BoundedRows<T>::measure(const Centers<T>& centers, size_t first, size_t cou
 // Looks at the groups that may hold a nearer center, by lists of rows for each.
 template <class T>
 void BoundedRows<T>::look(const Centers<T>& centers, size_t first, size_t count, Slot& slot) {
-  const SketchBlock work{
-      sketches(first / kSketchRows), slot.own_places.data(), slot.limit.data(), slot.found.data(), most_candidates_,
-      slot.candidates.data(),        slot.counts.data()};
+  const SketchRows own = sketches(first / kSketchRows);
+  const SketchRows lanes{own.numbers, slot.lane_heads.data(), slot.lane_tails.data()};
+  const SketchBlock work{own,
+                         lanes,
+                         count,
+                         slot.own_places.data(),
+                         slot.limit.data(),
+                         slot.found.data(),
+                         most_candidates_,
+                         slot.candidates.data(),
+                         slot.counts.data()};
   if (labels_[first] < 0) return look_first(centers.kernels(), work, first, count, slot);
   centers.kernels().open_groups(&bounds_[first * groups_], &units_[first], slot.upper.data(), group_paths_.data(),
                                 groups_, slot.least.data(), slot.lists.data(), slot.list_counts.data());
@@ -218,17 +231,10 @@ void BoundedRows<T>::look(const Centers<T>& centers, size_t first, size_t count,
 
 template <class T>
 void BoundedRows<T>::look_at_lists(const Kernels& kernels, const SketchBlock& work, bool screens, Slot& slot) {
-  for (size_t g = 0; g < groups_; ++g) {
-    auto listed = static_cast<size_t>(slot.list_counts[g]);
-    uint8_t* list = &slot.lists[g * kListStride];
-    if (screens && listed > 0) {
-      slot.done.screened += static_cast<double>(listed);
-      listed = kernels.screen_group(form_, panels_, g, list, listed, work);
-    }
-    if (listed == 0) continue;
-    slot.done.opened += static_cast<double>(listed);
-    kernels.sketch_group(form_, panels_, g, list, listed, work);
-  }
+  SketchLooks looks{};
+  kernels.look_at_groups(form_, panels_, groups_, screens, slot.lists.data(), slot.list_counts.data(), work, looks);
+  slot.done.screened += static_cast<double>(looks.screened);
+  slot.done.opened += static_cast<double>(looks.opened);
 }
 
 // The first step looks at all groups without knowing a limit, then again at those that turn out to be near. Where heads
@@ -238,9 +244,8 @@ void BoundedRows<T>::look_first(const Kernels& kernels, const SketchBlock& work,
                                 Slot& slot) {
   std::fill_n(&bounds_[first * groups_], kSketchRows * groups_, uint16_t{0});  // pages are written before they are read
   std::fill(slot.least.begin(), slot.least.end(), kFar);
-  const SketchRows lanes{work.sketches.numbers, slot.lane_heads.data(), slot.lane_tails.data()};
-  kernels.interleave_sketches(form_, work.sketches, count, lanes);
-  kernels.sketch_lanes(form_, panels_, groups_, screens_, lanes, slot.found.data());
+  kernels.interleave_sketches(form_, work.sketches, count, work.lanes);
+  kernels.sketch_lanes(form_, panels_, groups_, screens_, work.lanes, slot.found.data());
   (screens_ ? slot.done.screened : slot.done.opened) += static_cast<double>(count * groups_);
   if (screens_) {
     std::fill(slot.limit.begin(), slot.limit.end(), kFar);

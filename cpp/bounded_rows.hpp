@@ -112,6 +112,7 @@ class BoundedRows {
   float longest_path_ = 0;
   double room_ = 0;  // the longest path that `bounds_` have room for
   std::vector<uint8_t> panel_tails_;
+  std::vector<int8_t> panel_tiles_;
   std::vector<float> panel_numbers_;
   SketchPanels panels_{};
 

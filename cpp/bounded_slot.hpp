@@ -24,7 +24,7 @@ struct BoundedRows<T>::Slot {
   BoundedStep done;
 
   Slot(const SketchForm& form, size_t groups, int32_t most_candidates)
-      : lane_heads(kSketchRows * form.heads), lane_tails(kSketchRows * form.padded_tails()) {
+      : lane_heads(kSketchRows * form.heads), lane_tails(kSketchRows * form.padded_tails() + kTailsAhead) {
     for (auto* array : {&limit, &upper, &paths, &least, &squares, &longest}) array->resize(kSketchRows);
     found.assign(groups * kSketchRows, kUntouched);
     candidates.resize(kSketchRows * static_cast<size_t>(most_candidates));

@@ -2,6 +2,11 @@
 
 #include <stdexcept>
 
+#if defined(__x86_64__) && defined(__linux__)
+#include <sys/syscall.h>
+#include <unistd.h>
+#endif
+
 namespace macqueen {
 
 extern const Kernels kernels_scalar;
@@ -9,11 +14,25 @@ extern const Kernels kernels_scalar;
 extern const Kernels kernels_avx2;
 extern const Kernels kernels_avx512;
 extern const Kernels kernels_avx512vnni;
+extern const Kernels kernels_avx512amx;
 #elif defined(__aarch64__)
 extern const Kernels kernels_neon;
 #endif
 
 namespace {
+
+#if defined(__x86_64__)
+// Asks the system for leave to use tile registers, which holds for all threads of the process; it may refuse, as Linux
+// does before 5.16. Nothing is saved for threads that never use them.
+bool tiles_granted() {
+#if defined(__linux__)
+  constexpr long kRequest = 0x1023, kTileData = 18;  // ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA
+  return syscall(SYS_arch_prctl, kRequest, kTileData) == 0;
+#else
+  return false;
+#endif
+}
+#endif
 
 unsigned processor_features() {
   unsigned features = 0;
@@ -25,6 +44,7 @@ unsigned processor_features() {
     features |= kAvx512;
   }
   if (__builtin_cpu_supports("avx512vnni")) features |= kAvx512Vnni;
+  if (__builtin_cpu_supports("amx-int8") && tiles_granted()) features |= kAmxInt8;
 #elif defined(__aarch64__)
   features |= kNeon;  // part of every aarch64
 #endif
@@ -37,9 +57,7 @@ std::vector<const Kernels*> available_kernels() {
   const std::vector<const Kernels*> built = {
       &kernels_scalar,
 #if defined(__x86_64__)
-      &kernels_avx2,
-      &kernels_avx512,
-      &kernels_avx512vnni,
+      &kernels_avx2,   &kernels_avx512, &kernels_avx512vnni, &kernels_avx512amx,
 #elif defined(__aarch64__)
       &kernels_neon,
 #endif

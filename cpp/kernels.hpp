@@ -17,7 +17,8 @@ enum Feature : unsigned {
   kAvx2Fma = 1u << 0,
   kAvx512 = 1u << 1,  // F, BW, DQ and VL
   kAvx512Vnni = 1u << 2,
-  kNeon = 1u << 3,
+  kAmxInt8 = 1u << 3,  // and leave of the system to use it
+  kNeon = 1u << 4,
 };
 
 // The centers as the float32 screen sees them: origin subtracted, scaled by a power of two so that the
@@ -271,12 +272,12 @@ struct Kernels {
   RowKernels<float> f32;
   RowKernels<double> f64;
   bool sketch_tails;  // whether int8 tails are worth having: the processor has dot products for them
-  // Bounds the distances from the rows of a block named in list (count,) to the centers of a group.
-  void (*sketch_group)(const SketchForm& form, const SketchPanels& panels, size_t group, const uint8_t* list,
-                       size_t count, const SketchBlock& block);
-  // The same by heads alone, into `found`; keeps in the list the rows that this does not rule out, returns how many.
-  size_t (*screen_group)(const SketchForm& form, const SketchPanels& panels, size_t group, uint8_t* list, size_t count,
-                         const SketchBlock& block);
+  bool tiles;         // whether it multiplies tiles of them
+  // Bounds the distances from the rows of a block to the centers of groups, those named in the list (kListStride,) of
+  // each group, counts (groups,). With `screens` by heads first, into `found`: the others then leave the list. looks
+  // in/out.
+  void (*look_at_groups)(const SketchForm& form, const SketchPanels& panels, size_t groups, bool screens,
+                         uint8_t* lists, const int32_t* counts, const SketchBlock& block, SketchLooks& looks);
   // Bounds of a block, stored (groups, rows) in units (rows,) beside the paths (groups,) of their groups: appends each
   // row to the list (groups, kListStride) of every group whose bound does not pass upper (rows,); least (rows,) out: of
   // the other groups.

@@ -15,7 +15,7 @@
 
 #include "distances.hpp"
 #include "near_form.hpp"
-#include "sketch.hpp"
+#include "sketch_sums.hpp"
 
 namespace macqueen {
 namespace MACQUEEN_ISA {

@@ -214,6 +214,7 @@ inline void empty_place(const SketchForm& f, size_t place, const SketchPanels& p
   for (size_t j = 0; j < f.padded_tails(); ++j) {
     panels.tails[(g * f.padded_tails() / 4 + j / 4) * kGroup * 4 + lane * 4 + j % 4] = 128;
   }
+  if (panels.tiles != nullptr) memset(panels.tiles + place * f.tiled_tails(), 0, f.tiled_tails());
   panels.start[place] = kHuge;
   panels.step[place] = panels.tail[place] = panels.error[place] = 0;
 }
@@ -240,6 +241,7 @@ inline void place_center(const float* v, const float* y, double square, const Sk
           static_cast<uint8_t>(integers[j] + 128);
     }
   }
+  if (panels.tiles != nullptr) memcpy(panels.tiles + place * f.tiled_tails(), integers, f.tails);
   panels.step[place] = tail.step;
   panels.start[place] = next_down(square * (1 - 2 * f.slack - 0x1p-20) - 0x1p-90);
   panels.tail[place] = -2 * next_up(tail.length);
@@ -268,91 +270,6 @@ void sketch_centers(const T* centers, const int32_t* names, size_t group, const 
     place_center(at.v + i * f.padded(), at.y + i * f.heads, static_cast<double>(at.squares[i]), f, places[i],
                  at.integers, panels);
   }
-}
-
-#if defined(__AVX512VNNI__)
-// sum += the products of four unsigned bytes of each lane and the four signed bytes at x. In assembly, because g++ 12
-// copies every accumulator around the intrinsic, which takes as long as the products.
-inline void add_products(Ints& sum, Ints bytes, const int8_t* x) {
-  asm("vpdpbusd %2%{1to16%}, %1, %0" : "+v"(sum) : "v"(bytes), "m"(*reinterpret_cast<const Int32*>(x)));
-}
-inline void add_lane_products(Ints& sum, Ints bytes, Ints x) {
-  asm("vpdpbusd %2, %1, %0" : "+v"(sum) : "v"(bytes), "v"(x));
-}
-#endif
-
-// Adds the products of the heads of kRows <= kSketchTile rows of a block and of a group to t.
-template <size_t kRows>
-inline void add_heads(const SketchForm& f, const SketchPanels& p, size_t group, const SketchRows& s,
-                      const uint8_t* rows, Floats (*t)[kGroupVectors]) {
-  const float* panel = p.heads + group * f.heads * kGroup;
-  const float* heads[kRows];
-  for (size_t r = 0; r < kRows; ++r) heads[r] = s.heads + rows[r] * f.heads;
-  for (size_t first = 0; first < f.heads; first += kSketchChunk) {
-    const size_t end = first + kSketchChunk < f.heads ? first + kSketchChunk : f.heads;
-    Floats sum[kRows][kGroupVectors];
-    for (size_t r = 0; r < kRows; ++r) {
-      for (size_t v = 0; v < kGroupVectors; ++v) sum[r][v] = broadcast(0);
-    }
-    for (size_t j = first; j < end; ++j) {
-      for (size_t v = 0; v < kGroupVectors; ++v) {
-        const Floats c = load(panel + j * kGroup + v * kWidth);
-        for (size_t r = 0; r < kRows; ++r) sum[r][v] = multiply_add(broadcast(heads[r][j]), c, sum[r][v]);
-      }
-    }
-    for (size_t r = 0; r < kRows; ++r) {
-      for (size_t v = 0; v < kGroupVectors; ++v) t[r][v] = add(t[r][v], sum[r][v]);
-    }
-  }
-}
-
-// Sums of kRows rows of a block and a group, into t.
-template <bool kTails, size_t kRows>
-inline void sketch_tile(const SketchForm& f, const SketchPanels& p, size_t group, const SketchRows& s,
-                        const uint8_t* rows, Floats (*t)[kGroupVectors]) {
-  const float* start = p.start + group * kGroup;
-  for (size_t v = 0; v < kGroupVectors; ++v) {
-    for (size_t r = 0; r < kRows; ++r) t[r][v] = load(start + v * kWidth);
-  }
-#if defined(__AVX512VNNI__)
-  if constexpr (kTails) {
-    const SketchNumbers& numbers = *s.numbers;
-    const int8_t* tails[kRows];
-    Ints sum[kRows];
-    each<0, kRows>([&](size_t r) __attribute__((always_inline)) {  // a loop would keep the sums in memory
-      sum[r] = broadcast_int(numbers.offset[rows[r]]);
-      tails[r] = s.tails + rows[r] * f.padded_tails();
-    });
-    const size_t end = f.padded_tails();
-    const uint8_t* panel_tails = p.tails + group * end * kGroup;
-    for (size_t j = 0; j < end; j += 4) {
-      const Ints c = _mm512_loadu_si512(panel_tails + j * kGroup);
-      each<0, kRows>([&](size_t r) __attribute__((always_inline)) { add_products(sum[r], c, tails[r] + j); });
-    }
-    const Floats step = load(p.step + group * kGroup), tail = load(p.tail + group * kGroup),
-                 error = load(p.error + group * kGroup);
-    each<0, kRows>([&](size_t r) __attribute__((always_inline)) {
-      const size_t i = rows[r];
-      const Floats bounds =
-          multiply_add(broadcast(numbers.error[i]), tail, multiply_add(broadcast(numbers.tail[i]), error, t[r][0]));
-      t[r][0] = multiply_add(broadcast(numbers.scale[i]), _mm512_mul_ps(to_floats(sum[r]), step), bounds);
-    });
-  }
-#endif
-  add_heads<kRows>(f, p, group, s, rows, t);
-}
-
-// Lower bounds of these sums that leave the integers out.
-template <size_t kRows>
-inline void screen_tile(const SketchForm& f, const SketchPanels& p, size_t group, const SketchRows& s,
-                        const uint8_t* rows, Floats (*t)[kGroupVectors]) {
-  for (size_t v = 0; v < kGroupVectors; ++v) {
-    const Floats start = load(p.start + group * kGroup + v * kWidth), tail = load(p.tail + group * kGroup + v * kWidth);
-    for (size_t r = 0; r < kRows; ++r) {
-      t[r][v] = multiply_add(broadcast(s.numbers->length[rows[r]]), tail, start);
-    }
-  }
-  add_heads<kRows>(f, p, group, s, rows, t);
 }
 
 }  // namespace

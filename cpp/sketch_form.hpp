@@ -12,6 +12,7 @@ constexpr size_t kSketchRows = 256;  // rows of a block
 constexpr size_t kSketchPart = 16;   // of them whose coordinates are made together: they stay in the nearest cache
 constexpr size_t kSketchLanes = 16;  // rows side by side in SketchRows that are interleaved
 constexpr size_t kListStride = kSketchRows + 16;
+constexpr size_t kTailsAhead = 15 * 64;   // bytes that may be read beyond tails: tiles are read whole
 constexpr float kUntouched = 3.4e38f;     // in `found`: a group that was not looked at
 constexpr int32_t kFewCandidates = 32;    // of a row: to decide among so few costs less than to look at all
 constexpr int32_t kMostCandidates = 128;  // so many are kept, at most
@@ -28,7 +29,8 @@ struct SketchForm {
   size_t padded() const { return (d + 15) / 16 * 16; }  // whole vectors; what is beyond d is 0
   size_t scratch(size_t tile) const { return (kSketchPart + tile) * padded() + kSketchPart * (heads + 1) + padded(); }
   size_t padded_tails() const { return (tails + 3) / 4 * 4; }
-  bool screens() const { return columns > 0 && tails > 0; }  // heads alone can rule groups out
+  size_t tiled_tails() const { return (tails + 63) / 64 * 64; }  // whole tiles; what is beyond the tails is 0
+  bool screens() const { return columns > 0 && tails > 0; }      // heads alone can rule groups out
 };
 
 // Of the rows of a block, beside their heads and tails.
@@ -53,6 +55,7 @@ struct SketchRows {
 // Centers of one step in groups; each array is (groups, ..., kGroup), the last one (groups, 3).
 struct SketchPanels {
   uint8_t* tails;  // (groups, padded_tails / 4, kGroup, 4): value + 128
+  int8_t* tiles;   // (groups, kGroup, tiled_tails): value; null where the instruction set has no tiles
   float* heads;    // (groups, heads, kGroup): -2 value
   float* start;    // |C|^2, a little less
   float* step;     // of the int8 grid
@@ -70,12 +73,19 @@ struct Candidate {
 // A block of rows under way; all arrays are for kSketchRows rows.
 struct SketchBlock {
   SketchRows sketches;
+  SketchRows lanes;       // room for the same, interleaved
+  size_t count;           // of the rows
   const int32_t* own;     // (rows,) places of the own centers, which are left out; -1: none yet
   float* limit;           // (rows,) in/out: |x - c|^2 - |x|^2 of the nearest center is at most this
   float* found;           // (groups, rows) out: the least such value of a group's centers that are no candidates
   int32_t most;           // candidates of a row; to decide among more would cost more than to look at all centers
   Candidate* candidates;  // (rows, most) in/out
   int32_t* counts;        // (rows,) in/out; more than `most`: there were too many
+};
+
+// How many rows times groups were looked at: by heads alone, and in full.
+struct SketchLooks {
+  size_t screened, opened;
 };
 
 }  // namespace macqueen

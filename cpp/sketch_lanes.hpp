@@ -3,7 +3,7 @@
 // worst center count.
 #pragma once
 
-#include "sketch.hpp"
+#include "sketch_sums.hpp"
 
 namespace macqueen {
 namespace MACQUEEN_ISA {
@@ -138,17 +138,6 @@ template <bool kTails, bool kScreens>
 void sketch_lanes_of(const SketchForm& f, const SketchPanels& p, size_t groups, const SketchRows& s, float* found) {
   for (size_t row = 0; row < kSketchRows; row += kRowVectors * kWidth) {  // they stay in the nearest cache
     for (size_t g = 0; g < groups; ++g) lane_minima<kTails, kScreens>(f, p, g, s, row, found + g * kSketchRows);
-  }
-}
-
-void sketch_lanes(const SketchForm& f, const SketchPanels& panels, size_t groups, bool screens, const SketchRows& rows,
-                  float* found) {
-  if (screens) {
-    sketch_lanes_of<true, true>(f, panels, groups, rows, found);
-  } else if (f.tails > 0) {
-    sketch_lanes_of<true, false>(f, panels, groups, rows, found);
-  } else {
-    sketch_lanes_of<false, false>(f, panels, groups, rows, found);
   }
 }
 

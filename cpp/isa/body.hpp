@@ -19,7 +19,6 @@
 #include "../products.hpp"
 #include "../rounded_sums.hpp"
 #include "../sketch_groups.hpp"
-#include "../sketch_lanes.hpp"
 
 namespace macqueen {
 namespace MACQUEEN_ISA {
@@ -77,8 +76,8 @@ constexpr Kernels kernels_here(const char* name, const char* description, unsign
       .f32 = row_kernels_here<float>(),
       .f64 = row_kernels_here<double>(),
       .sketch_tails = kInt8Products,
-      .sketch_group = sketch_group,
-      .screen_group = screen_group,
+      .tiles = kTiles,
+      .look_at_groups = look_at_groups,
       .open_groups = open_groups,
       .interleave_sketches = interleave_sketches,
       .sketch_lanes = sketch_lanes,

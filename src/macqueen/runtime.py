@@ -10,7 +10,7 @@ from macqueen.threads import resolve_threads
 
 __version__ = "0.1.0"
 
-ISAS = ("scalar", "avx2", "avx512", "avx512vnni", "neon")
+ISAS = ("scalar", "avx2", "avx512", "avx512vnni", "avx512amx", "neon")
 
 
 def runtime_info() -> dict[str, Any]:

@@ -1,0 +1,311 @@
+// Looks at groups of centers: the bounds that sketches (cpp/sketch.hpp) give to listed rows, and which centers are left
+// as candidates.
+#pragma once
+
+#include "sketch_tiles.hpp"
+
+namespace macqueen {
+namespace MACQUEEN_ISA {
+namespace {
+
+// The least of the kGroup values of kRows rows, kSketchTile or half of it, into `out` (kSketchTile,); returns which of
+// them do not pass the limit of their row.
+#if defined(__AVX512F__)
+template <size_t kRows>
+inline uint32_t row_minima(const Floats (*t)[kGroupVectors], const float* limits, const uint8_t* rows, float* out) {
+  const auto halves = [](Floats a, Floats b) {
+    return minimum(_mm512_shuffle_f32x4(a, b, 0x44), _mm512_shuffle_f32x4(a, b, 0xee));
+  };
+  const auto quarters = [](Floats a, Floats b) {
+    return minimum(_mm512_shuffle_f32x4(a, b, 0x88), _mm512_shuffle_f32x4(a, b, 0xdd));
+  };
+  const Floats low = quarters(halves(t[0][0], t[1][0]), halves(t[2][0], t[3][0]));
+  Floats high = low;
+  if constexpr (kRows == kSketchTile) high = quarters(halves(t[4][0], t[5][0]), halves(t[6][0], t[7][0]));
+  const Floats pairs = minimum(_mm512_unpacklo_ps(low, high), _mm512_unpackhi_ps(low, high));
+  const Floats least = minimum(pairs, _mm512_shuffle_ps(pairs, pairs, 0x4e));
+  const Ints order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 0, 0, 0, 0, 0, 0, 0, 0);
+  const __m256 in_order = _mm512_castps512_ps256(_mm512_permutexvar_ps(order, least));
+  _mm256_storeu_ps(out, in_order);
+  const __m256i places = _mm256_cvtepu8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(rows)));
+  return _mm256_cmp_ps_mask(in_order, _mm256_i32gather_ps(limits, places, sizeof(float)), _CMP_LE_OQ);
+}
+
+// The least lane of t, stored as `lanes`, whose bit in `without` is not set.
+inline float least_but(Floats t, const float*, uint32_t without) {
+  return _mm512_reduce_min_ps(_mm512_mask_mov_ps(broadcast(kHuge), static_cast<__mmask16>(~without), t));
+}
+#else
+template <size_t kRows>
+inline uint32_t row_minima(const Floats (*t)[kGroupVectors], const float* limits, const uint8_t* rows, float* out) {
+  uint32_t near = 0;
+  for (size_t r = 0; r < kRows; ++r) {
+    Floats least = t[r][0];
+    for (size_t v = 1; v < kGroupVectors; ++v) least = minimum(least, t[r][v]);
+    float lanes[kWidth];
+    store(lanes, least);
+    out[r] = lanes[0];
+    for (size_t l = 1; l < kWidth; ++l) out[r] = lanes[l] < out[r] ? lanes[l] : out[r];
+    near |= out[r] <= limits[rows[r]] ? 1u << r : 0u;
+  }
+  return near;
+}
+
+inline float least_but(Floats, const float* lanes, uint32_t without) {
+  float least = kHuge;
+  for (size_t l = 0; l < kWidth; ++l) least = (without >> l & 1) == 0 && lanes[l] < least ? lanes[l] : least;
+  return least;
+}
+#endif
+
+#if defined(__AVX512F__)
+inline Floats without_lane(Floats t, uint32_t lane) {
+  return _mm512_mask_mov_ps(t, static_cast<__mmask16>(1u << lane), broadcast(kHuge));
+}
+inline float least_of(const Floats* t) { return _mm512_reduce_min_ps(t[0]); }
+#else
+inline Floats without_lane(Floats t, uint32_t lane) {
+  float lanes[kWidth];
+  store(lanes, t);
+  lanes[lane] = kHuge;
+  return load(lanes);
+}
+inline float least_of(const Floats* t) {
+  float least = kHuge;
+  for (size_t v = 0; v < kGroupVectors; ++v) {
+    float lanes[kWidth];
+    store(lanes, t[v]);
+    for (const float lane : lanes) least = lane < least ? lane : least;
+  }
+  return least;
+}
+#endif
+
+// Keeps those candidates of a row that its limit still allows; the others count for their group.
+inline void drop_candidates(const SketchBlock& b, size_t row) {
+  Candidate* list = b.candidates + row * static_cast<size_t>(b.most);
+  int32_t kept = 0;
+  for (int32_t i = 0; i < b.counts[row]; ++i) {
+    if (list[i].bound <= b.limit[row]) {
+      list[kept++] = list[i];
+      continue;
+    }
+    float& found = b.found[static_cast<size_t>(list[i].place) / kGroup * kSketchRows + row];
+    found = list[i].bound < found ? list[i].bound : found;
+  }
+  b.counts[row] = kept;
+}
+
+// A row one of whose bounds t (kGroup,) does not pass its limit: notes the candidates; the others are the group's.
+inline void note_candidates(const SketchBlock& b, float upper, size_t group, size_t row, const Floats* t, float least) {
+  b.limit[row] = upper < b.limit[row] ? upper : b.limit[row];
+  float rest = kHuge;
+  if (b.counts[row] > b.most) {
+    b.found[group * kSketchRows + row] = least;
+    return;
+  }
+  if (b.counts[row] + static_cast<int32_t>(kGroup) > b.most) drop_candidates(b, row);
+  Candidate* list = b.candidates + row * static_cast<size_t>(b.most);
+  const Floats limit = broadcast(b.limit[row]);
+  for (size_t v = 0; v < kGroupVectors; ++v) {
+    float lanes[kWidth];
+    store(lanes, t[v]);
+    const uint32_t near = at_most_mask(t[v], limit);
+    for (uint32_t mask = near; mask != 0; mask &= mask - 1) {
+      const auto lane = static_cast<uint32_t>(__builtin_ctz(mask));
+      if (b.counts[row] >= b.most) {
+        b.counts[row] = b.most + 1;  // too many
+        rest = lanes[lane] < rest ? lanes[lane] : rest;
+        continue;
+      }
+      list[b.counts[row]++] = {static_cast<int32_t>(group * kGroup + v * kWidth + lane), lanes[lane]};
+    }
+    const float left = least_but(t[v], lanes, near);
+    rest = left < rest ? left : rest;
+  }
+  float& found = b.found[group * kSketchRows + row];
+  found = rest < found ? rest : found;
+}
+
+// At least S of the center whose sum is `least`, plus the slack of the row, to which sums are compared.
+inline float upper_bound(const SketchNumbers& numbers, size_t row, const float* most, float least) {
+  const double upper = static_cast<double>(least) +
+                       static_cast<double>(numbers.tail[row]) * static_cast<double>(most[1]) +
+                       static_cast<double>(numbers.error[row]) * static_cast<double>(most[0]) +
+                       2 * static_cast<double>(numbers.slack[row]);
+  return next_up(upper + static_cast<double>(most[2]));
+}
+
+// kSketchTile rows of a list, beginning with the i-th; what is beyond its end repeats the i-th. Returns a bit for each
+// that is not.
+inline uint32_t listed_rows(const uint8_t* list, size_t i, size_t count, uint8_t* rows) {
+  for (size_t r = 0; r < kSketchTile; ++r) rows[r] = list[i + r < count ? i + r : i];
+  return count - i < kSketchTile ? (1u << (count - i)) - 1 : (1u << kSketchTile) - 1;
+}
+
+// Takes the sums t of the kRows rows `rows`, of which those in `listed` count.
+template <size_t kRows>
+inline __attribute__((always_inline)) void take_sums(const SketchPanels& p, size_t group, const uint8_t* rows,
+                                                     uint32_t listed, Floats (*t)[kGroupVectors],
+                                                     const SketchBlock& b) {
+  float* found = b.found + group * kSketchRows;
+  float least[kSketchTile];
+  uint32_t near = row_minima<kRows>(t, b.limit, rows, least) & listed;
+  for (size_t r = 0; r < kRows; ++r) found[rows[r]] = least[r];
+  for (; near != 0; near &= near - 1) {
+    const auto r = static_cast<size_t>(__builtin_ctz(near));
+    const auto own = static_cast<uint32_t>(b.own[rows[r]]) - static_cast<uint32_t>(group * kGroup);
+    if (own < kGroup) {  // it is near itself; the bound is for the others
+      t[r][own / kWidth] = without_lane(t[r][own / kWidth], own % kWidth);
+      least[r] = least_of(t[r]);
+      found[rows[r]] = least[r];
+      if (!(least[r] <= b.limit[rows[r]])) continue;
+    }
+    found[rows[r]] = kHuge;
+    const float upper = upper_bound(*b.sketches.numbers, rows[r], p.most + group * 3, least[r]);
+    note_candidates(b, upper, group, rows[r], t[r], least[r]);
+  }
+}
+
+// kRows rows of a list from the i-th on, or those that are left.
+template <bool kTails, size_t kRows>
+inline __attribute__((always_inline)) void sketch_listed(const SketchForm& f, const SketchPanels& p, size_t group,
+                                                         const uint8_t* list, size_t i, size_t count,
+                                                         const SketchBlock& b) {
+  uint8_t rows[kSketchTile];
+  const uint32_t listed = listed_rows(list, i, count, rows);
+  Floats t[kRows][kGroupVectors];
+  sketch_tile<kTails, kRows>(f, p, group, b.sketches, rows, t);
+  take_sums<kRows>(p, group, rows, listed, t, b);
+}
+
+#if defined(MACQUEEN_TILES)
+// A list of rows by tiles: first all products, as each has to wait for what it reads. What is beyond the end of the
+// list, to whole tiles, is overwritten.
+void sketch_tiles(const SketchForm& f, const SketchPanels& p, size_t group, uint8_t* list, size_t count,
+                  const SketchBlock& b) {
+  constexpr size_t kRows = 2 * kTileSide;
+  static_assert(kListStride >= (kSketchRows + kRows - 1) / kRows * kRows);
+  alignas(64) int32_t sums[kSketchRows * kGroup];
+  memset(list + count, list[0], (kRows - count % kRows) % kRows);
+  for (size_t i = 0; i < count; i += kRows) tile_sums(f, p, group, b.sketches, list + i, sums + i * kGroup);
+  for (size_t i = 0; i < count; i += kSketchTile) {
+    const uint8_t* rows = list + i;
+    Ints sum[kSketchTile];
+    for (size_t r = 0; r < kSketchTile; ++r) {
+      const Ints products = _mm512_load_si512(sums + (i + r) * kGroup);
+      sum[r] = add_ints(broadcast_int(b.sketches.numbers->offset[rows[r]]), products);
+    }
+    Floats t[kSketchTile][kGroupVectors];
+    begin_sums<kSketchTile>(p, group, t);
+    add_tails<kSketchTile>(p, group, *b.sketches.numbers, rows, sum, t);
+    add_heads<kSketchTile>(f, p, group, b.sketches, rows, t);
+    const uint32_t listed = count - i < kSketchTile ? (1u << (count - i)) - 1 : (1u << kSketchTile) - 1;
+    take_sums<kSketchTile>(p, group, rows, listed, t, b);
+  }
+}
+#endif
+
+template <bool kTails>
+void sketch_group(const SketchForm& f, const SketchPanels& p, size_t group, uint8_t* list, size_t count,
+                  const SketchBlock& b) {
+#if defined(MACQUEEN_TILES)
+  if (kTails && count > kSketchTile) return sketch_tiles(f, p, group, list, count, b);
+#endif
+  size_t i = 0;
+  for (; i + kSketchTile / 2 < count; i += kSketchTile) {
+    sketch_listed<kTails, kSketchTile>(f, p, group, list, i, count, b);
+  }
+  if (i < count) sketch_listed<kTails, kSketchTile / 2>(f, p, group, list, i, count, b);
+}
+
+// As sketch_listed; keeps in the list, from `kept` on, the rows that heads do not rule out.
+template <size_t kRows>
+inline __attribute__((always_inline)) void screen_listed(const SketchForm& f, const SketchPanels& p, size_t group,
+                                                         uint8_t* list, size_t i, size_t count, const SketchBlock& b,
+                                                         size_t& kept) {
+  float* found = b.found + group * kSketchRows;
+  uint8_t rows[kSketchTile];
+  const uint32_t listed = listed_rows(list, i, count, rows);
+  Floats t[kRows][kGroupVectors];
+  screen_tile<kRows>(f, p, group, b.sketches, rows, t);
+  float least[kSketchTile];
+  uint32_t near = row_minima<kRows>(t, b.limit, rows, least) & listed;
+  for (size_t r = 0; r < kRows; ++r) found[rows[r]] = least[r];
+  for (; near != 0; near &= near - 1) list[kept++] = rows[__builtin_ctz(near)];
+}
+
+inline size_t screen_group(const SketchForm& f, const SketchPanels& p, size_t group, uint8_t* list, size_t count,
+                           const SketchBlock& b) {
+  size_t i = 0, kept = 0;
+  for (; i + kSketchTile / 2 < count; i += kSketchTile) {
+    screen_listed<kSketchTile>(f, p, group, list, i, count, b, kept);
+  }
+  if (i < count) screen_listed<kSketchTile / 2>(f, p, group, list, i, count, b, kept);
+  return kept;
+}
+
+// Appends first + the lanes of `mask` to a list.
+inline void append_rows(uint32_t mask, size_t first, uint8_t* list, int32_t& count) {
+#if defined(__AVX512F__)
+  const __m512i lanes = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+  const __m512i rows = _mm512_add_epi32(lanes, _mm512_set1_epi32(static_cast<int32_t>(first)));
+  const __m128i packed = _mm512_cvtepi32_epi8(_mm512_maskz_compress_epi32(static_cast<__mmask16>(mask), rows));
+  _mm_storeu_si128(reinterpret_cast<__m128i*>(list + count), packed);  // lists have room for a vector more
+  count += __builtin_popcount(mask);
+#else
+  for (; mask != 0; mask &= mask - 1) list[count++] = static_cast<uint8_t>(first + __builtin_ctz(mask));
+#endif
+}
+
+#if defined(MACQUEEN_TILES)
+constexpr size_t kManyRows = 80;  // of a list, from which on to look at all rows of the block by lanes takes less time
+
+// All rows of a block by lanes, which finds bounds for all. The list is then of the rows that these do not rule out;
+// returns how many.
+inline size_t screen_lanes(const SketchForm& f, const SketchPanels& p, size_t group, uint8_t* list,
+                           const SketchBlock& b) {
+  float* found = b.found + group * kSketchRows;
+  tile_minima<true>(f, p, group, b.lanes, b.own, found);
+  int32_t kept = 0;
+  for (size_t i = 0; i < kSketchRows; i += kWidth) {
+    append_rows(at_most_mask(load(found + i), load(b.limit + i)), i, list, kept);
+  }
+  return static_cast<size_t>(kept);
+}
+#endif
+
+void look_at_groups(const SketchForm& f, const SketchPanels& p, size_t groups, bool screens, uint8_t* lists,
+                    const int32_t* counts, const SketchBlock& b, SketchLooks& looks) {
+  [[maybe_unused]] const TileRegisters tiles;
+#if defined(MACQUEEN_TILES)
+  bool interleaved = false;
+#endif
+  for (size_t g = 0; g < groups; ++g) {
+    uint8_t* list = lists + g * kListStride;
+    auto listed = static_cast<size_t>(counts[g]);
+    if (screens && listed > 0) {
+      looks.screened += listed;
+      listed = screen_group(f, p, g, list, listed, b);
+    }
+    if (listed == 0) continue;
+    looks.opened += listed;
+#if defined(MACQUEEN_TILES)
+    if (f.heads == 0 && listed >= kManyRows) {
+      if (!interleaved) interleave_sketches(f, b.sketches, b.count, b.lanes);
+      interleaved = true;
+      listed = screen_lanes(f, p, g, list, b);
+      if (listed == 0) continue;
+    }
+#endif
+    if (f.tails > 0) {
+      sketch_group<true>(f, p, g, list, listed, b);
+    } else {
+      sketch_group<false>(f, p, g, list, listed, b);
+    }
+  }
+}
+
+}  // namespace
+}  // namespace MACQUEEN_ISA
+}  // namespace macqueen
