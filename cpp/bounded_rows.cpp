@@ -266,7 +266,8 @@ void BoundedRows<T>::step(const Centers<T>& centers, size_t block, Slot& slot) {
   for (const uint8_t i : slot.opened) {
     if (begins || slot.counts[i] > 0) finish(centers, first + i, i, slot);
   }
-  if (totals_ && begins) slot.changes.add_rows(kernels, rows_ + first * form_.d, &labels_[first], count, *totals_);
+  if (totals_ && begins)
+    slot.changes.add_rows(kernels, rows_ + first * form_.d, &labels_[first], count, *totals_, tops_[block]);
   if (totals_) slot.changes.add(kernels, *totals_);
   if (begins) {
     kernels.longest_found(slot.found.data(), slot.squares.data(), groups_, slot.longest.data());
