@@ -67,9 +67,8 @@ class BoundedRows {
 
   void look_at_rows(Threads& threads, const Kernels& kernels);
   void set_scale(const std::vector<double>& origin);
-  void sketch_rows(Threads& threads, const Kernels& kernels);
+  void sketch_rows(const Kernels& kernels, size_t block, Slot& slot);
   void begin(const Centers<T>& centers, std::vector<int32_t> places);
-  BoundedStep done() const;
   void move_centers(Threads& threads, const Centers<T>& centers);
   void sketch_centers(Threads& threads, const Centers<T>& centers);
   void step(const Centers<T>& centers, size_t block, Slot& slot);

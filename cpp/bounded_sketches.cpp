@@ -5,7 +5,6 @@
 
 #include "blocks.hpp"
 #include "bounded_slot.hpp"
-#include "square_sums.hpp"
 
 namespace macqueen {
 
@@ -62,7 +61,12 @@ BoundedRows<T>::BoundedRows(Threads& threads, const Kernels& kernels, const T* r
   const double basis = used == 0 ? 0.0 : 2 * (std::sqrt(heads) * (product + 1) + heads);
   form_.slack = 1.1 * 0x1p-24 * (3 * chain + basis) + (used == 0 ? 0.0 : 2 * departure(plan.axes, d));
   set_scale(plan.origin);
-  sketch_rows(threads, kernels);
+  numbers_ = std::make_unique_for_overwrite<SketchNumbers[]>(blocks());
+  heads_ = std::make_unique_for_overwrite<float[]>(n_ * form_.heads);
+  tails_ = std::make_unique_for_overwrite<int8_t[]>(n_ * form_.padded_tails());
+  upper_.resize(n_);
+  least_.resize(n_);
+  units_.assign(blocks() * kSketchRows, 1);
 }
 
 // Finds the tops of all blocks. Nothing else is asked of rows that are read from far away.
@@ -91,27 +95,11 @@ void BoundedRows<T>::set_scale(const std::vector<double>& origin) {
 }
 
 template <class T>
-void BoundedRows<T>::sketch_rows(Threads& threads, const Kernels& kernels) {
-  const auto& functions = row_kernels<T>(kernels);
-  const size_t d = form_.d, blocks = (n_ + kSketchRows - 1) / kSketchRows;
-  numbers_ = std::make_unique_for_overwrite<SketchNumbers[]>(blocks);
-  heads_ = std::make_unique_for_overwrite<float[]>(n_ * form_.heads);
-  tails_ = std::make_unique_for_overwrite<int8_t[]>(n_ * form_.padded_tails());
-  upper_.resize(n_);
-  least_.resize(n_);
-  units_.assign(blocks * kSketchRows, 1);
-  std::vector<std::vector<float>> scratch(static_cast<size_t>(threads.count()));
-  std::vector<SquareSums<T>> squares(scratch.size());
-  threads.run(blocks, [&](int index, size_t block) {
-    const auto slot = static_cast<size_t>(index);
-    const size_t first = block * kSketchRows, count = std::min(kSketchRows, n_ - first);
-    const T* rows = rows_ + first * d;
-    scratch[slot].resize(form_.scratch(kernels.tile));
-    if (count < kSketchRows) numbers_[block] = {};
-    functions.sketch(rows, count, form_, scratch[slot].data(), sketches(block));
-    squares[slot].add(kernels, rows, count, d, squares_);
-  });
-  for (SquareSums<T>& sums : squares) sums.flush(squares_);
+void BoundedRows<T>::sketch_rows(const Kernels& kernels, size_t block, Slot& slot) {
+  const size_t first = block * kSketchRows, count = std::min(kSketchRows, n_ - first);
+  slot.scratch.resize(form_.scratch(kernels.tile));
+  if (count < kSketchRows) numbers_[block] = {};
+  row_kernels<T>(kernels).sketch(rows_ + first * form_.d, count, form_, slot.scratch.data(), sketches(block));
 }
 
 template <class T>
@@ -127,8 +115,10 @@ void BoundedRows<T>::sketch_centers(Threads& threads, const Centers<T>& centers)
 }
 
 template BoundedRows<float>::BoundedRows(Threads&, const Kernels&, const float*, size_t, size_t, const SketchPlan&);
+template void BoundedRows<float>::sketch_rows(const Kernels&, size_t, Slot&);
 template void BoundedRows<float>::sketch_centers(Threads&, const Centers<float>&);
 template BoundedRows<double>::BoundedRows(Threads&, const Kernels&, const double*, size_t, size_t, const SketchPlan&);
+template void BoundedRows<double>::sketch_rows(const Kernels&, size_t, Slot&);
 template void BoundedRows<double>::sketch_centers(Threads&, const Centers<double>&);
 
 }  // namespace macqueen

@@ -120,8 +120,8 @@ def test_rows_that_must_be_refused_are_named(dtype, monkeypatch):
     """The object looks at all rows itself, in blocks and on several threads."""
     rows = np.random.default_rng(0).normal(size=(3000, 12)).astype(dtype)
     rows[[1234, 2900], 5] = np.inf if dtype == np.float32 else 1.1e150
+    make = _core.Bounded32 if dtype == np.float32 else _core.Bounded64
     with pytest.raises(ValueError, match="rows must be finite and within 1e150"):
-        make = _core.Bounded32 if dtype == np.float32 else _core.Bounded64
         make(_core.find_isa(""), THREADS[1], rows, np.zeros(12), np.zeros((0, 12)), 12)
     monkeypatch.setenv("MACQUEEN_FORCE_PATH", "bounds")
     with pytest.raises(DataError, match="row 1234, column 5 is"):
