@@ -49,8 +49,9 @@ BoundedRows<T>::BoundedRows(Threads& threads, const Kernels& kernels, const T* r
   axes_.assign(used * padded, 0.0f);
   for (size_t c = 0; c < used; ++c) {
     for (size_t j = 0; j < d; ++j) {
-      axes_[c * padded + j] = static_cast<float>(plan.axes[c * d + j]);
-      basis_[(c / kernels.lanes * padded + j) * kernels.lanes + c % kernels.lanes] = axes_[c * padded + j];
+      const auto value = static_cast<float>(plan.axes[c * d + j]);
+      axes_[c * padded + j] = -value;
+      basis_[(c / kernels.lanes * padded + j) * kernels.lanes + c % kernels.lanes] = value;
     }
   }
   form_.basis = basis_.data();

@@ -87,7 +87,7 @@ inline void take_off_heads(float* v, size_t count, const SketchForm& f, const fl
       for (size_t r = 0; r < kRows; ++r) rest[r] = load(v + (i + r) * f.padded() + j);
       for (size_t c = 0; c < f.heads; ++c) {
         const Floats axis = load(f.axes + c * f.padded() + j);
-        for (size_t r = 0; r < kRows; ++r) rest[r] = multiply_add(broadcast(-own[r][c]), axis, rest[r]);
+        for (size_t r = 0; r < kRows; ++r) rest[r] = multiply_add(broadcast(own[r][c]), axis, rest[r]);
       }
       for (size_t r = 0; r < rows; ++r) store(v + (i + r) * f.padded() + j, rest[r]);
     }
