@@ -301,8 +301,7 @@ void near_groups(const SketchBlock& b, size_t rows, size_t groups, uint8_t* list
   for (size_t g = 0; g < groups; ++g) {
     int32_t count = 0;
     for (size_t i = 0; i < rows; i += kWidth) {
-      const uint32_t mask = at_most_mask(load(found + g * kSketchRows + i), load(limit + i));
-      if (mask != 0) append_rows(mask, i, lists + g * kListStride, count);
+      append_rows(at_most_mask(load(found + g * kSketchRows + i), load(limit + i)), i, lists + g * kListStride, count);
     }
     counts[g] = count;
   }
