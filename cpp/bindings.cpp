@@ -195,8 +195,6 @@ void bind_rows(nb::module_& m, const char* name, const char* boxes_name, const c
             const Kernels& kernels = find_kernels(isa);
             const SketchPlan plan{{origin.data(), origin.data() + d}, {axes.data(), axes.data() + used * d}, heads};
             nb::gil_scoped_release release;
-            expect(first_refused_row<T>(threads, kernels, rows.data(), n, d) == kAllFinite,
-                   "rows must be finite and within 1e150");
             new (self) S(threads, kernels, rows.data(), n, d, plan);
           },
           "isa"_a, "threads"_a, "rows"_a, "origin"_a, "axes"_a, "heads"_a, nb::keep_alive<1, 4>())

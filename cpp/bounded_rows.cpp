@@ -97,7 +97,9 @@ BoundedStep BoundedRows<T>::trial(Threads& threads, const Centers<T>& centers) {
   begin(centers, std::move(places));
   sketch_centers(threads, centers);
   step_blocks(threads, centers, 0, blocks());
-  return done();
+  BoundedStep sum;
+  for (const auto& slot : slots_) sum.add(slot->done);
+  return sum;
 }
 
 template <class T>
@@ -126,32 +128,22 @@ void BoundedRows<T>::step_blocks(Threads& threads, const Centers<T>& centers, si
     Slot& slot = *slots_[static_cast<size_t>(index)];
     const size_t first = begin + task * kBlocksPerTask, last = std::min(end, first + kBlocksPerTask);
     if (labels_[first * kSketchRows] < 0) {
-      const size_t bounds = kSketchRows * groups_;
+      const size_t bounds = kSketchRows * groups_, rows = std::min(n_, last * kSketchRows) - first * kSketchRows;
       map_pages(&bounds_[first * bounds], (last - first) * bounds * sizeof(uint16_t));
+      map_pages(sketches(first).tails, rows * form_.padded_tails());
+      map_pages(sketches(first).heads, rows * form_.heads * sizeof(float));
     }
     for (size_t block = first; block < last; ++block) step(centers, block, slot);
   });
 }
 
 template <class T>
-BoundedStep BoundedRows<T>::done() const {
-  BoundedStep sum;
-  for (const auto& slot : slots_) sum.add(slot->done);
-  return sum;
-}
-
-template <class T>
 BoundedStep BoundedRows<T>::end_step(Threads& threads, Totals& totals) {
-  BoundedStep sum = done();
-  std::vector<Changes<T>*> changes;
-  for (auto& slot : slots_) changes.push_back(&slot->changes);
-  sum.moved = static_cast<double>(Changes<T>::flush(threads, changes, *totals_));
+  const BoundedStep done = macqueen::end_step<T>(threads, slots_, *totals_, squares_, totals);
   if (room_ == 0) set_room();
-  screens_ = screens_ && sum.opened <= most_left(form_) * sum.screened;
-  totals.merge(*totals_);
-  totals.squares.merge(squares_);
+  screens_ = screens_ && done.opened <= most_left(form_) * done.screened;
   under_way_ = false;
-  return sum;
+  return done;
 }
 
 // How far centers may go before half of the rows have no room left for it.
@@ -264,6 +256,7 @@ void BoundedRows<T>::step(const Centers<T>& centers, size_t block, Slot& slot) {
   const Kernels& kernels = centers.kernels();
   const size_t first = block * kSketchRows, count = std::min(kSketchRows, n_ - first);
   const bool begins = labels_[first] < 0;
+  if (begins) sketch_rows(kernels, block, slot);
   open(centers, first, count, slot);
   if (slot.opened.empty()) return;
   look(centers, first, count, slot);
@@ -271,7 +264,9 @@ void BoundedRows<T>::step(const Centers<T>& centers, size_t block, Slot& slot) {
   for (const uint8_t i : slot.opened) {
     if (begins || slot.counts[i] > 0) finish(centers, first + i, i, slot);
   }
-  if (totals_ && begins) slot.changes.add_rows(kernels, rows_ + first * form_.d, &labels_[first], count, *totals_);
+  if (totals_ && begins) {
+    slot.add_first(kernels, rows_ + first * form_.d, &labels_[first], count, *totals_, squares_, tops_[block]);
+  }
   if (totals_) slot.changes.add(kernels, *totals_);
   if (begins) {
     kernels.longest_found(slot.found.data(), slot.squares.data(), groups_, slot.longest.data());

@@ -40,7 +40,7 @@ struct BoundedStep {
 template <class T>
 class BoundedRows {
  public:
-  // Rows (n, d) stay the caller's and must outlive this object; `first_refused_row` lets all pass.
+  // Rows (n, d) stay the caller's and must outlive this object. Throws where `first_refused_row` would find one.
   BoundedRows(Threads& threads, const Kernels& kernels, const T* rows, size_t n, size_t d, const SketchPlan& plan);
   ~BoundedRows();
   BoundedRows(const BoundedRows&) = delete;
@@ -65,10 +65,10 @@ class BoundedRows {
  private:
   struct Slot;
 
-  void set_scale(Threads& threads, const Kernels& kernels, const std::vector<double>& origin);
-  void sketch_rows(Threads& threads, const Kernels& kernels);
+  void look_at_rows(Threads& threads, const Kernels& kernels);
+  void set_scale(const std::vector<double>& origin);
+  void sketch_rows(const Kernels& kernels, size_t block, Slot& slot);
   void begin(const Centers<T>& centers, std::vector<int32_t> places);
-  BoundedStep done() const;
   void move_centers(Threads& threads, const Centers<T>& centers);
   void sketch_centers(Threads& threads, const Centers<T>& centers);
   void step(const Centers<T>& centers, size_t block, Slot& slot);
@@ -94,6 +94,7 @@ class BoundedRows {
   std::unique_ptr<SketchNumbers[]> numbers_;  // (blocks,)
   std::unique_ptr<float[]> heads_;            // (n, heads)
   std::unique_ptr<int8_t[]> tails_;           // (n, padded_tails)
+  std::vector<int> tops_;                     // (blocks,) all magnitudes are below 2^top
 
   // Of the rows; the bounds are stored beside the paths at that time, so that a step need not touch them.
   std::vector<int32_t> labels_;  // -1 before the first step

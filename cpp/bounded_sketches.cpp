@@ -1,9 +1,10 @@
 // BoundedRows: how rows and centers are sketched.
 #include <algorithm>
 #include <cmath>
+#include <stdexcept>
 
+#include "blocks.hpp"
 #include "bounded_slot.hpp"
-#include "square_sums.hpp"
 
 namespace macqueen {
 
@@ -35,10 +36,11 @@ double departure(const std::vector<double>& axes, size_t d) {
 template <class T>
 BoundedRows<T>::BoundedRows(Threads& threads, const Kernels& kernels, const T* rows, size_t n, size_t d,
                             const SketchPlan& plan)
-    : rows_(rows), n_(n), form_{}, labels_(n, -1), squares_(d) {
+    : rows_(rows), n_(n), form_{}, tops_((n + kSketchRows - 1) / kSketchRows), labels_(n, -1), squares_(d) {
   const PinFloatingPoint pin;
   const size_t used = plan.axes.size() / d;
   form_.d = d;
+  look_at_rows(threads, kernels);
   form_.columns = (used + kernels.lanes - 1) / kernels.lanes * kernels.lanes;
   form_.heads = plan.heads;
   form_.tails = used == 0 ? d - plan.heads : d;
@@ -47,8 +49,9 @@ BoundedRows<T>::BoundedRows(Threads& threads, const Kernels& kernels, const T* r
   axes_.assign(used * padded, 0.0f);
   for (size_t c = 0; c < used; ++c) {
     for (size_t j = 0; j < d; ++j) {
-      axes_[c * padded + j] = static_cast<float>(plan.axes[c * d + j]);
-      basis_[(c / kernels.lanes * padded + j) * kernels.lanes + c % kernels.lanes] = axes_[c * padded + j];
+      const auto value = static_cast<float>(plan.axes[c * d + j]);
+      axes_[c * padded + j] = -value;
+      basis_[(c / kernels.lanes * padded + j) * kernels.lanes + c % kernels.lanes] = value;
     }
   }
   form_.basis = basis_.data();
@@ -58,23 +61,33 @@ BoundedRows<T>::BoundedRows(Threads& threads, const Kernels& kernels, const T* r
   const double product = 80 + static_cast<double>(d) / 80 + 8, heads = static_cast<double>(used);
   const double basis = used == 0 ? 0.0 : 2 * (std::sqrt(heads) * (product + 1) + heads);
   form_.slack = 1.1 * 0x1p-24 * (3 * chain + basis) + (used == 0 ? 0.0 : 2 * departure(plan.axes, d));
-  set_scale(threads, kernels, plan.origin);
-  sketch_rows(threads, kernels);
+  set_scale(plan.origin);
+  numbers_ = std::make_unique_for_overwrite<SketchNumbers[]>(blocks());
+  heads_ = std::make_unique_for_overwrite<float[]>(n_ * form_.heads);
+  tails_ = std::make_unique_for_overwrite<int8_t[]>(n_ * form_.padded_tails());
+  upper_.resize(n_);
+  least_.resize(n_);
+  units_.assign(blocks() * kSketchRows, 1);
+}
+
+// Finds the tops of all blocks. Nothing else is asked of rows that are read from far away.
+template <class T>
+void BoundedRows<T>::look_at_rows(Threads& threads, const Kernels& kernels) {
+  std::atomic<bool> refused = false;
+  threads.run(blocks(), [&](int, size_t block) {
+    const size_t first = block * kSketchRows, count = std::min(kSketchRows, n_ - first);
+    const uint64_t largest = row_kernels<T>(kernels).largest(rows_ + first * form_.d, count * form_.d);
+    tops_[block] = top_exponent<T>(largest);
+    if (largest >= first_refused_bits<T>()) refused = true;
+  });
+  if (refused) throw std::invalid_argument("rows must be finite and within 1e150");
 }
 
 // The power of two that brings the largest coordinate to about 1.
 template <class T>
-void BoundedRows<T>::set_scale(Threads& threads, const Kernels& kernels, const std::vector<double>& origin) {
-  const auto& functions = row_kernels<T>(kernels);
-  std::vector<double> tops(static_cast<size_t>(threads.count()), 0.0);
-  const size_t d = form_.d, blocks = (n_ + kSketchRows - 1) / kSketchRows;
-  threads.run(blocks, [&](int slot, size_t block) {
-    const size_t first = block * kSketchRows, count = std::min(kSketchRows, n_ - first);
-    const uint64_t bits = functions.largest(rows_ + first * d, count * d);
-    double& top = tops[static_cast<size_t>(slot)];
-    top = std::max(top, std::ldexp(1.0, top_exponent<T>(bits)));
-  });
-  double top = *std::max_element(tops.begin(), tops.end());
+void BoundedRows<T>::set_scale(const std::vector<double>& origin) {
+  const size_t d = form_.d;
+  double top = std::ldexp(1.0, *std::max_element(tops_.begin(), tops_.end()));
   for (const double o : origin) top = std::max(top, std::abs(o));
   form_.scale = top > 0 ? std::min(std::ldexp(1.0, -std::ilogb(2 * top)), kLargestScale) : 1.0;
   shift_.assign(form_.padded(), 0.0f);
@@ -83,27 +96,11 @@ void BoundedRows<T>::set_scale(Threads& threads, const Kernels& kernels, const s
 }
 
 template <class T>
-void BoundedRows<T>::sketch_rows(Threads& threads, const Kernels& kernels) {
-  const auto& functions = row_kernels<T>(kernels);
-  const size_t d = form_.d, blocks = (n_ + kSketchRows - 1) / kSketchRows;
-  numbers_ = std::make_unique_for_overwrite<SketchNumbers[]>(blocks);
-  heads_ = std::make_unique_for_overwrite<float[]>(n_ * form_.heads);
-  tails_ = std::make_unique_for_overwrite<int8_t[]>(n_ * form_.padded_tails());
-  upper_.resize(n_);
-  least_.resize(n_);
-  units_.assign(blocks * kSketchRows, 1);
-  std::vector<std::vector<float>> scratch(static_cast<size_t>(threads.count()));
-  std::vector<SquareSums<T>> squares(scratch.size());
-  threads.run(blocks, [&](int index, size_t block) {
-    const auto slot = static_cast<size_t>(index);
-    const size_t first = block * kSketchRows, count = std::min(kSketchRows, n_ - first);
-    const T* rows = rows_ + first * d;
-    scratch[slot].resize(form_.scratch(kernels.tile));
-    if (count < kSketchRows) numbers_[block] = {};
-    functions.sketch(rows, count, form_, scratch[slot].data(), sketches(block));
-    squares[slot].add(kernels, rows, count, d, squares_);
-  });
-  for (SquareSums<T>& sums : squares) sums.flush(squares_);
+void BoundedRows<T>::sketch_rows(const Kernels& kernels, size_t block, Slot& slot) {
+  const size_t first = block * kSketchRows, count = std::min(kSketchRows, n_ - first);
+  slot.scratch.resize(form_.scratch(kernels.tile));
+  if (count < kSketchRows) numbers_[block] = {};
+  row_kernels<T>(kernels).sketch(rows_ + first * form_.d, count, form_, slot.scratch.data(), sketches(block));
 }
 
 template <class T>
@@ -119,8 +116,10 @@ void BoundedRows<T>::sketch_centers(Threads& threads, const Centers<T>& centers)
 }
 
 template BoundedRows<float>::BoundedRows(Threads&, const Kernels&, const float*, size_t, size_t, const SketchPlan&);
+template void BoundedRows<float>::sketch_rows(const Kernels&, size_t, Slot&);
 template void BoundedRows<float>::sketch_centers(Threads&, const Centers<float>&);
 template BoundedRows<double>::BoundedRows(Threads&, const Kernels&, const double*, size_t, size_t, const SketchPlan&);
+template void BoundedRows<double>::sketch_rows(const Kernels&, size_t, Slot&);
 template void BoundedRows<double>::sketch_centers(Threads&, const Centers<double>&);
 
 }  // namespace macqueen

@@ -4,24 +4,23 @@
 #include <vector>
 
 #include "bounded_rows.hpp"
+#include "step_slot.hpp"
 
 namespace macqueen {
 
 template <class T>
-struct BoundedRows<T>::Slot {
+struct BoundedRows<T>::Slot : StepSlot<T> {
   // Of the rows of a block; `upper` is the distance to the own center, below everything where the row is not opened.
   std::vector<float> limit, upper, paths, least, squares, longest;
   std::vector<float> found;       // (groups, rows)
   std::vector<float> lane_heads;  // interleaved, of a block in the first step
   std::vector<int8_t> lane_tails;
+  std::vector<float> scratch;  // SketchForm::scratch
   std::vector<Candidate> candidates;
   std::vector<int32_t> counts, list_counts, names, own_places;
   std::vector<uint8_t> lists, opened;
-  AssignBuffers assigning;
   std::vector<T> hard_rows;
   std::vector<int32_t> hard_labels;  // (rows,), of those with too many candidates
-  Changes<T> changes;
-  BoundedStep done;
 
   Slot(const SketchForm& form, size_t groups, int32_t most_candidates)
       : lane_heads(kSketchRows * form.heads), lane_tails(kSketchRows * form.padded_tails() + kTailsAhead) {

@@ -2,7 +2,6 @@
 #pragma once
 
 #include <algorithm>
-#include <limits>
 #include <utility>
 #include <vector>
 
@@ -11,8 +10,6 @@
 #include "step.hpp"
 
 namespace macqueen {
-
-constexpr int kUnknownTop = std::numeric_limits<int>::max();
 
 template <class T>
 class Changes {
@@ -55,17 +52,14 @@ class Changes {
     after_.clear();
   }
 
-  // Adds rows (n, d) that come from nowhere to the clusters `labels` (n,). All their magnitudes are known to be below
-  // 2^top, where `top` is not kUnknownTop.
-  void add_rows(const Kernels& kernels, const T* rows, const int32_t* labels, size_t n, Totals& totals,
-                int top = kUnknownTop) {
+  // Readies the grid for rows that are all known to be below 2^top.
+  void reach(int top, Totals& totals) { sums_.prepare(top, 0, totals.sums); }
+
+  // Adds rows (n, d) that come from nowhere, all of whose magnitudes are below 2^top, to the clusters `labels` (n,).
+  void add_rows(const Kernels& kernels, const T* rows, const int32_t* labels, size_t n, Totals& totals, int top) {
     const auto& functions = row_kernels<T>(kernels);
-    const bool known = top != kUnknownTop;
-    if (!known) top = next_exponent(functions, rows, n, d_, functions.largest(rows, n * d_), sums_);
-    sums_.prepare(top, n, totals.sums);
-    sums_.view().fits = known;
+    sums_.prepare(next_exponent(functions, rows, n, d_, top, sums_), n, totals.sums, top);
     functions.add(rows, labels, n, d_, sums_.view());
-    sums_.view().fits = false;
     for (size_t i = 0; i < n; ++i) count(labels[i], 1);
     moved_ += n;
   }

@@ -7,6 +7,7 @@
 #include <new>
 
 #include "exact.hpp"
+#include "huge_memory.hpp"
 
 namespace macqueen::exact {
 
@@ -32,6 +33,7 @@ std::vector<int64_t> Sums::digits() const {
 
 Sums::Plane Sums::empty_plane() const {
   int64_t* plane = new_cells(cells_);
+  map_pages(plane, cells_ * sizeof(int64_t));
   std::fill_n(plane, cells_, 0);  // written before they are read: otherwise pages are mapped twice
   return Plane(plane, std::free);
 }

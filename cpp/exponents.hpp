@@ -37,12 +37,10 @@ int usual_exponent(const RowKernels<T>& kernels, const T* rows, size_t n, size_t
   return usual_of(tops);
 }
 
-// The exponent to prepare a buffer of row sums with for rows (n, d) whose largest magnitude has these bits.
+// The exponent to prepare a buffer of row sums with for rows (n, d) whose magnitudes are all below 2^all.
 template <class T>
-int next_exponent(const RowKernels<T>& kernels, const T* rows, size_t n, size_t d, uint64_t largest,
-                  const GridBuffer& sums) {
-  const int exponent = top_exponent<T>(largest);
-  return !sums.ready() || exponent > sums.top() ? usual_exponent(kernels, rows, n, d) : exponent;
+int next_exponent(const RowKernels<T>& kernels, const T* rows, size_t n, size_t d, int all, const GridBuffer& sums) {
+  return !sums.ready() || all > sums.top() ? usual_exponent(kernels, rows, n, d) : all;
 }
 
 }  // namespace macqueen

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdlib>
+#include <limits>
 #include <memory>
 #include <mutex>
 #include <new>
@@ -12,6 +13,8 @@
 #include "kernels.hpp"
 
 namespace macqueen {
+
+constexpr int kUnknownTop = std::numeric_limits<int>::max();
 
 // One grid-sum buffer of a thread, and where it flushes to.
 class GridBuffer {
@@ -30,11 +33,13 @@ class GridBuffer {
     for (size_t cell = 0; cell < cells; cell += kPage) static_cast<volatile int64_t&>(levels_[0][cell]) = 0;
   }
 
-  // Readies the grid for `rows` more rows, most of whose magnitudes are below 2^top.
-  void prepare(int top, size_t rows, exact::Sums& sums) {
+  // Readies the grid for `rows` more rows, most of whose magnitudes are below 2^top, and all below 2^all: where the
+  // grid reaches so far, nobody looks at them again.
+  void prepare(int top, size_t rows, exact::Sums& sums, int all = kUnknownTop) {
     constexpr size_t kRowsBeforeFlush = size_t{1} << 22;
     if (ready_ && top <= top_ && rows_ + rows <= kRowsBeforeFlush) {
       rows_ += rows;
+      view_.fits = all <= top_;
       return;
     }
     if (ready_) {
@@ -53,6 +58,7 @@ class GridBuffer {
       view_.shifts[level] = std::ldexp(1.5, 52 + grid(level));
     }
     view_.limit = std::ldexp(1.0, top);
+    view_.fits = all <= top;
     view_.exact = &sums;
   }
 

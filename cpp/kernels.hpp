@@ -92,7 +92,7 @@ struct SumBuffer {
   double limit;              // 2^top: magnitudes below it fit the first grid
   int used;                  // levels that anything was added to
   void* exact;               // exact::Sums*: takes what the grids cannot hold
-  bool fits;                 // whether all rows to be added are known to be below the limit
+  bool fits;                 // whether all rows that `add` or `add_squares` is given are known to be below the limit
 };
 
 // Bounds of single pairs of a row and a center (cpp/pairs.hpp).

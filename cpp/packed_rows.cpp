@@ -168,14 +168,16 @@ int64_t PackedRows<T>::first_blocks(const Centers<T>& centers, size_t begin, siz
     const size_t to = std::min(end, from + kRunBlocks);
     const size_t first = from * kPackedRows, count = std::min(n_, to * kPackedRows) - first;
     const T* rows = rows_ + first * d;
-    const size_t refused = first_bad_row(centers.kernels(), rows, count, d);
-    if (refused < count) return static_cast<int64_t>(first + refused);
+    const uint64_t largest = row_kernels<T>(centers.kernels()).largest(rows, count * d);
+    if (largest >= first_refused_bits<T>()) {
+      return static_cast<int64_t>(first + first_bad_row(centers.kernels(), rows, count, d));
+    }
     for (size_t block = from; block < to; ++block) {
       pack(centers.kernels(), block, slot);
       compare(centers, block, slot, nullptr);
     }
     settle(centers, slot);
-    slot.add_first(centers.kernels(), rows, &labels_[first], count, *totals_, squares_);
+    slot.add_first(centers.kernels(), rows, &labels_[first], count, *totals_, squares_, top_exponent<T>(largest));
   }
   return kAllFinite;
 }

@@ -21,7 +21,7 @@ constexpr double kUp = 1 + 0x1p-30;  // beside a sum of float64 squares
 constexpr double kUnitsOfGap = 20;   // of the grid in the gap between a row's nearest two centers, usually
 constexpr double kUnitsOfPath = 40;  // a center that has come farther has its bounds brought down
 constexpr double kSmallestUnit = 1e-30, kLargestUnit = 1e16;
-constexpr double kLargest = 0x1p50;  // values beyond it: squares could overflow, paths outgrow float32
+constexpr int kLargestTop = 50;  // values beyond 2^50: squares could overflow, paths outgrow float32
 constexpr size_t kSampledBlocks = 16;
 constexpr size_t kFewestBlocks = 16;   // of a task
 constexpr size_t kTaskWork = 4000000;  // multiplications of comparing all: less is not worth waking a thread for
@@ -85,15 +85,6 @@ void PairBounds<T>::begin(const Centers<T>& centers) {
   for (auto* array : {&path_bytes_, &brought_down_}) array->assign(k, 0);
 }
 
-// Whether a value is too large for bounds.
-template <class T>
-bool PairBounds<T>::any_large(const Kernels& kernels, const T* values, size_t count) {
-  const T most = static_cast<T>(kLargest);
-  uint64_t bits = 0;
-  memcpy(&bits, &most, sizeof most);
-  return row_kernels<T>(kernels).largest(values, count) >= bits;
-}
-
 template <class T>
 void PairBounds<T>::move_centers(const Centers<T>& centers) {
   for (size_t c = 0; c < centers.k(); ++c) {
@@ -127,7 +118,8 @@ void PairBounds<T>::begin_step(const Centers<T>& centers) {
   } else {
     move_centers(centers);
   }
-  const bool large = any_large(centers.kernels(), centers.values(), centers.k() * d_);
+  const uint64_t largest = row_kernels<T>(centers.kernels()).largest(centers.values(), centers.k() * d_);
+  const bool large = top_exponent<T>(largest) > kLargestTop;
   hard_step_ = large || large_before_;
   large_before_ = large;
   if (copy_ && !hard_step_) copy_->place(centers);
@@ -147,10 +139,9 @@ int64_t PairBounds<T>::step_blocks(Threads& threads, const Centers<T>& centers, 
   threads.run((end - begin + blocks - 1) / blocks, [&](int index, size_t task) {
     Slot& slot = *slots_[static_cast<size_t>(index)];
     const size_t first = begin + task * blocks;
-    Threads alone(1);
     for (size_t block = first; block < std::min(end, first + blocks); ++block) {
       if (labels_[block * kPairRows] < 0) {
-        const int64_t refused = begin_block(alone, centers.kernels(), block, slot);
+        const int64_t refused = begin_block(centers.kernels(), block, slot);
         if (refused != kAllFinite) {
           bad.note(static_cast<size_t>(refused));
           return;
@@ -181,18 +172,20 @@ BoundedStep PairBounds<T>::end_step(Threads& threads, Totals& totals) {
 
 // Copies a block and finds out whether it is too large for bounds; returns the first row that cannot be clustered.
 template <class T>
-int64_t PairBounds<T>::begin_block(Threads& threads, const Kernels& kernels, size_t block, Slot& slot) {
+int64_t PairBounds<T>::begin_block(const Kernels& kernels, size_t block, Slot& slot) {
   const size_t first = block * kPairRows, count = rows_of(block);
   const T* rows = rows_ + first * d_;
-  slot.top = kUnknownTop;
   // Where the copy has come near all values they are small enough, and need not be looked at again.
-  if (copy_ && copy_->copy(kernels, rows, first, count) < std::min(kLargest, std::exp2(copy_->top()))) {
+  if (copy_ && copy_->copy(kernels, rows, first, count) < std::exp2(std::min(kLargestTop, copy_->top()))) {
     slot.top = copy_->top();
+    slot.changes.reach(slot.top, *totals_);
     return kAllFinite;
   }
-  hard_[block] = any_large(kernels, rows, count * d_);
-  const int64_t refused = first_refused_row(threads, kernels, rows, count, d_);
-  return refused == kAllFinite ? refused : refused + static_cast<int64_t>(first);
+  const uint64_t largest = row_kernels<T>(kernels).largest(rows, count * d_);
+  slot.top = top_exponent<T>(largest);
+  hard_[block] = slot.top > kLargestTop;
+  if (largest < first_refused_bits<T>()) return kAllFinite;
+  return static_cast<int64_t>(first + first_bad_row(kernels, rows, count, d_));
 }
 
 template <class T>

@@ -41,10 +41,9 @@ class PairBounds {
   void begin(const Centers<T>& centers);
   void move_centers(const Centers<T>& centers);
   void step(const Centers<T>& centers, size_t block, Slot& slot);
-  static bool any_large(const Kernels& kernels, const T* values, size_t count);
   void compare_plainly(const Centers<T>& centers, size_t block, Slot& slot);
   void bring_down(size_t block);
-  int64_t begin_block(Threads& threads, const Kernels& kernels, size_t block, Slot& slot);
+  int64_t begin_block(const Kernels& kernels, size_t block, Slot& slot);
   void first_step(const Centers<T>& centers, size_t block, Slot& slot);
   void compare(const Centers<T>& centers, size_t block, uint64_t open, bool whole, Slot& slot);
   void compare_columns(const Centers<T>& centers, size_t block, bool whole, Slot& slot);

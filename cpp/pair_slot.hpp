@@ -64,7 +64,7 @@ struct PairBounds<T>::Slot : StepSlot<T> {
   std::vector<float> bases, paths, found, results;
   ByteSlot copies;
   double compared = 0, undecided = 0;  // rows in this step by their copies, and those of them that were read after it
-  int top = kUnknownTop;  // of the magnitudes of a block that is read for the first time: all are below 2^top
+  int top = 0;  // of the magnitudes of a block that is read for the first time: all are below 2^top
 
   Slot(size_t k, size_t d) {
     const size_t pairs = k * kPairRows;

@@ -87,7 +87,7 @@ inline void take_off_heads(float* v, size_t count, const SketchForm& f, const fl
       for (size_t r = 0; r < kRows; ++r) rest[r] = load(v + (i + r) * f.padded() + j);
       for (size_t c = 0; c < f.heads; ++c) {
         const Floats axis = load(f.axes + c * f.padded() + j);
-        for (size_t r = 0; r < kRows; ++r) rest[r] = multiply_add(broadcast(-own[r][c]), axis, rest[r]);
+        for (size_t r = 0; r < kRows; ++r) rest[r] = multiply_add(broadcast(own[r][c]), axis, rest[r]);
       }
       for (size_t r = 0; r < rows; ++r) store(v + (i + r) * f.padded() + j, rest[r]);
     }
@@ -130,14 +130,15 @@ inline float most_tail(const SketchForm& f) {
   return f.padded() <= kMostSum / 128 ? 127 : static_cast<float>(kMostSum / f.padded());
 }
 
-struct Tail {
-  float step;
-  double length, grid_length, error;  // of the tail, of what is stored for it, of their difference: all rounded up
-  int32_t sum;                        // of the integers
+// Of rows whose coordinates are made together.
+struct Tails {
+  float step[kSketchPart];
+  float squares[kSketchPart], grid_squares[kSketchPart], error_squares[kSketchPart];  // of what `Lengths` has, in steps
+  int32_t sum[kSketchPart];                                                           // of the integers
 };
 
-// v (padded,), of which the first f.tails count; integers (padded,) out.
-inline Tail to_grid(const float* v, const SketchForm& f, int8_t* integers) {
+// v (padded,), of which the first f.tails count; integers (padded,) and a place of `tails` out.
+inline void to_grid(const float* v, const SketchForm& f, int8_t* integers, size_t place, Tails& tails) {
   const Floats zero = broadcast(0), round = broadcast(12582912);  // 1.5 * 2^23: adding it rounds to an integer
   Floats high = zero;
   for (size_t j = 0; j < f.padded(); j += kWidth) {
@@ -157,54 +158,86 @@ inline Tail to_grid(const float* v, const SketchForm& f, int8_t* integers) {
     store(values, rounded);
     for (size_t l = 0; l < kWidth; ++l) integers[j + l] = static_cast<int8_t>(static_cast<int32_t>(values[l]));
   }
-  // `scaled` is right to 2^-23, and where the step is 0 all of the tail is below 2^-100.
-  const double up = 1 + relative(f), unit = static_cast<double>(step);
-  const double long_as = unit * __builtin_sqrt(static_cast<double>(sum_of(length))) * up;
-  const double least = static_cast<double>(f.padded()) * 0x1p-99;
-  return {step, long_as + least, unit * __builtin_sqrt(static_cast<double>(sum_of(grid_length))) * up,
-          unit * __builtin_sqrt(static_cast<double>(sum_of(error))) * up + 0x1p-22 * long_as + least,
-          static_cast<int32_t>(sum_of(sum))};
+  tails.step[place] = step;
+  tails.squares[place] = sum_of(length);
+  tails.grid_squares[place] = sum_of(grid_length);
+  tails.error_squares[place] = sum_of(error);
+  tails.sum[place] = static_cast<int32_t>(sum_of(sum));
 }
+
+// Of tails, of what is stored for them, of their differences: all rounded up.
+struct Lengths {
+  double tail[kSketchPart], grid[kSketchPart], error[kSketchPart];
+};
+
+// `to_grid` scales to 2^-23, and where the step is 0 all of the tail is below 2^-100.
+inline void lengths_of(const Tails& tails, const SketchForm& f, Lengths& out) {
+  const double up = 1 + relative(f), least = f.tails > 0 ? static_cast<double>(f.padded()) * 0x1p-99 : 0;
+  for (size_t i = 0; i < kSketchPart; ++i) {
+    const double unit = static_cast<double>(tails.step[i]) * up;
+    const double length = unit * __builtin_sqrt(static_cast<double>(tails.squares[i]));
+    out.tail[i] = length + least;
+    out.grid[i] = unit * __builtin_sqrt(static_cast<double>(tails.grid_squares[i]));
+    out.error[i] = unit * __builtin_sqrt(static_cast<double>(tails.error_squares[i])) + 0x1p-22 * length + least;
+  }
+}
+
+// As next_down and next_up, for loops over rows: it has no branch, and gives no denormals, which are slow.
+inline float below(double value) {
+  const float f = static_cast<float>(value);
+  return f - __builtin_fabsf(f) * 0x1p-23f - 0x1p-126f;
+}
+inline float above(double value) { return -below(-value); }
 
 // The parts of `scratch` (SketchForm::scratch).
 struct SketchScratch {
-  float *v, *y, *squares;
+  float *v, *y;
   int8_t* integers;
 
   SketchScratch(const SketchForm& f, float* scratch)
       : v(scratch),
         y(v + (kSketchPart + kTileRows) * f.padded()),
-        squares(y + kSketchPart * f.heads),
-        integers(reinterpret_cast<int8_t*>(squares + kSketchPart)) {}
+        integers(reinterpret_cast<int8_t*>(y + kSketchPart * f.heads)) {}
 };
 
+// The numbers of kSketchPart rows of a block from the first-th on. Loops become vectors: one row after the other they
+// took as long as all else for narrow rows.
+inline void store_numbers(const Tails& tails, const float* squares, const SketchForm& f, size_t first,
+                          SketchNumbers& out) {
+  Lengths lengths;
+  lengths_of(tails, f, lengths);
+  const auto each = [](auto* numbers, const auto& number) {
+    for (size_t i = 0; i < kSketchPart; ++i) numbers[i] = number(i);
+  };
+  each(out.scale + first, [&](size_t i) { return -2 * tails.step[i]; });
+  each(out.length + first, [&](size_t i) { return above(lengths.tail[i]); });
+  each(out.tail + first, [&](size_t i) { return above(lengths.grid[i] * (1 + 0x1p-20)); });
+  each(out.error + first, [&](size_t i) { return above(lengths.error[i]); });
+  each(out.squares + first, [&](size_t i) { return below(static_cast<double>(squares[i]) * (1 - 0x1p-20)); });
+  each(out.slack + first, [&](size_t i) { return above(static_cast<double>(squares[i]) * f.slack * (1 + 0x1p-20)); });
+  each(out.offset + first, [&](size_t i) { return -128 * tails.sum[i]; });
+}
+
+// Of a part that is not full, places beyond the rows get any numbers.
 template <class T>
 void sketch(const T* rows, size_t n, const SketchForm& f, float* scratch, const SketchRows& out) {
   const SketchScratch at(f, scratch);
-  SketchNumbers* numbers = out.numbers;
-  for (size_t i = 0; i < n; ++i) {
-    const size_t place = i % kSketchPart;
-    if (place == 0) {
-      const T* part[kSketchPart];
-      const size_t count = n - i < kSketchPart ? n - i : kSketchPart;
-      for (size_t r = 0; r < count; ++r) part[r] = rows + (i + r) * f.d;
-      coordinates(part, count, f, at.v, at.y, at.squares);
+  float squares[kSketchPart] = {};
+  Tails tails{};
+  for (size_t first = 0; first < n; first += kSketchPart) {
+    const size_t count = n - first < kSketchPart ? n - first : kSketchPart;
+    const T* part[kSketchPart];
+    for (size_t r = 0; r < count; ++r) part[r] = rows + (first + r) * f.d;
+    coordinates(part, count, f, at.v, at.y, squares);
+    for (size_t r = 0; r < count; ++r) {
+      const float* own = at.v + r * f.padded();
+      const float* heads = f.columns == 0 ? own : at.y + r * f.heads;
+      if (f.heads > 0) memcpy(out.heads + (first + r) * f.heads, heads, f.heads * sizeof(float));
+      if (f.tails == 0) continue;
+      to_grid(own, f, at.integers, r, tails);
+      memcpy(out.tails + (first + r) * f.padded_tails(), at.integers, f.padded_tails());
     }
-    const float* own = at.v + place * f.padded();
-    memcpy(out.heads + i * f.heads, f.columns == 0 ? own : at.y + place * f.heads, f.heads * sizeof(float));
-    Tail tail{};
-    if (f.tails > 0) {
-      tail = to_grid(own, f, at.integers);
-      memcpy(out.tails + i * f.padded_tails(), at.integers, f.padded_tails());
-    }
-    const double square = static_cast<double>(at.squares[place]);
-    numbers->scale[i] = -2 * tail.step;
-    numbers->length[i] = next_up(tail.length);
-    numbers->tail[i] = next_up(tail.grid_length * (1 + 0x1p-20));
-    numbers->error[i] = next_up(tail.error);
-    numbers->squares[i] = next_down(square * (1 - 0x1p-20));
-    numbers->slack[i] = next_up(square * f.slack * (1 + 0x1p-20));
-    numbers->offset[i] = -128 * tail.sum;
+    store_numbers(tails, squares, f, first, *out.numbers);
   }
 }
 
@@ -233,21 +266,24 @@ inline void place_center(const float* v, const float* y, double square, const Sk
   }
   const float* heads = f.columns == 0 ? v : y;
   for (size_t j = 0; j < f.heads; ++j) panels.heads[(g * f.heads + j) * kGroup + lane] = -2 * heads[j];
-  Tail tail{};
+  Tails tails{};
+  Lengths lengths;
   if (f.tails > 0) {
-    tail = to_grid(v, f, integers);
+    to_grid(v, f, integers, 0, tails);
     for (size_t j = 0; j < f.tails; ++j) {
       panels.tails[(g * f.padded_tails() / 4 + j / 4) * kGroup * 4 + lane * 4 + j % 4] =
           static_cast<uint8_t>(integers[j] + 128);
     }
   }
   if (panels.tiles != nullptr) memcpy(panels.tiles + place * f.tiled_tails(), integers, f.tails);
-  panels.step[place] = tail.step;
+  lengths_of(tails, f, lengths);
+  const double tail = lengths.tail[0], error = lengths.error[0];
+  panels.step[place] = tails.step[0];
   panels.start[place] = next_down(square * (1 - 2 * f.slack - 0x1p-20) - 0x1p-90);
-  panels.tail[place] = -2 * next_up(tail.length);
-  panels.error[place] = -2 * next_up(tail.error);
-  raise_to(most[0], 4.001 * tail.length);
-  raise_to(most[1], 4.001 * tail.error);
+  panels.tail[place] = -2 * next_up(tail);
+  panels.error[place] = -2 * next_up(error);
+  raise_to(most[0], 4.001 * tail);
+  raise_to(most[1], 4.001 * error);
   raise_to(most[2], square * (4 * f.slack + 0x1p-18) + 0x1p-85);
 }
 
@@ -265,10 +301,11 @@ void sketch_centers(const T* centers, const int32_t* names, size_t group, const 
     rows[count] = centers + static_cast<size_t>(names[lane]) * f.d;
     places[count++] = group * kGroup + lane;
   }
-  coordinates(rows, count, f, at.v, at.y, at.squares);
+  float squares[kSketchPart];
+  coordinates(rows, count, f, at.v, at.y, squares);
   for (size_t i = 0; i < count; ++i) {
-    place_center(at.v + i * f.padded(), at.y + i * f.heads, static_cast<double>(at.squares[i]), f, places[i],
-                 at.integers, panels);
+    place_center(at.v + i * f.padded(), at.y + i * f.heads, static_cast<double>(squares[i]), f, places[i], at.integers,
+                 panels);
   }
 }
 

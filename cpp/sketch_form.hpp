@@ -24,10 +24,10 @@ struct SketchForm {
   double scale;
   const float* shift;  // (padded,): scale * origin
   const float* basis;  // (columns / lanes, padded, lanes), columns a multiple of the lanes of a panel; 0: no basis
-  const float* axes;   // (heads, padded): the same as rows
+  const float* axes;   // (heads, padded): the same as rows, negated
   double slack;        // of products, relative to |X||C|: what rounding may have changed, see cpp/sketch.hpp
   size_t padded() const { return (d + 15) / 16 * 16; }  // whole vectors; what is beyond d is 0
-  size_t scratch(size_t tile) const { return (kSketchPart + tile) * padded() + kSketchPart * (heads + 1) + padded(); }
+  size_t scratch(size_t tile) const { return (kSketchPart + tile) * padded() + kSketchPart * heads + padded(); }
   size_t padded_tails() const { return (tails + 3) / 4 * 4; }
   size_t tiled_tails() const { return (tails + 63) / 64 * 64; }  // whole tiles; what is beyond the tails is 0
   bool screens() const { return columns > 0 && tails > 0; }      // heads alone can rule groups out

@@ -75,12 +75,13 @@ void nearest_groups(const SketchPanels& p, const SketchBlock& b, size_t rows, si
 
 void near_groups(const SketchBlock& b, size_t rows, size_t groups, uint8_t* lists, int32_t* counts) {
   for (size_t i = rows; i < kSketchRows; ++i) b.limit[i] = -__builtin_inff();  // below all that can be found
+  const float *const limit = b.limit, *const found = b.found;  // a byte that is stored could be one of the pointers
   for (size_t g = 0; g < groups; ++g) {
-    counts[g] = 0;
+    int32_t count = 0;
     for (size_t i = 0; i < rows; i += kWidth) {
-      const uint32_t mask = at_most_mask(load(b.found + g * kSketchRows + i), load(b.limit + i));
-      if (mask != 0) append_rows(mask, i, lists + g * kListStride, counts[g]);
+      append_rows(at_most_mask(load(found + g * kSketchRows + i), load(limit + i)), i, lists + g * kListStride, count);
     }
+    counts[g] = count;
   }
 }
 
@@ -101,20 +102,20 @@ void own_bounds(const T* rows, const uint8_t* list, size_t count, const int32_t*
   }
 }
 
-inline Floats found_distance(const float* found, const float* squares) {
+inline Floats distance_of(Floats square) {
   const Floats zero = broadcast(0);
-  const Floats square = maximum(add(load(found), load(squares)), zero);
-  return multiply_add(square_root(square), broadcast(1 - kOutward), zero);
+  return multiply_add(square_root(maximum(square, zero)), broadcast(1 - kOutward), zero);
 }
 
 void longest_found(const float* found, const float* squares, size_t groups, float* longest) {
   for (size_t i = 0; i < kSketchRows; i += kWidth) {
+    const Floats own = load(squares + i);
     Floats most = broadcast(0);
     for (size_t g = 0; g < groups; ++g) {
-      const Floats distance = found_distance(found + g * kSketchRows + i, squares + i);
-      most = maximum(most, choose_below(distance, broadcast(kNobody), distance, broadcast(0)));
+      const Floats square = add(load(found + g * kSketchRows + i), own);
+      most = maximum(most, choose_below(square, broadcast(kNobody * kNobody), square, broadcast(0)));
     }
-    store(longest + i, most);
+    store(longest + i, distance_of(most));
   }
 }
 
@@ -129,7 +130,7 @@ void store_groups(float* found, const float* squares, const float* units, const 
       float* own = found + g * kSketchRows + i;
       const Floats value = load(own);
       if (at_most_mask(untouched, value) == (1u << kWidth) - 1) continue;
-      const Floats distance = found_distance(own, squares + i);
+      const Floats distance = distance_of(add(value, load(squares + i)));
       const Floats bound = choose_below(value, untouched, distance, broadcast(kHuge));
       store(least + i, minimum(load(least + i), bound));
       const Floats zero = broadcast(0);

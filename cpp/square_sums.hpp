@@ -15,20 +15,17 @@ class SquareSums {
   // Adds the squares of rows (n, d), d at most the cells of `sums`, which takes what the grid cannot hold.
   void add(const Kernels& kernels, const T* rows, size_t n, size_t d, exact::Sums& sums) {
     const auto& functions = row_kernels<T>(kernels);
-    if (top_exponent<T>(functions.largest(rows, n * d)) > top_) {
-      top_ = std::max(top_, usual_exponent(functions, rows, n, d));
-    }
-    add(kernels, rows, n, d, top_, false, sums);
+    const int all = top_exponent<T>(functions.largest(rows, n * d));
+    if (all > top_) top_ = std::max(top_, usual_exponent(functions, rows, n, d));
+    add(kernels, rows, n, d, top_, all, sums);
   }
 
-  // The same for rows most of whose magnitudes are known to be below 2^top, or all.
-  void add(const Kernels& kernels, const T* rows, size_t n, size_t d, int top, bool all, exact::Sums& sums) {
+  // The same for rows most of whose magnitudes are known to be below 2^top, and all below 2^all.
+  void add(const Kernels& kernels, const T* rows, size_t n, size_t d, int top, int all, exact::Sums& sums) {
     labels_.resize(std::max(n, labels_.size()), 0);
     grid_.resize(sums.cells());
-    grid_.prepare(std::max(2 * top, kLowestTop), 2 * n, sums);
-    grid_.view().fits = all;
+    grid_.prepare(std::max(2 * top, kLowestTop), 2 * n, sums, 2 * all);
     row_kernels<T>(kernels).add_squares(rows, labels_.data(), n, d, grid_.view());
-    grid_.view().fits = false;
   }
 
   // Moves what was added to `sums`; not to be called in parallel.

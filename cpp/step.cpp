@@ -144,8 +144,8 @@ int64_t accumulate(Threads& threads, const Centers<T>& centers, const T* rows, s
                  if (bad.found_before(begin)) return;
                  Workspace::Slot& slot = *slots[static_cast<size_t>(index)];
                  const T* block = rows + begin * d;
-                 const uint64_t top = kernels.largest(block, count * d);
-                 if (top >= first_refused_bits<T>()) {
+                 const uint64_t largest = kernels.largest(block, count * d);
+                 if (largest >= first_refused_bits<T>()) {
                    bad.note(begin + first_bad_row(centers.kernels(), block, count, d));
                    return;
                  }
@@ -153,10 +153,11 @@ int64_t accumulate(Threads& threads, const Centers<T>& centers, const T* rows, s
                  if (options.skip_zero_rows) {
                    slot.zero_rows += leave_out_zero_rows(kernels, block, count, d, slot.labels.data());
                  }
-                 slot.sums.prepare(next_exponent(kernels, block, count, d, top, slot.sums), count, totals.sums);
+                 const int all = top_exponent<T>(largest);
+                 slot.sums.prepare(next_exponent(kernels, block, count, d, all, slot.sums), count, totals.sums, all);
                  kernels.add(block, slot.labels.data(), count, d, slot.sums.view());
                  if (options.squares) {
-                   slot.squares.prepare(std::max(2 * slot.sums.top(), kLowestTop), 2 * count, totals.squares);
+                   slot.squares.prepare(std::max(2 * slot.sums.top(), kLowestTop), 2 * count, totals.squares, 2 * all);
                    kernels.add_squares(block, slot.labels.data(), count, d, slot.squares.view());
                  }
                  for (size_t i = 0; i < count; ++i) {

@@ -21,13 +21,13 @@ struct StepSlot {
   Changes<T> changes;
   BoundedStep done;
 
-  // Adds rows (n, d) that come from nowhere, with their labels (n,), to the sums of clusters and of squares; top: as in
-  // Changes::add_rows.
+  // Adds rows (n, d) that come from nowhere, all of whose magnitudes are below 2^top, with their labels (n,), to the
+  // sums of clusters and of squares.
   void add_first(const Kernels& kernels, const T* rows, const int32_t* names, size_t n, Totals& totals,
-                 exact::Sums& squares, int top = kUnknownTop) {
+                 exact::Sums& squares, int top) {
     changes.add_rows(kernels, rows, names, n, totals, top);
     // The grid of squares follows that of rows, as in a pass.
-    square_sums.add(kernels, rows, n, totals.d, changes.top(), top != kUnknownTop, squares);
+    square_sums.add(kernels, rows, n, totals.d, changes.top(), top, squares);
   }
 };
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from macqueen import KMeans, RunConfig, _core, plan
 from macqueen.engine.indexes import Bounds
-from macqueen.errors import ArgumentError
+from macqueen.errors import ArgumentError, DataError
 from tests.models import in_memory
 
 THREADS = {count: _core.Threads(count) for count in (1, 3)}
@@ -113,6 +113,19 @@ def test_training_has_the_bits_of_plain_passes(dtype, clusters, monkeypatch):
     assert models[0].cluster_centers().tobytes() == models[1].cluster_centers().tobytes()
     assert models[0].history()["cost"].tolist() == models[1].history()["cost"].tolist()
     assert (models[0].history()["counts"] == models[1].history()["counts"]).all()
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_rows_that_must_be_refused_are_named(dtype, monkeypatch):
+    """The object looks at all rows itself, in blocks and on several threads."""
+    rows = np.random.default_rng(0).normal(size=(3000, 12)).astype(dtype)
+    rows[[1234, 2900], 5] = np.inf if dtype == np.float32 else 1.1e150
+    make = _core.Bounded32 if dtype == np.float32 else _core.Bounded64
+    with pytest.raises(ValueError, match="rows must be finite and within 1e150"):
+        make(_core.find_isa(""), THREADS[1], rows, np.zeros(12), np.zeros((0, 12)), 12)
+    monkeypatch.setenv("MACQUEEN_FORCE_PATH", "bounds")
+    with pytest.raises(DataError, match="row 1234, column 5 is"):
+        in_memory(80, rows[:80], use_mini_batch=False).train(rows, steps=1)
 
 
 def test_rows_that_sketches_cannot_tell_apart_go_back_to_plain_passes(monkeypatch, caplog):

@@ -31,11 +31,7 @@ class Boxes:
 
     def __init__(self, rows: FloatArray, kernels: Kernels, name: RowName) -> None:
         make = _core.Boxes32 if rows.dtype == np.float32 else _core.Boxes64
-        try:
-            self._native: Any = make(kernels.isa, kernels.threads, rows)
-        except ValueError:  # it has looked at all rows itself
-            seeding.check_finite(rows, kernels, name)
-            raise
+        self._native: Any = checked(lambda: make(kernels.isa, kernels.threads, rows), rows, kernels, name)
         self.rows = len(rows)
 
     def add_to(self, totals: _core.Totals, prepared: Prepared) -> Added:
@@ -56,8 +52,7 @@ class Sorted:
 
     def __init__(self, rows: FloatArray, kernels: Kernels, name: RowName) -> None:
         make = _core.Sorted32 if rows.dtype == np.float32 else _core.Sorted64
-        seeding.check_finite(rows, kernels, name)
-        self._native: Any = make(kernels.isa, kernels.threads, rows)
+        self._native: Any = checked(lambda: make(kernels.isa, kernels.threads, rows), rows, kernels, name)
         self.rows = len(rows)
 
     def add_to(self, totals: _core.Totals, prepared: Prepared) -> Added:
@@ -77,8 +72,7 @@ class Bounds:
     WORTH: ClassVar[float] = 0.25  # a first step that compared more of the rows than this with all centers was not
 
     def __init__(self, rows: FloatArray, form: Form, kernels: Kernels, name: RowName) -> None:
-        seeding.check_finite(rows, kernels, name)
-        self._native = sketched(rows, form, kernels)
+        self._native = checked(lambda: sketched(rows, form, kernels), rows, kernels, name)
         self.rows = len(rows)
 
     def add_to(self, totals: _core.Totals, prepared: Prepared) -> Added:
@@ -145,8 +139,17 @@ class Packed(_FewClusters):
 Index: TypeAlias = Boxes | Bounds | Packed | Pairs | Sorted
 
 
+def checked(make: Callable[[], Any], rows: FloatArray, kernels: Kernels, name: RowName) -> Any:
+    """Make the native object for rows, which looks at all of them itself; or name the first that it refuses."""
+    try:
+        return make()
+    except ValueError:
+        seeding.check_finite(rows, kernels, name)
+        raise
+
+
 def sketched(rows: FloatArray, form: Form, kernels: Kernels) -> Any:
-    """Return the native object for rows that are finite."""
+    """Return the native object for rows."""
     make = _core.Bounded32 if rows.dtype == np.float32 else _core.Bounded64
     return make(kernels.isa, kernels.threads, rows, form.origin, form.axes, form.heads)
 
