@@ -90,6 +90,7 @@ void BoundedRows<T>::sketch_rows(Threads& threads, const Kernels& kernels) {
   heads_ = std::make_unique_for_overwrite<float[]>(n_ * form_.heads);
   tails_ = std::make_unique_for_overwrite<int8_t[]>(n_ * form_.padded_tails());
   upper_.resize(n_);
+  doubts_.resize(n_);
   least_.resize(n_);
   units_.assign(blocks * kSketchRows, 1);
   std::vector<std::vector<float>> scratch(static_cast<size_t>(threads.count()));

@@ -7,16 +7,20 @@
 
 namespace macqueen {
 
+constexpr float kFar = 3e38f;
+constexpr double kUp = 1 + 0x1p-30, kDown = 1 - 0x1p-30;  // beside a sum of float64 squares
+constexpr float kFloatSlack = 0x1p-20f, kFloatUp = 1 + kFloatSlack, kFloatDown = 1 - kFloatSlack;  // a few of float32
+
 template <class T>
 struct BoundedRows<T>::Slot {
   // Of the rows of a block; `upper` is the distance to the own center, below everything where the row is not opened.
-  std::vector<float> limit, upper, paths, least, squares, longest;
+  std::vector<float> limit, upper, doubts, paths, least, squares, longest;
   std::vector<float> found;       // (groups, rows)
   std::vector<float> lane_heads;  // interleaved, of a block in the first step
   std::vector<int8_t> lane_tails;
   std::vector<Candidate> candidates;
   std::vector<int32_t> counts, list_counts, names, own_places;
-  std::vector<uint8_t> lists, opened;
+  std::vector<uint8_t> lists, opened, measured;
   AssignBuffers assigning;
   std::vector<T> hard_rows;
   std::vector<int32_t> hard_labels;  // (rows,), of those with too many candidates
@@ -25,7 +29,7 @@ struct BoundedRows<T>::Slot {
 
   Slot(const SketchForm& form, size_t groups, int32_t most_candidates)
       : lane_heads(kSketchRows * form.heads), lane_tails(kSketchRows * form.padded_tails()) {
-    for (auto* array : {&limit, &upper, &paths, &least, &squares, &longest}) array->resize(kSketchRows);
+    for (auto* array : {&limit, &upper, &doubts, &paths, &least, &squares, &longest}) array->resize(kSketchRows);
     found.assign(groups * kSketchRows, kUntouched);
     candidates.resize(kSketchRows * static_cast<size_t>(most_candidates));
     counts.resize(kSketchRows);
