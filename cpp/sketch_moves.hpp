@@ -112,7 +112,8 @@ void moved_bounds(const SketchForm& f, const MovePanels& p, const SketchRows& s,
     const Floats before = load(upper + i), over = maximum(load(doubts + i), zero), error = load(errors + i);
     const Floats square = multiply_add(before * before, up, broadcast(0x1p-80f));
     const Floats now = multiply_add(error, up, add(square, load(changes + i)));
-    const Floats doubt = multiply_add(add(before, before), over, error);
+    const Floats rounding = multiply_add(square, broadcast(2 * kOutward), error);  // much, where a far center came near
+    const Floats doubt = multiply_add(add(before, before), over, rounding);
     const Floats distance = square_root(now) * up;
     // What is not a number passes neither comparison.
     store(upper + i, choose_below(doubt, most * now, choose_below(now, far, distance, none), none));
