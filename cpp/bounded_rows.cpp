@@ -14,10 +14,7 @@ namespace macqueen {
 
 namespace {
 
-constexpr float kFar = 3e38f, kInfinity = std::numeric_limits<float>::infinity();
 constexpr float kRoom = 2;  // largest stored bound, in units of the row's longest at first
-constexpr double kUp = 1 + 0x1p-30, kDown = 1 - 0x1p-30;  // beside a sum of float64 squares
-constexpr float kFloatSlack = 0x1p-20f, kFloatUp = 1 + kFloatSlack, kFloatDown = 1 - kFloatSlack;  // a few of float32
 
 // The part of groups that heads may leave for looking at them first to pay. Bounds that heads give are not as tight, so
 // that three of ten groups are looked at once more; the rest is what a look takes, in cycles.
@@ -45,6 +42,12 @@ void BoundedRows<T>::begin(const Centers<T>& centers, std::vector<int32_t> place
   screens_ = form_.screens();
   most_candidates_ = std::clamp(static_cast<int32_t>(k / 8), kFewCandidates, kMostCandidates);
   before_.assign(centers.values(), centers.values() + k * d);
+  if (form_.follows()) {
+    move_tails_.resize(k * form_.tiled_tails());
+    move_heads_.resize(k * form_.heads);
+    move_numbers_.resize(k);
+    moves_ = {move_tails_.data(), move_heads_.data(), move_numbers_.data()};
+  }
   panel_tails_.resize(groups_ * kGroup * form_.padded_tails() + kTailsAhead);
   const size_t lanes = groups_ * kGroup;
   if (centers.kernels().tiles) panel_tiles_.resize(lanes * form_.tiled_tails());
@@ -58,35 +61,6 @@ void BoundedRows<T>::begin(const Centers<T>& centers, std::vector<int32_t> place
     *array = next;
     next += lanes;
   }
-}
-
-template <class T>
-void BoundedRows<T>::move_centers(Threads& threads, const Centers<T>& centers) {
-  constexpr size_t kPart = 32;  // centers of a task
-  const size_t k = centers.k(), d = form_.d;
-  std::vector<double> moves(k);
-  threads.run((k + kPart - 1) / kPart, [&](int, size_t part) {
-    for (size_t c = part * kPart; c < std::min(k, (part + 1) * kPart); ++c) {
-      const T* now = centers.values() + c * d;
-      const int32_t first = 0;
-      double squares;
-      row_kernels<T>(centers.kernels()).own_distances(now, &first, &before_[c * d], 1, d, &squares);
-      moves[c] = std::sqrt(squares) * form_.scale * kUp;
-      std::copy_n(now, d, &before_[c * d]);
-    }
-  });
-  std::vector<double> longest(groups_, 0);
-  for (size_t c = 0; c < k; ++c) {
-    if (moves[c] > 0) paths_[c] = rounded_up((static_cast<double>(paths_[c]) + moves[c]) * kUp);
-    double& most = longest[static_cast<size_t>(places_[c]) / kGroup];
-    most = std::max(most, moves[c]);
-  }
-  double most = 0;
-  for (size_t g = 0; g < groups_; ++g) {
-    if (longest[g] > 0) group_paths_[g] = rounded_up((static_cast<double>(group_paths_[g]) + longest[g]) * kUp);
-    most = std::max(most, longest[g]);
-  }
-  if (most > 0) longest_path_ = rounded_up((static_cast<double>(longest_path_) + most) * kUp);
 }
 
 template <class T>
@@ -177,28 +151,6 @@ void BoundedRows<T>::open(const Centers<T>& centers, size_t first, size_t count,
   }
   std::fill_n(slot.counts.begin(), count, 0);
   if (!begins) measure(centers, first, count, slot);
-}
-
-// The distances of the opened rows to their own centers; rows that these leave far from all others are closed again.
-template <class T>
-void BoundedRows<T>::measure(const Centers<T>& centers, size_t first, size_t count, Slot& slot) {
-  slot.done.read += static_cast<double>(slot.opened.size());
-  std::fill(slot.upper.begin(), slot.upper.end(), -kFar);
-  row_kernels<T>(centers.kernels())
-      .own_bounds(rows_ + first * form_.d, slot.opened.data(), slot.opened.size(), &labels_[first], centers.values(),
-                  form_.d, form_.scale, slot.upper.data());
-  std::fill(slot.limit.begin(), slot.limit.end(), -kInfinity);  // to which nothing is near
-  for (size_t i = 0; i < count; ++i) {
-    const float own = slot.upper[i], path = slot.paths[i], rest = own - path;
-    const bool opened = own >= 0;
-    upper_[first + i] = opened ? rest + std::abs(rest) * kFloatSlack : upper_[first + i];
-    const bool far = own < (least_[first + i] - longest_path_) * kFloatDown;
-    const float limit = own * own * kFloatUp - slot.squares[i] * kFloatDown + 0x1p-88f;
-    slot.limit[i] = opened && !far ? limit : -kInfinity;
-    slot.upper[i] = far ? -kFar : own;
-  }
-  const auto closed = [&slot](uint8_t i) { return slot.upper[i] < 0; };
-  slot.opened.erase(std::remove_if(slot.opened.begin(), slot.opened.end(), closed), slot.opened.end());
 }
 
 // Looks at the groups that may hold a nearer center, by lists of rows for each.
@@ -352,7 +304,9 @@ void BoundedRows<T>::finish(const Centers<T>& centers, size_t row, size_t place,
     } else {
       own = distance(label) * kUp + 0x1p-60;
     }
-    upper_[row] = rounded_up(own - static_cast<double>(paths_[static_cast<size_t>(label)]));
+    const float path = paths_[static_cast<size_t>(label)];
+    upper_[row] = rounded_up(own - static_cast<double>(path));
+    doubts_[row] = slot.names.size() == 1 ? kFar : -path;
     if (before >= 0) {  // the bound of its group is for the old center, too, from now on
       const auto at = static_cast<size_t>(places_[static_cast<size_t>(before)]);
       const double left = std::max(0.0, distance(before) * kDown - 0x1p-60);
@@ -364,23 +318,6 @@ void BoundedRows<T>::finish(const Centers<T>& centers, size_t row, size_t place,
     if (before >= 0) slot.changes.note(rows_ + row * form_.d, before, label);
     labels_[row] = label;
   }
-}
-
-// Paths grow without end, and the stored bounds must have room for them: now and then all are counted from 0 again.
-template <class T>
-void BoundedRows<T>::forget_paths(Threads& threads, const Kernels& kernels) {
-  threads.run(units_.size() / kSketchRows, [&](int, size_t block) {
-    const size_t first = block * kSketchRows, count = std::min(kSketchRows, n_ - first);
-    kernels.take_off_paths(&bounds_[first * groups_], &units_[first], group_paths_.data(), groups_);
-    for (size_t row = first; row < first + count; ++row) {
-      const float rest = least_[row] - longest_path_, path = paths_[static_cast<size_t>(labels_[row])];
-      least_[row] = rest - std::abs(rest) * kFloatSlack;
-      upper_[row] = (upper_[row] + path) * kFloatUp;
-    }
-  });
-  std::fill(group_paths_.begin(), group_paths_.end(), 0.0f);
-  std::fill(paths_.begin(), paths_.end(), 0.0f);
-  longest_path_ = 0;
 }
 
 template class BoundedRows<float>;

@@ -24,7 +24,7 @@ struct BoundedStep {
   double hard = 0;        // rows with so many candidates that they were compared with all centers
   double screened = 0;    // rows times groups that were looked at by heads alone
   double opened = 0;      // rows times groups (`packed`, `pairs`: centers) that were looked at
-  double read = 0;        // rows that were read at all
+  double read = 0;        // rows whose distances to their own centers were measured
   double moved = 0;       // rows with another label
 
   void add(const BoundedStep& other) {
@@ -76,6 +76,7 @@ class BoundedRows {
   void forget_paths(Threads& threads, const Kernels& kernels);
   void open(const Centers<T>& centers, size_t first, size_t count, Slot& slot);
   void measure(const Centers<T>& centers, size_t first, size_t count, Slot& slot);
+  void follow(const Kernels& kernels, size_t first, size_t count, Slot& slot);
   void look(const Centers<T>& centers, size_t first, size_t count, Slot& slot);
   void look_first(const Kernels& kernels, const SketchBlock& work, size_t first, size_t count, Slot& slot);
   void look_at_lists(const Kernels& kernels, const SketchBlock& work, bool screens, Slot& slot);
@@ -99,6 +100,7 @@ class BoundedRows {
   // Of the rows; the bounds are stored beside the paths at that time, so that a step need not touch them.
   std::vector<int32_t> labels_;  // -1 before the first step
   std::vector<float> upper_;     // at least the distance to the own center, less its path
+  std::vector<float> doubts_;    // how much less than `upper_` that distance may be, less its path
   std::vector<float> least_;     // at most the distance to any other center, plus the longest path
   std::vector<float> units_;     // of `bounds_`
   // (blocks, groups, rows): at most the distance to the nearest other center of the group, plus the group's path
@@ -107,8 +109,9 @@ class BoundedRows {
   // Of the centers: places are those in groups, -1 where nobody is.
   size_t groups_ = 0;
   std::vector<int32_t> places_, centers_at_;
-  std::vector<T> before_;     // (k, d) of the step before
-  std::vector<float> paths_;  // (k,) how far each has come, rounded up
+  std::vector<T> before_;            // (k, d) of the step before
+  std::vector<float> paths_;         // (k,) how far each has come, rounded up
+  std::vector<float> paths_before_;  // of the step before
   std::vector<float> group_paths_;
   float longest_path_ = 0;
   double room_ = 0;  // the longest path that `bounds_` have room for
@@ -116,6 +119,10 @@ class BoundedRows {
   std::vector<int8_t> panel_tiles_;
   std::vector<float> panel_numbers_;
   SketchPanels panels_{};
+  std::vector<uint8_t> move_tails_;
+  std::vector<float> move_heads_;
+  std::vector<MoveNumbers> move_numbers_;
+  MovePanels moves_{};
 
   int32_t most_candidates_ = kFewCandidates;
   bool screens_ = false;  // whether to look at heads first

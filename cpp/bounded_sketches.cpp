@@ -66,6 +66,7 @@ BoundedRows<T>::BoundedRows(Threads& threads, const Kernels& kernels, const T* r
   heads_ = std::make_unique_for_overwrite<float[]>(n_ * form_.heads);
   tails_ = std::make_unique_for_overwrite<int8_t[]>(n_ * form_.padded_tails());
   upper_.resize(n_);
+  doubts_.resize(n_);
   least_.resize(n_);
   units_.assign(blocks() * kSketchRows, 1);
 }

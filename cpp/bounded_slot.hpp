@@ -1,6 +1,7 @@
 // What one thread holds during a step over bounds; for cpp/bounded_rows.cpp and cpp/bounded_sketches.cpp.
 #pragma once
 
+#include <limits>
 #include <vector>
 
 #include "bounded_rows.hpp"
@@ -8,23 +9,27 @@
 
 namespace macqueen {
 
+constexpr float kFar = 3e38f, kInfinity = std::numeric_limits<float>::infinity();
+constexpr double kUp = 1 + 0x1p-30, kDown = 1 - 0x1p-30;  // beside a sum of float64 squares
+constexpr float kFloatSlack = 0x1p-20f, kFloatUp = 1 + kFloatSlack, kFloatDown = 1 - kFloatSlack;  // a few of float32
+
 template <class T>
 struct BoundedRows<T>::Slot : StepSlot<T> {
   // Of the rows of a block; `upper` is the distance to the own center, below everything where the row is not opened.
-  std::vector<float> limit, upper, paths, least, squares, longest;
+  std::vector<float> limit, upper, doubts, paths, least, squares, longest;
   std::vector<float> found;       // (groups, rows)
   std::vector<float> lane_heads;  // interleaved, of a block in the first step
   std::vector<int8_t> lane_tails;
   std::vector<float> scratch;  // SketchForm::scratch
   std::vector<Candidate> candidates;
   std::vector<int32_t> counts, list_counts, names, own_places;
-  std::vector<uint8_t> lists, opened;
+  std::vector<uint8_t> lists, opened, measured;
   std::vector<T> hard_rows;
   std::vector<int32_t> hard_labels;  // (rows,), of those with too many candidates
 
   Slot(const SketchForm& form, size_t groups, int32_t most_candidates)
       : lane_heads(kSketchRows * form.heads), lane_tails(kSketchRows * form.padded_tails() + kTailsAhead) {
-    for (auto* array : {&limit, &upper, &paths, &least, &squares, &longest}) array->resize(kSketchRows);
+    for (auto* array : {&limit, &upper, &doubts, &paths, &least, &squares, &longest}) array->resize(kSketchRows);
     found.assign(groups * kSketchRows, kUntouched);
     candidates.resize(kSketchRows * static_cast<size_t>(most_candidates));
     counts.resize(kSketchRows);

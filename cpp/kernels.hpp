@@ -225,6 +225,10 @@ struct RowKernels {
   // list (count,) of rows (., d); out, at their places: at least the distance of each to its own center, times scale
   void (*own_bounds)(const T* rows, const uint8_t* list, size_t count, const int32_t* labels, const T* centers,
                      size_t d, double scale, float* out);
+  // how centers moved between (k, d) and (k, d): `count` <= kSketchPart of them from `first` on -> moves (out); scratch
+  // as above
+  void (*sketch_moves)(const T* before, const T* now, size_t first, size_t count, const SketchForm& form,
+                       float* scratch, const MovePanels& moves);
   // candidates (count,) ascending; the nearest of them to the row (d,), ties to the lowest index
   int32_t (*decide)(const T* row, const T* centers, size_t d, const int32_t* candidates, size_t count);
   // squared distances (float32, cpp/pairs.hpp) of the rows places[i] to the centers names[i], i < count; out has room
@@ -278,6 +282,11 @@ struct Kernels {
   // in/out.
   void (*look_at_groups)(const SketchForm& form, const SketchPanels& panels, size_t groups, bool screens,
                          uint8_t* lists, const int32_t* counts, const SketchBlock& block, SketchLooks& looks);
+  // The rows of a block named in list (count,), whose own centers, `labels`, moved: upper (rows,) in/out: at least the
+  // distance of each to its own center; doubts (rows,) in/out: by how much that may be too large. Below 0 out: not
+  // listed, or too much in doubt. Null where there are no int8 tails.
+  void (*moved_bounds)(const SketchForm& form, const MovePanels& moves, const SketchRows& sketches, const uint8_t* list,
+                       size_t count, const int32_t* labels, float* upper, float* doubts);
   // Bounds of a block, stored (groups, rows) in units (rows,) beside the paths (groups,) of their groups: appends each
   // row to the list (groups, kListStride) of every group whose bound does not pass upper (rows,); least (rows,) out: of
   // the other groups.

@@ -94,11 +94,9 @@ inline void take_off_heads(float* v, size_t count, const SketchForm& f, const fl
   }
 }
 
-// Subtracts the origin from `count` <= kSketchPart rows, into v (count + kTileRows, padded); with a basis, their heads
-// go into y (count, heads). squares (count,) out: |X|^2, right to a few roundings of float32.
-template <class T>
-inline void coordinates(const T* const* rows, size_t count, const SketchForm& f, float* v, float* y, float* squares) {
-  center_rows(rows, count, f, v);
+// Of `count` <= kSketchPart rows v (count + kTileRows, padded): squares (count,) out, |v|^2, right to a few roundings
+// of float32; with a basis, heads y (count, heads) out, and v becomes the tails.
+inline void split(float* v, size_t count, const SketchForm& f, float* y, float* squares) {
   for (size_t i = 0; i < count; ++i) {
     Doubles sum = {};
     for (size_t j = 0; j < f.padded(); j += kDoubleLanes) {
@@ -117,6 +115,13 @@ inline void coordinates(const T* const* rows, size_t count, const SketchForm& f,
     }
   }
   take_off_heads(v, count, f, y);
+}
+
+// Subtracts the origin from `count` <= kSketchPart rows, into v; the rest as above.
+template <class T>
+inline void coordinates(const T* const* rows, size_t count, const SketchForm& f, float* v, float* y, float* squares) {
+  center_rows(rows, count, f, v);
+  split(v, count, f, y, squares);
 }
 
 // What sums of padded squares in float32 may be off, relative to them, twice over: `padded` / kWidth and kWidth in a

@@ -31,6 +31,7 @@ struct SketchForm {
   size_t padded_tails() const { return (tails + 3) / 4 * 4; }
   size_t tiled_tails() const { return (tails + 63) / 64 * 64; }  // whole tiles; what is beyond the tails is 0
   bool screens() const { return columns > 0 && tails > 0; }      // heads alone can rule groups out
+  bool follows() const { return tails > 0 && heads <= 64; }      // cpp/sketch_moves.hpp; more heads than `slack` is for
 };
 
 // Of the rows of a block, beside their heads and tails.
@@ -63,6 +64,21 @@ struct SketchPanels {
   float* error;    // -2 * error of the grid
   float* most;     // of a group: 4.001 * tail, 4.001 * error (more than 4 for the rounding of sums), and what may be
                    // missing from start, infinity where a center is too far to be sketched
+};
+
+// How a center moved in a step, beside its heads and tails; cpp/sketch_moves.hpp.
+struct MoveNumbers {
+  float change;  // |C'|^2 - |C|^2, a little more; infinity where it went too far to be followed
+  float step;    // of the int8 grid
+  float tail;    // 2 * length of the tail
+  float error;   // 2 * error of the grid
+  float slack;   // 2 * sqrt(slack) * |D|
+};
+
+struct MovePanels {
+  uint8_t* tails;        // (k, move_tails): value + 128
+  float* heads;          // (k, heads): -2 value
+  MoveNumbers* numbers;  // (k,)
 };
 
 struct Candidate {

@@ -19,6 +19,7 @@
 #include "../products.hpp"
 #include "../rounded_sums.hpp"
 #include "../sketch_groups.hpp"
+#include "../sketch_moves.hpp"
 
 namespace macqueen {
 namespace MACQUEEN_ISA {
@@ -47,6 +48,7 @@ constexpr RowKernels<T> row_kernels_here() {
       .sketch = sketch<T>,
       .sketch_centers = sketch_centers<T>,
       .own_bounds = own_bounds<T>,
+      .sketch_moves = sketch_moves<T>,
       .decide = decide<T>,
       .pair_squares = pair_squares<T>,
       .all_squares = all_squares<T>,
@@ -78,6 +80,7 @@ constexpr Kernels kernels_here(const char* name, const char* description, unsign
       .sketch_tails = kInt8Products,
       .tiles = kTiles,
       .look_at_groups = look_at_groups,
+      .moved_bounds = moved_bounds,
       .open_groups = open_groups,
       .interleave_sketches = interleave_sketches,
       .sketch_lanes = sketch_lanes,

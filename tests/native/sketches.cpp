@@ -1,4 +1,7 @@
 // Sketches at their ends: sums and products near those of 32 bits, a center too far, a block of one row.
+#include <cmath>
+#include <numeric>
+
 #include "bounded_rows.hpp"
 #include "check.hpp"
 #include "dispatch.hpp"
@@ -95,12 +98,126 @@ void far_center(Threads& threads) {
   }
 }
 
+// A sketch form of `heads` axes, each a half of four coordinates, beside int8 tails.
+template <class T>
+struct FormOf {
+  SketchForm form{};
+  std::vector<float> shift, basis, axes, scratch;
+
+  FormOf(const Kernels& kernels, size_t d, size_t heads, double scale, const T* origin) {
+    form = {d, (heads + kernels.lanes - 1) / kernels.lanes * kernels.lanes, heads, d, scale, {}, {}, {}, {}};
+    const size_t padded = form.padded();
+    shift.assign(padded, 0.0f);
+    for (size_t j = 0; j < d; ++j) shift[j] = static_cast<float>(static_cast<double>(origin[j]) * scale);
+    basis.assign(form.columns * padded, 0.0f);
+    axes.assign(heads * padded, 0.0f);
+    for (size_t a = 0; a < heads; ++a) {
+      for (size_t j = 4 * a; j < 4 * a + 4; ++j) {
+        axes[a * padded + j] = -0.5f;
+        basis[(a / kernels.lanes * padded + j) * kernels.lanes + a % kernels.lanes] = 0.5f;
+      }
+    }
+    form.shift = shift.data();
+    form.basis = basis.data();
+    form.axes = axes.data();
+    const double h = static_cast<double>(heads), product = 88 + static_cast<double>(d) / 80;
+    form.slack = 1.1 * 0x1p-24 * (heads == 0 ? 36 : 3 * 77 + 2 * (std::sqrt(h) * (product + 1) + h));
+    scratch.resize(form.scratch(kernels.tile));
+  }
+};
+
+template <class T>
+long double true_distance(const T* x, const T* c, size_t d, double scale) {
+  long double sum = 0;
+  for (size_t j = 0; j < d; ++j) {
+    const long double gap = (static_cast<long double>(x[j]) - static_cast<long double>(c[j])) * scale;
+    sum += gap * gap;
+  }
+  return std::sqrt(sum);
+}
+
+// Rows whose centers move by `share` of the way to one another: what follows them is never below the distance, and how
+// far it may be above is known.
+template <class T>
+void follow(const Kernels& kernels, const Case<T>& c, Kind kind, size_t heads, double share, bool far) {
+  const auto& functions = row_kernels<T>(kernels);
+  double top = 0;
+  for (const T value : c.rows) top = std::max(top, std::abs(static_cast<double>(value)));
+  const double scale = top > 0 ? std::min(std::ldexp(1.0, -std::ilogb(2 * top)), 0x1p126) : 1;
+  FormOf<T> of(kernels, c.d, heads, scale, c.rows.data());
+  SketchForm& f = of.form;
+  auto numbers = std::make_unique<SketchNumbers>();
+  std::vector<float> row_heads(c.n * heads), heads_of(c.k * heads), upper(kSketchRows), doubts(kSketchRows);
+  std::vector<int8_t> row_tails(c.n * f.padded_tails());
+  std::vector<uint8_t> tails(c.k * f.tiled_tails()), list(c.n);
+  std::vector<MoveNumbers> moved(c.k);
+  const SketchRows sketches{numbers.get(), row_heads.data(), row_tails.data()};
+  functions.sketch(c.rows.data(), c.n, f, of.scratch.data(), sketches);
+  std::vector<T> now = c.centers;
+  for (size_t i = 0; i < now.size(); ++i) {
+    const T other = c.centers[(i + c.d) % now.size()];
+    now[i] = far ? other * T(0x1p90) : static_cast<T>(now[i] * T(1 - share) + other * T(share));
+  }
+  const MovePanels moves{tails.data(), heads_of.data(), moved.data()};
+  for (size_t first = 0; first < c.k; first += kSketchPart) {
+    functions.sketch_moves(c.centers.data(), now.data(), first, std::min(kSketchPart, c.k - first), f,
+                           of.scratch.data(), moves);
+  }
+  std::iota(list.begin(), list.end(), uint8_t{0});
+  list.erase(list.begin());  // not listed
+  std::vector<int32_t> labels(c.n);
+  for (size_t i = 0; i < c.n; ++i) labels[i] = static_cast<int32_t>(i % c.k);
+  const auto at = [&](const std::vector<T>& centers, size_t i) {
+    return true_distance(&c.rows[i * c.d], &centers[i % c.k * c.d], c.d, scale);
+  };
+  for (size_t i = 0; i < c.n; ++i) {
+    upper[i] = std::nextafter(static_cast<float>(at(c.centers, i)), 1e38f);
+    doubts[i] = 0;
+  }
+  kernels.moved_bounds(f, moves, sketches, list.data(), list.size(), labels.data(), upper.data(), doubts.data());
+  size_t followed = 0;
+  bool holds = upper[0] < 0, tight = true;
+  for (size_t i = 1; i < c.n; ++i) {
+    if (upper[i] < 0) continue;
+    ++followed;
+    const auto distance = at(now, i), bound = static_cast<long double>(upper[i]);
+    holds = holds && bound >= distance;
+    tight = tight && bound <= distance * 1.021L + 0x1p-35L && doubts[i] <= 0.011f * upper[i];
+  }
+  const std::string what = c.name + " of " + std::to_string(c.d) + ", " + std::to_string(heads) + " axes";
+  check(holds, "distances that are followed, " + what);
+  check(tight, "how much too long they may be, " + what);
+  if (far && kind == Kind::kNormal) check(followed == 0, "centers too far to be followed, " + what);
+  if (share == 0x1p-12 && kind == Kind::kNormal) {
+    check(followed == c.n - 1, "centers that hardly move are followed, " + what);
+  }
+}
+
+template <class T>
+void follow_all(const Kernels& kernels) {
+  for (const Kind kind : kKinds) {
+    for (const size_t d : {17, 64, 130, 257}) {
+      const Case<T> c = make_case<T>(kind, 200, 21, d);
+      for (const size_t heads : {0, 4, 16}) {
+        if (4 * heads > d) continue;
+        for (const double share : {0.0, 0x1p-40, 0x1p-12, 0.01, 0.9}) follow(kernels, c, kind, heads, share, false);
+        follow(kernels, c, kind, heads, 1, true);
+      }
+    }
+  }
+}
+
 }  // namespace
 
 void test_sketches() {
   Threads threads(1);
   far_center(threads);
   moving_centers(threads);
+  for (const Kernels* kernels : tables()) {
+    if (!kernels->sketch_tails) continue;
+    follow_all<float>(*kernels);
+    follow_all<double>(*kernels);
+  }
   for (const size_t d : {131072, 140000, 300001}) {
     const Case<float> c = wide_case(d);
     for (const Kernels* kernels : tables()) {

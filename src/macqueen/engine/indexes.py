@@ -84,7 +84,7 @@ class Bounds:
     def memory(rows: int, dims: int, clusters: int, form: Form) -> int:
         """Return the bytes that bounds take beside the rows."""
         groups = -(-clusters // GROUP)
-        return rows * (form.record + 16 + 2 * groups) + clusters * dims * 40
+        return rows * (form.record + 20 + 2 * groups) + clusters * dims * 40
 
 
 class _FewClusters:
