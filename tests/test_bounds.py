@@ -87,16 +87,33 @@ def test_every_step_adds_up_what_a_plain_pass_does(kind, form, dtype, n, d, k, s
         centers = np.where(counts[:, None] > 0, sums / np.maximum(counts, 1)[:, None], centers).astype(dtype)
 
 
-def test_many_steps_forget_their_paths():
+@pytest.mark.parametrize("form", ["float32", "int8"])
+def test_many_steps_forget_their_paths(form):
     random = np.random.default_rng(1)
     rows = random.normal(size=(600, 6)).astype(np.float32)
-    bounded = _core.Bounded32(_core.find_isa(""), THREADS[1], rows, np.zeros(6), np.zeros((0, 6)), 6)
+    isa = _core.find_isa("")
+    bounded = _core.Bounded32(isa, THREADS[1], rows, *form_of(form, random, rows, isa))
     for _ in range(60):  # centers that jump about: their paths soon exceed what the stored bounds have room for
         centers = rows[random.integers(600, size=40)]
         ready, found, plain = _core.Centers32("", centers), _core.Totals(40, 6), _core.Totals(40, 6)
         step(bounded, THREADS[1], ready, centers, found)
         ready.accumulate(THREADS[1], rows, True, False, _core.Workspace(), plain)
         assert digits(found) == digits(plain)
+
+
+def test_distances_follow_own_centers_without_reading_rows():
+    isa = _core.find_isa("")
+    if not _core.vectors_of(isa)[1]:
+        pytest.skip("sketches without integers are as long as rows")
+    random = np.random.default_rng(1)
+    rows = random.normal(size=(3000, 40)).astype(np.float32)
+    bounded = _core.Bounded32(isa, THREADS[1], rows, np.zeros(40), np.zeros((0, 40)), 0)
+    centers, read = rows[:80].copy(), []
+    for _ in range(20):
+        found = _core.Totals(80, 40)
+        read.append(step(bounded, THREADS[1], _core.Centers32(isa, centers), centers, found).read)
+        centers = (found.rounded(THREADS[1])[0] / found.counts()[:, None]).astype(np.float32)
+    assert sum(read[1:]) < 19 * 3000 / 4
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])

@@ -147,7 +147,7 @@ void follow(const Kernels& kernels, const Case<T>& c, Kind kind, size_t heads, d
   FormOf<T> of(kernels, c.d, heads, scale, c.rows.data());
   SketchForm& f = of.form;
   auto numbers = std::make_unique<SketchNumbers>();
-  std::vector<float> row_heads(c.n * heads), heads_of(c.k * heads), upper(kSketchRows), doubts(kSketchRows);
+  std::vector<float> row_heads(c.n * heads + 1), heads_of(c.k * heads + 1), upper(kSketchRows), doubts(kSketchRows);
   std::vector<int8_t> row_tails(c.n * f.padded_tails());
   std::vector<uint8_t> tails(c.k * f.tiled_tails()), list(c.n);
   std::vector<MoveNumbers> moved(c.k);
