@@ -62,7 +62,7 @@ std::vector<const Kernels*> available_kernels() {
       &kernels_neon,
 #endif
   };
-  const unsigned features = processor_features();
+  static const unsigned features = processor_features();  // asks the system; every kernel that is looked up comes here
   std::vector<const Kernels*> result;
   for (const Kernels* kernels : built) {
     if ((kernels->requires_features & ~features) == 0) result.push_back(kernels);

@@ -1,5 +1,5 @@
-// What a thread holds during a step over few clusters, whichever way that goes: cpp/packed_rows.cpp,
-// cpp/pair_bounds.cpp.
+// What a thread holds during a step that adds up what changed, whichever way that goes: cpp/bounded_rows.cpp,
+// cpp/packed_rows.cpp, cpp/pair_bounds.cpp.
 #pragma once
 
 #include <memory>
