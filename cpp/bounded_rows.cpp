@@ -15,6 +15,7 @@ namespace macqueen {
 namespace {
 
 constexpr float kRoom = 2;  // largest stored bound, in units of the row's longest at first
+constexpr double kFewOpened = 0.2;  // of the groups, that are looked at in less time than all by tiles
 
 // The part of groups that heads may leave for looking at them first to pay. Bounds that heads give are not as tight, so
 // that three of ten groups are looked at once more; the rest is what a look takes, in cycles.
@@ -36,7 +37,9 @@ void BoundedRows<T>::begin(const Centers<T>& centers, std::vector<int32_t> place
   places_ = std::move(places);
   centers_at_.assign(groups_ * kGroup, -1);
   for (size_t c = 0; c < k; ++c) centers_at_[static_cast<size_t>(places_[c])] = static_cast<int32_t>(c);
-  bounds_ = std::make_unique_for_overwrite<uint16_t[]>((n_ + kSketchRows - 1) / kSketchRows * kSketchRows * groups_);
+  tiled_ = centers.kernels().look_at_all != nullptr && form_.heads == 0;
+  way_ = tiled_ ? Way::kAll : Way::kStore;
+  if (!tiled_) make_bounds();
   paths_.assign(k, 0);
   group_paths_.assign(groups_, 0);
   screens_ = form_.screens();
@@ -50,16 +53,32 @@ void BoundedRows<T>::begin(const Centers<T>& centers, std::vector<int32_t> place
   }
   panel_tails_.resize(groups_ * kGroup * form_.padded_tails() + kTailsAhead);
   const size_t lanes = groups_ * kGroup;
-  if (centers.kernels().tiles) panel_tiles_.resize(lanes * form_.tiled_tails());
+  if (tiled_) panel_tiles_.resize(lanes * form_.tiled_tails());
   panel_numbers_.resize(lanes * (form_.heads + 5));
   float* next = panel_numbers_.data();
   panels_.tails = panel_tails_.data();
-  panels_.tiles = panel_tiles_.empty() ? nullptr : panel_tiles_.data();
+  panels_.tiles = tiled_ ? panel_tiles_.data() : nullptr;
   panels_.heads = next;
   next += lanes * form_.heads;
   for (float** array : {&panels_.start, &panels_.step, &panels_.tail, &panels_.error, &panels_.most}) {
     *array = next;
     next += lanes;
+  }
+}
+
+template <class T>
+void BoundedRows<T>::make_bounds() {
+  if (!bounds_) bounds_ = raw_lines<uint16_t>(blocks() * kSketchRows * groups_);
+}
+
+// After the first step. Where there are tiles, bounds are kept once few rows move, unless that turns out not to pay.
+template <class T>
+void BoundedRows<T>::choose_way(Threads& threads, const Kernels& kernels) {
+  if (way_ == Way::kStore) way_ = Way::kLists;
+  if (way_ == Way::kAll && moved_ < calm_) {
+    make_bounds();
+    forget_paths(threads, kernels);
+    way_ = Way::kStore;
   }
 }
 
@@ -85,6 +104,7 @@ void BoundedRows<T>::begin_step(Threads& threads, const Centers<T>& centers) {
     totals_ = std::make_unique<Totals>(centers.k(), form_.d);
   } else {
     move_centers(threads, centers);
+    choose_way(threads, centers.kernels());
     if (static_cast<double>(longest_path_) > room_) forget_paths(threads, centers.kernels());
   }
   sketch_centers(threads, centers);
@@ -101,9 +121,12 @@ void BoundedRows<T>::step_blocks(Threads& threads, const Centers<T>& centers, si
   threads.run((end - begin + kBlocksPerTask - 1) / kBlocksPerTask, [&](int index, size_t task) {
     Slot& slot = *slots_[static_cast<size_t>(index)];
     const size_t first = begin + task * kBlocksPerTask, last = std::min(end, first + kBlocksPerTask);
-    if (labels_[first * kSketchRows] < 0) {
-      const size_t bounds = kSketchRows * groups_, rows = std::min(n_, last * kSketchRows) - first * kSketchRows;
+    if (way_ == Way::kStore) {
+      const size_t bounds = kSketchRows * groups_;
       map_pages(&bounds_[first * bounds], (last - first) * bounds * sizeof(uint16_t));
+    }
+    if (labels_[first * kSketchRows] < 0) {
+      const size_t rows = std::min(n_, last * kSketchRows) - first * kSketchRows;
       map_pages(sketches(first).tails, rows * form_.padded_tails());
       map_pages(sketches(first).heads, rows * form_.heads * sizeof(float));
     }
@@ -116,6 +139,11 @@ BoundedStep BoundedRows<T>::end_step(Threads& threads, Totals& totals) {
   const BoundedStep done = macqueen::end_step<T>(threads, slots_, *totals_, squares_, totals);
   if (room_ == 0) set_room();
   screens_ = screens_ && done.opened <= most_left(form_) * done.screened;
+  if (tiled_ && way_ == Way::kLists && done.opened > kFewOpened * static_cast<double>(n_ * groups_)) {
+    way_ = Way::kAll;
+    calm_ /= 2;
+  }
+  moved_ = done.moved;
   under_way_ = false;
   return done;
 }
@@ -144,7 +172,7 @@ void BoundedRows<T>::open(const Centers<T>& centers, size_t first, size_t count,
     open += begins || !(upper * kFloatUp < least * kFloatDown) ? 1 : 0;
   }
   slot.opened.resize(open);
-  if (open == 0) return;
+  if (open == 0 && way_ != Way::kStore) return;
   const SketchNumbers& numbers = numbers_[first / kSketchRows];
   for (size_t i = 0; i < kSketchRows; ++i) {
     slot.squares[i] = numbers.squares[i] * (1 - 0x1p-22f) - numbers.slack[i];  // at most as real numbers
@@ -168,6 +196,14 @@ void BoundedRows<T>::look(const Centers<T>& centers, size_t first, size_t count,
                          slot.candidates.data(),
                          slot.counts.data()};
   if (labels_[first] < 0) return look_first(centers.kernels(), work, first, count, slot);
+  if (way_ != Way::kLists) {
+    centers.kernels().interleave_sketches(form_, own, count, lanes);
+    centers.kernels().look_at_all(form_, panels_, groups_, work);
+    std::fill(slot.list_counts.begin(), slot.list_counts.end(), static_cast<int32_t>(count));
+    std::fill(slot.least.begin(), slot.least.end(), kFar);
+    slot.done.opened += static_cast<double>(count * groups_);
+    return;
+  }
   centers.kernels().open_groups(&bounds_[first * groups_], &units_[first], slot.upper.data(), group_paths_.data(),
                                 groups_, slot.least.data(), slot.lists.data(), slot.list_counts.data());
   look_at_lists(centers.kernels(), work, screens_, slot);
@@ -186,7 +222,7 @@ void BoundedRows<T>::look_at_lists(const Kernels& kernels, const SketchBlock& wo
 template <class T>
 void BoundedRows<T>::look_first(const Kernels& kernels, const SketchBlock& work, size_t first, size_t count,
                                 Slot& slot) {
-  std::fill_n(&bounds_[first * groups_], kSketchRows * groups_, uint16_t{0});  // pages are written before they are read
+  if (way_ == Way::kStore) std::fill_n(&bounds_[first * groups_], kSketchRows * groups_, uint16_t{0});  // pages are written before they are read
   std::fill(slot.least.begin(), slot.least.end(), kFar);
   kernels.interleave_sketches(form_, work.sketches, count, work.lanes);
   kernels.sketch_lanes(form_, panels_, groups_, screens_, work.lanes, slot.found.data());
@@ -210,7 +246,7 @@ void BoundedRows<T>::step(const Centers<T>& centers, size_t block, Slot& slot) {
   const bool begins = labels_[first] < 0;
   if (begins) sketch_rows(kernels, block, slot);
   open(centers, first, count, slot);
-  if (slot.opened.empty()) return;
+  if (slot.opened.empty() && way_ != Way::kStore) return;
   look(centers, first, count, slot);
   label_hard_rows(centers, first, slot);
   for (const uint8_t i : slot.opened) {
@@ -224,8 +260,12 @@ void BoundedRows<T>::step(const Centers<T>& centers, size_t block, Slot& slot) {
     kernels.longest_found(slot.found.data(), slot.squares.data(), groups_, slot.longest.data());
     for (size_t i = 0; i < kSketchRows; ++i) units_[first + i] = std::max(slot.longest[i], 0x1p-70f) * (kRoom / 65535);
   }
-  kernels.store_groups(slot.found.data(), slot.squares.data(), &units_[first], group_paths_.data(), groups_,
-                       slot.list_counts.data(), slot.least.data(), &bounds_[first * groups_]);
+  if (way_ == Way::kAll) {
+    kernels.least_found(slot.found.data(), slot.squares.data(), groups_, slot.least.data());
+  } else {
+    kernels.store_groups(slot.found.data(), slot.squares.data(), &units_[first], group_paths_.data(), groups_,
+                         slot.list_counts.data(), slot.least.data(), &bounds_[first * groups_]);
+  }
   for (const uint8_t i : slot.opened) least_[first + i] = (slot.least[i] + longest_path_) * kFloatDown;
 }
 

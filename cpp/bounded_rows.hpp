@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "changes.hpp"
+#include "lines.hpp"
 
 namespace macqueen {
 
@@ -64,6 +65,7 @@ class BoundedRows {
 
  private:
   struct Slot;
+  enum class Way { kAll, kStore, kLists };  // all rows meet all groups; then bounds are stored, too; these open groups
 
   void look_at_rows(Threads& threads, const Kernels& kernels);
   void set_scale(const std::vector<double>& origin);
@@ -71,6 +73,8 @@ class BoundedRows {
   void begin(const Centers<T>& centers, std::vector<int32_t> places);
   void move_centers(Threads& threads, const Centers<T>& centers);
   void sketch_centers(Threads& threads, const Centers<T>& centers);
+  void choose_way(Threads& threads, const Kernels& kernels);
+  void make_bounds();
   void step(const Centers<T>& centers, size_t block, Slot& slot);
   void set_room();
   void forget_paths(Threads& threads, const Kernels& kernels);
@@ -92,9 +96,9 @@ class BoundedRows {
   size_t n_;
   SketchForm form_;
   std::vector<float> shift_, basis_, axes_;
-  std::unique_ptr<SketchNumbers[]> numbers_;  // (blocks,)
-  std::unique_ptr<float[]> heads_;            // (n, heads)
-  std::unique_ptr<int8_t[]> tails_;           // (n, padded_tails)
+  RawLines<SketchNumbers> numbers_;  // (blocks,)
+  RawLines<float> heads_;            // (n, heads)
+  RawLines<int8_t> tails_;           // (n, padded_tails)
   std::vector<int> tops_;                     // (blocks,) all magnitudes are below 2^top
 
   // Of the rows; the bounds are stored beside the paths at that time, so that a step need not touch them.
@@ -102,9 +106,9 @@ class BoundedRows {
   std::vector<float> upper_;     // at least the distance to the own center, less its path
   std::vector<float> doubts_;    // how much less than `upper_` that distance may be, less its path
   std::vector<float> least_;     // at most the distance to any other center, plus the longest path
-  std::vector<float> units_;     // of `bounds_`
+  Lines<float> units_;     // of `bounds_`
   // (blocks, groups, rows): at most the distance to the nearest other center of the group, plus the group's path
-  std::unique_ptr<uint16_t[]> bounds_;
+  RawLines<uint16_t> bounds_;
 
   // Of the centers: places are those in groups, -1 where nobody is.
   size_t groups_ = 0;
@@ -115,11 +119,14 @@ class BoundedRows {
   std::vector<float> group_paths_;
   float longest_path_ = 0;
   double room_ = 0;  // the longest path that `bounds_` have room for
-  std::vector<uint8_t> panel_tails_;
-  std::vector<int8_t> panel_tiles_;
-  std::vector<float> panel_numbers_;
+  bool tiled_ = false;  // rows can meet all groups by tiles
+  Way way_ = Way::kLists;
+  double moved_ = 0, calm_;  // rows that moved in the step before; with at most how many it is worth storing bounds
+  Lines<uint8_t> panel_tails_;
+  Lines<int8_t> panel_tiles_;
+  Lines<float> panel_numbers_;
   SketchPanels panels_{};
-  std::vector<uint8_t> move_tails_;
+  Lines<uint8_t> move_tails_;
   std::vector<float> move_heads_;
   std::vector<MoveNumbers> move_numbers_;
   MovePanels moves_{};

@@ -11,6 +11,7 @@ namespace macqueen {
 namespace {
 
 constexpr double kLargestScale = 0x1p126;  // a float32
+constexpr double kCalm = 0.015;             // of the rows that move: bounds that are stored now open few groups
 
 // How far axes (a, d), rounded to float32, are from orthonormal: the largest row sum of |W'W - 1|.
 double departure(const std::vector<double>& axes, size_t d) {
@@ -36,7 +37,7 @@ double departure(const std::vector<double>& axes, size_t d) {
 template <class T>
 BoundedRows<T>::BoundedRows(Threads& threads, const Kernels& kernels, const T* rows, size_t n, size_t d,
                             const SketchPlan& plan)
-    : rows_(rows), n_(n), form_{}, tops_((n + kSketchRows - 1) / kSketchRows), labels_(n, -1), squares_(d) {
+    : rows_(rows), n_(n), form_{}, tops_((n + kSketchRows - 1) / kSketchRows), labels_(n, -1), calm_(kCalm * static_cast<double>(n)), squares_(d) {
   const PinFloatingPoint pin;
   const size_t used = plan.axes.size() / d;
   form_.d = d;
@@ -62,9 +63,9 @@ BoundedRows<T>::BoundedRows(Threads& threads, const Kernels& kernels, const T* r
   const double basis = used == 0 ? 0.0 : 2 * (std::sqrt(heads) * (product + 1) + heads);
   form_.slack = 1.1 * 0x1p-24 * (3 * chain + basis) + (used == 0 ? 0.0 : 2 * departure(plan.axes, d));
   set_scale(plan.origin);
-  numbers_ = std::make_unique_for_overwrite<SketchNumbers[]>(blocks());
-  heads_ = std::make_unique_for_overwrite<float[]>(n_ * form_.heads);
-  tails_ = std::make_unique_for_overwrite<int8_t[]>(n_ * form_.padded_tails());
+  numbers_ = raw_lines<SketchNumbers>(blocks());
+  heads_ = raw_lines<float>(n_ * form_.heads);
+  tails_ = raw_lines<int8_t>(n_ * form_.padded_tails());
   upper_.resize(n_);
   doubts_.resize(n_);
   least_.resize(n_);

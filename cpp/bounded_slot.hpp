@@ -16,13 +16,14 @@ constexpr float kFloatSlack = 0x1p-20f, kFloatUp = 1 + kFloatSlack, kFloatDown =
 template <class T>
 struct BoundedRows<T>::Slot : StepSlot<T> {
   // Of the rows of a block; `upper` is the distance to the own center, below everything where the row is not opened.
-  std::vector<float> limit, upper, doubts, paths, least, squares, longest;
-  std::vector<float> found;       // (groups, rows)
-  std::vector<float> lane_heads;  // interleaved, of a block in the first step
-  std::vector<int8_t> lane_tails;
+  Lines<float> limit, upper, doubts, paths, least, squares, longest;
+  Lines<float> found;       // (groups, rows)
+  Lines<float> lane_heads;  // interleaved, of a block in the first step
+  Lines<int8_t> lane_tails;
   std::vector<float> scratch;  // SketchForm::scratch
   std::vector<Candidate> candidates;
-  std::vector<int32_t> counts, list_counts, names, own_places;
+  std::vector<int32_t> counts, list_counts, names;
+  Lines<int32_t> own_places;
   std::vector<uint8_t> lists, opened, measured;
   std::vector<T> hard_rows;
   std::vector<int32_t> hard_labels;  // (rows,), of those with too many candidates

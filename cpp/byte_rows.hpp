@@ -6,6 +6,7 @@
 
 #include "huge_memory.hpp"
 #include "step.hpp"
+#include "lines.hpp"
 
 namespace macqueen {
 
@@ -41,7 +42,7 @@ class ByteRows {
 
   ByteGrid grid_{};
   std::vector<double> less_;
-  std::vector<float> narrow_less_, middle_;  // (d,) up to a whole vector, as less_
+  Lines<float> narrow_less_, middle_;  // (d,) up to a whole vector, as less_
   int top_ = 0;
   double most_offset_ = 0;  // of `less`
   HugeMemory memory_;
@@ -49,9 +50,9 @@ class ByteRows {
   uint8_t* bytes_;          // (n, d)
 
   ByteCenters centers_{};
-  std::vector<int8_t> values_;
-  std::vector<int32_t> offsets_;
-  std::vector<float> start_, factor_, center_errors_, between_;
+  Lines<int8_t> values_;
+  Lines<int32_t> offsets_;
+  Lines<float> start_, factor_, center_errors_, between_;
   std::vector<double> ways_, squares_;  // scratch
 };
 

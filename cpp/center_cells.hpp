@@ -7,6 +7,7 @@
 
 #include "center_list.hpp"
 #include "parallel.hpp"
+#include "lines.hpp"
 
 namespace macqueen {
 
@@ -50,7 +51,7 @@ class CenterCells {
   std::vector<CellNode> nodes_;  // the first is the whole space
   std::vector<Part> leaves_;     // with their lists
   std::vector<int32_t> tops_;
-  std::vector<T> columns_;
+  Lines<T> columns_;
   std::vector<int32_t> names_;
 };
 

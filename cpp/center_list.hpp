@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "kernels.hpp"
+#include "lines.hpp"
 
 namespace macqueen {
 
@@ -14,7 +15,7 @@ struct CenterList {
 
   size_t count = 0;
   std::vector<int32_t> names;  // (k,), ascending
-  std::vector<T> columns;      // (d, stride), the last one repeated to whole vectors
+  Lines<T> columns;      // (d, stride), the last one repeated to whole vectors
   size_t stride() const { return (count + kMostLanes - 1) / kMostLanes * kMostLanes; }
 
   void gather(const T* centers, size_t d) {

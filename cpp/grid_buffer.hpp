@@ -24,13 +24,13 @@ class GridBuffer {
     if (cells == cells_) return;
     cells_ = 0;  // until there is memory for all
     for (Level& level : levels_) {
-      level.reset(static_cast<int64_t*>(std::calloc(cells, sizeof(int64_t))));
+      level.reset(static_cast<int64_t*>(std::calloc(cells + kLineCells, sizeof(int64_t))));
       if (!level) throw std::bad_alloc();
     }
     cells_ = cells;
     // A page that is read before it is written is mapped twice, the second time with a word to all other threads.
     constexpr size_t kPage = 4096 / sizeof(int64_t);
-    for (size_t cell = 0; cell < cells; cell += kPage) static_cast<volatile int64_t&>(levels_[0][cell]) = 0;
+    for (size_t cell = 0; cell < cells; cell += kPage) static_cast<volatile int64_t&>(cells_of(0)[cell]) = 0;
   }
 
   // Readies the grid for `rows` more rows, most of whose magnitudes are below 2^top, and all below 2^all: where the
@@ -54,7 +54,7 @@ class GridBuffer {
     top_ = top;
     rows_ = rows;
     for (int level = 0; level < kLevels; ++level) {
-      view_.levels[level] = levels_[level].get();
+      view_.levels[level] = cells_of(level);
       view_.shifts[level] = std::ldexp(1.5, 52 + grid(level));
     }
     view_.limit = std::ldexp(1.0, top);
@@ -75,7 +75,7 @@ class GridBuffer {
     for (int level = 0; level < view_.used; ++level) {
       for (size_t first = begin; first < end; first += kPart) {
         const size_t count = std::min(kPart, end - first);
-        int64_t* cells = levels_[level].get() + first;
+        int64_t* cells = cells_of(level) + first;
         int64_t any = 0;
         for (size_t i = 0; i < count; ++i) any |= cells[i];
         if (any == 0) continue;
@@ -95,6 +95,13 @@ class GridBuffer {
     void operator()(int64_t* cells) const { std::free(cells); }
   };
   using Level = std::unique_ptr<int64_t[], Free>;
+
+  // From the beginning of a line of the cache on: vectors that lie across two lines take longer.
+  static constexpr size_t kLineCells = 64 / sizeof(int64_t);
+  int64_t* cells_of(int level) const {
+    const auto begin = reinterpret_cast<uintptr_t>(levels_[level].get());
+    return reinterpret_cast<int64_t*>((begin + 63) / 64 * 64);
+  }
 
   // Exponent of a level's grid.
   int grid(int level) const { return top_ - 40 * (level + 1); }

@@ -276,12 +276,13 @@ struct Kernels {
   RowKernels<float> f32;
   RowKernels<double> f64;
   bool sketch_tails;  // whether int8 tails are worth having: the processor has dot products for them
-  bool tiles;         // whether it multiplies tiles of them
   // Bounds the distances from the rows of a block to the centers of groups, those named in the list (kListStride,) of
   // each group, counts (groups,). With `screens` by heads first, into `found`: the others then leave the list. looks
   // in/out.
   void (*look_at_groups)(const SketchForm& form, const SketchPanels& panels, size_t groups, bool screens,
                          uint8_t* lists, const int32_t* counts, const SketchBlock& block, SketchLooks& looks);
+  // The same for all rows and groups. Null where the instruction set has no tiles.
+  void (*look_at_all)(const SketchForm& form, const SketchPanels& panels, size_t groups, const SketchBlock& block);
   // The rows of a block named in list (count,), whose own centers, `labels`, moved: upper (rows,) in/out: at least the
   // distance of each to its own center; doubts (rows,) in/out: by how much that may be too large. Below 0 out: not
   // listed, or too much in doubt. Null where there are no int8 tails.
@@ -309,6 +310,8 @@ struct Kernels {
   // (rows,) |X|^2, counts (groups,) of the lists; least (rows,) in/out, stored in/out.
   void (*store_groups)(float* found, const float* squares, const float* units, const float* path, size_t groups,
                        const int32_t* counts, float* least, uint16_t* stored);
+  // Of the values that were found of all groups: least (rows,) out.
+  void (*least_found)(const float* found, const float* squares, size_t groups, float* least);
   // longest (rows,) out: the largest distance among what was found.
   void (*longest_found)(const float* found, const float* squares, size_t groups, float* longest);
   // Takes the paths off the stored bounds of a block, so that they can be counted from 0 again.

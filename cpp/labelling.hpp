@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "kernels.hpp"
+#include "lines.hpp"
 
 namespace macqueen {
 
@@ -21,8 +22,8 @@ class ShortCenters {
   const ShortScreen* screen() const { return fits_ ? &screen_ : nullptr; }
 
  private:
-  std::vector<int16_t> packed_;
-  std::vector<float> start_, error_;
+  Lines<int16_t> packed_;
+  Lines<float> start_, error_;
   std::vector<double> width_, width_norm_;
   ShortScreen screen_{};
   bool fits_ = false;
@@ -37,8 +38,8 @@ class AssignBuffers {
   }
 
  private:
-  std::vector<float> packed_, best_;
-  std::vector<double> threshold_;
+  Lines<float> packed_, best_;
+  Lines<double> threshold_;
   std::vector<int32_t> undecided_, candidates_, counts_;
 };
 
@@ -49,8 +50,8 @@ class ShortBuffers {
   ShortScratch scratch() { return {row_.data(), packed_.data(), numbers_.data(), best_.data()}; }
 
  private:
-  std::vector<float> row_, numbers_, best_;
-  std::vector<int16_t> packed_;
+  Lines<float> row_, numbers_, best_;
+  Lines<int16_t> packed_;
 };
 
 // What one thread labels blocks with.

@@ -49,8 +49,8 @@ PackedRows<T>::PackedRows(const T* rows, size_t n, size_t d)
   form_.origin = origin_.data();
   form_.narrow_origin = narrow_origin_.data();
   const size_t padded = blocks() * kPackedRows;
-  packed_ = std::make_unique_for_overwrite<int16_t[]>(padded * form_.pairs * 2);
-  numbers_ = std::make_unique_for_overwrite<float[]>(padded * 2);
+  packed_ = raw_lines<int16_t>(padded * form_.pairs * 2);
+  numbers_ = raw_lines<float>(padded * 2);
 }
 
 // The mean of nearly all rows of a sample becomes the origin, and nearly all rows fit the grid. Values that are not

@@ -8,6 +8,7 @@
 
 #include "bounded_rows.hpp"
 #include "changes.hpp"
+#include "lines.hpp"
 
 namespace macqueen {
 
@@ -70,16 +71,16 @@ class PackedRows {
   std::vector<float> narrow_origin_;
 
   // In the order in which rows lie.
-  std::unique_ptr<int16_t[]> packed_;  // (blocks, 4, pairs, kPackedLanes, 2)
-  std::unique_ptr<float[]> numbers_;   // (blocks, 4, 2, kPackedLanes)
-  std::vector<int32_t> labels_;        // (n,) up to a whole block, -1 before the first step
+  RawLines<int16_t> packed_;  // (blocks, 4, pairs, kPackedLanes, 2)
+  RawLines<float> numbers_;   // (blocks, 4, 2, kPackedLanes)
+  Lines<int32_t> labels_;        // (n,) up to a whole block, -1 before the first step
   std::unique_ptr<Groups> groups_;     // once rows were sorted
   Way way_ = Way::kAll;
   double moved_, calm_;  // rows that moved in the step before; with at most how many it is worth sorting
 
   PackedPanels panels_{};
-  std::vector<int16_t> panel_values_;
-  std::vector<int32_t> start_;
+  Lines<int16_t> panel_values_;
+  Lines<int32_t> start_;
   std::vector<float> lengths_;
   std::vector<uint8_t> far_;
   bool any_far_ = false;

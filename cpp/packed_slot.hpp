@@ -26,19 +26,19 @@ struct PackedRows<T>::Slot : StepSlot<T> {
     std::vector<int32_t> names;  // (count,), with room for all and a vector more
   };
   Needs needs[kFewBlocks];
-  std::vector<int32_t> values;  // (k, rows)
-  std::vector<float> gaps;      // (k,) and a vector more
+  Lines<int32_t> values;  // (k, rows)
+  Lines<float> gaps;      // (k,) and a vector more
   // Rows whose center is not that of their block, side by side as a block of their own.
   size_t strays = 0;
-  std::vector<int16_t> stray_rows;  // as a block
+  Lines<int16_t> stray_rows;  // as a block
   float stray_numbers[2 * kPackedRows];
   int32_t stray_labels[kPackedRows];
   size_t stray_positions[kPackedRows];
   // Of a section that is sorted.
   std::vector<int32_t> seconds, section_labels;
   std::vector<uint32_t> ends, from;
-  std::vector<int16_t> section_rows;
-  std::vector<float> section_numbers;
+  Lines<int16_t> section_rows;
+  Lines<float> section_numbers;
   std::vector<uint16_t> section_order;
 
   Slot(size_t k, const PackedForm& form) : packing(form.d + 2 * kPackedLanes) { this->changes.resize(k, form.d); }
@@ -65,7 +65,7 @@ struct PackedRows<T>::Groups {
   size_t padded;                  // k up to a whole vector
   bool ordered = false;           // `order` is filled
   std::vector<uint16_t> order;    // (n,) of each position the row, counted from the beginning of its section
-  std::unique_ptr<float[]> gaps;  // (blocks, padded); cpp/packed_groups.hpp
+  RawLines<float> gaps;  // (blocks, padded); cpp/packed_groups.hpp
   std::vector<float> radius;      // (blocks,) R
   std::vector<int32_t> owners;    // (blocks,) the center of most rows
   std::vector<uint64_t> strays;   // (blocks,) rows that gaps do not hold for
@@ -75,14 +75,14 @@ struct PackedRows<T>::Groups {
 
   // Of the centers, in this step.
   std::vector<T> centers;             // (k, d) of the step before
-  std::vector<double> before, moved;  // (d, padded)
-  std::vector<double> paths;          // (padded,)
-  std::vector<float> shifts, ways;    // (k, padded)
+  Lines<double> before, moved;  // (d, padded)
+  Lines<double> paths;          // (padded,)
+  Lines<float> shifts, ways;    // (k, padded)
 
   Groups(size_t blocks, size_t k, size_t d)
       : padded((k + kPackedLanes - 1) / kPackedLanes * kPackedLanes),
         order(blocks * kPackedRows),
-        gaps(std::make_unique_for_overwrite<float[]>(blocks * padded)),
+        gaps(raw_lines<float>(blocks * padded)),
         radius(blocks),
         owners(blocks),
         strays(blocks),

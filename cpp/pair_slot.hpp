@@ -20,10 +20,10 @@ struct ByteSlot {
   float own_squares[kPairRows], own_errors[kPairRows], own_paths[kPairRows], uppers[kPairRows], bases[kPairRows];
   int32_t nearest[kPairRows];
   uint32_t names[kPairRows];
-  std::vector<int32_t> products;   // (k, rows)
-  std::vector<float> squares;      // (k, rows)
-  std::vector<uint8_t> bounds;     // (k, rows)
-  std::vector<uint8_t> positions;  // (k * rows,) of listed pairs: which of the rows
+  Lines<int32_t> products;   // (k, rows)
+  Lines<float> squares;      // (k, rows)
+  Lines<uint8_t> bounds;     // (k, rows)
+  Lines<uint8_t> positions;  // (k * rows,) of listed pairs: which of the rows
   std::vector<uint64_t> needs;     // (k,)
 
   void resize(size_t k) {
@@ -49,19 +49,19 @@ struct ByteSlot {
 
 template <class T>
 struct PairBounds<T>::Slot : StepSlot<T> {
-  std::vector<float> squares;         // (k, rows): of the pairs that were computed
-  std::vector<float> lowest, second;  // (rows,) of these
-  std::vector<int32_t> index;         // (rows,) which is lowest
+  Lines<float> squares;         // (k, rows): of the pairs that were computed
+  Lines<float> lowest, second;  // (rows,) of these
+  Lines<int32_t> index;         // (rows,) which is lowest
   std::vector<uint64_t> needs;        // (k,) which rows of the block
   std::vector<uint8_t> counts;        // (k,) how many rows that is, when it was asked last
-  std::vector<uint8_t> uppers;        // (rows,)
+  Lines<uint8_t> uppers;        // (rows,)
   std::vector<int32_t> columns;       // centers that all rows are compared with
   std::vector<int32_t> candidates;
   // The pairs to be computed; all arrays have room for all of them and a vector more.
   size_t count = 0;
-  std::vector<uint8_t> places, bytes;
-  std::vector<int32_t> names;
-  std::vector<float> bases, paths, found, results;
+  Lines<uint8_t> places, bytes;
+  Lines<int32_t> names;
+  Lines<float> bases, paths, found, results;
   ByteSlot copies;
   double compared = 0, undecided = 0;  // rows in this step by their copies, and those of them that were read after it
   int top = 0;  // of the magnitudes of a block that is read for the first time: all are below 2^top

@@ -46,6 +46,8 @@ constexpr bool kInt8Products = false;
 
 typedef int32_t Int32 __attribute__((may_alias, aligned(1)));
 
+inline bool can_be_sketched(float square) { return static_cast<double>(square) < kMostSketched * kMostSketched; }
+
 // v of `count` rows into out (count, padded). Scaling is exact: values of at most about 1 come of it.
 template <class T>
 inline void center_rows(const T* const* rows, size_t count, const SketchForm& f, float* out) {
@@ -142,15 +144,21 @@ struct Tails {
   int32_t sum[kSketchPart];                                                           // of the integers
 };
 
-// v (padded,), of which the first f.tails count; integers (padded,) and a place of `tails` out.
-inline void to_grid(const float* v, const SketchForm& f, int8_t* integers, size_t place, Tails& tails) {
-  const Floats zero = broadcast(0), round = broadcast(12582912);  // 1.5 * 2^23: adding it rounds to an integer
+// The largest magnitude of v (padded,).
+inline float highest(const float* v, const SketchForm& f) {
+  const Floats zero = broadcast(0);
   Floats high = zero;
   for (size_t j = 0; j < f.padded(); j += kWidth) {
     const Floats x = load(v + j);
     high = maximum(high, maximum(x, zero - x));
   }
-  const float top = highest_of(high), step = top > 0x1p-100f ? top / most_tail(f) : 0;
+  return highest_of(high);
+}
+
+// v (padded,), of which the first f.tails count, none beyond `top`; integers (padded,) and a place of `tails` out.
+inline void to_grid(const float* v, float top, const SketchForm& f, int8_t* integers, size_t place, Tails& tails) {
+  const Floats zero = broadcast(0), round = broadcast(12582912);  // 1.5 * 2^23: adding it rounds to an integer
+  const float step = top > 0x1p-100f ? top / most_tail(f) : 0;
   const Floats inverse = broadcast(step > 0 ? 1 / step : 0);
   Floats length = zero, grid_length = zero, error = zero, sum = zero;
   for (size_t j = 0; j < f.padded(); j += kWidth) {
@@ -239,78 +247,10 @@ void sketch(const T* rows, size_t n, const SketchForm& f, float* scratch, const 
       const float* heads = f.columns == 0 ? own : at.y + r * f.heads;
       if (f.heads > 0) memcpy(out.heads + (first + r) * f.heads, heads, f.heads * sizeof(float));
       if (f.tails == 0) continue;
-      to_grid(own, f, at.integers, r, tails);
+      to_grid(own, highest(own, f), f, at.integers, r, tails);
       memcpy(out.tails + (first + r) * f.padded_tails(), at.integers, f.padded_tails());
     }
     store_numbers(tails, squares, f, first, *out.numbers);
-  }
-}
-
-inline void empty_place(const SketchForm& f, size_t place, const SketchPanels& panels) {
-  const size_t g = place / kGroup, lane = place % kGroup;
-  for (size_t j = 0; j < f.heads; ++j) panels.heads[(g * f.heads + j) * kGroup + lane] = 0;
-  for (size_t j = 0; j < f.padded_tails(); ++j) {
-    panels.tails[(g * f.padded_tails() / 4 + j / 4) * kGroup * 4 + lane * 4 + j % 4] = 128;
-  }
-  if (panels.tiles != nullptr) memset(panels.tiles + place * f.tiled_tails(), 0, f.tiled_tails());
-  panels.start[place] = kHuge;
-  panels.step[place] = panels.tail[place] = panels.error[place] = 0;
-}
-
-inline void raise_to(float& most, double value) { most = next_up(value) > most ? next_up(value) : most; }
-
-// One center in its place, from its coordinates (`v` without a basis, else `v` and `y`) and |C|^2.
-inline void place_center(const float* v, const float* y, double square, const SketchForm& f, size_t place,
-                         int8_t* integers, const SketchPanels& panels) {
-  const size_t g = place / kGroup, lane = place % kGroup;
-  float* most = panels.most + g * 3;
-  if (!(square < kMostSketched * kMostSketched)) {
-    panels.start[place] = -kHuge;
-    most[2] = __builtin_inff();
-    return;
-  }
-  const float* heads = f.columns == 0 ? v : y;
-  for (size_t j = 0; j < f.heads; ++j) panels.heads[(g * f.heads + j) * kGroup + lane] = -2 * heads[j];
-  Tails tails{};
-  Lengths lengths;
-  if (f.tails > 0) {
-    to_grid(v, f, integers, 0, tails);
-    for (size_t j = 0; j < f.tails; ++j) {
-      panels.tails[(g * f.padded_tails() / 4 + j / 4) * kGroup * 4 + lane * 4 + j % 4] =
-          static_cast<uint8_t>(integers[j] + 128);
-    }
-  }
-  if (panels.tiles != nullptr) memcpy(panels.tiles + place * f.tiled_tails(), integers, f.tails);
-  lengths_of(tails, f, lengths);
-  const double tail = lengths.tail[0], error = lengths.error[0];
-  panels.step[place] = tails.step[0];
-  panels.start[place] = next_down(square * (1 - 2 * f.slack - 0x1p-20) - 0x1p-90);
-  panels.tail[place] = -2 * next_up(tail);
-  panels.error[place] = -2 * next_up(error);
-  raise_to(most[0], 4.001 * tail);
-  raise_to(most[1], 4.001 * error);
-  raise_to(most[2], square * (4 * f.slack + 0x1p-18) + 0x1p-85);
-}
-
-template <class T>
-void sketch_centers(const T* centers, const int32_t* names, size_t group, const SketchForm& f, float* scratch,
-                    const SketchPanels& panels) {
-  static_assert(kGroup <= kSketchPart);
-  const SketchScratch at(f, scratch);
-  const T* rows[kGroup];
-  size_t places[kGroup], count = 0;
-  for (size_t i = 0; i < 3; ++i) panels.most[group * 3 + i] = 0;
-  for (size_t lane = 0; lane < kGroup; ++lane) {
-    empty_place(f, group * kGroup + lane, panels);
-    if (names[lane] < 0) continue;
-    rows[count] = centers + static_cast<size_t>(names[lane]) * f.d;
-    places[count++] = group * kGroup + lane;
-  }
-  float squares[kSketchPart];
-  coordinates(rows, count, f, at.v, at.y, squares);
-  for (size_t i = 0; i < count; ++i) {
-    place_center(at.v + i * f.padded(), at.y + i * f.heads, static_cast<double>(squares[i]), f, places[i], at.integers,
-                 panels);
   }
 }
 

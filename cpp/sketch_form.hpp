@@ -56,7 +56,7 @@ struct SketchRows {
 // Centers of one step in groups; each array is (groups, ..., kGroup), the last one (groups, 3).
 struct SketchPanels {
   uint8_t* tails;  // (groups, padded_tails / 4, kGroup, 4): value + 128
-  int8_t* tiles;   // (groups, kGroup, tiled_tails): value; null where the instruction set has no tiles
+  int8_t* tiles;   // (groups, tiled_tails / 64, kGroup, 64): value; null where no rows meet all groups by tiles
   float* heads;    // (groups, heads, kGroup): -2 value
   float* start;    // |C|^2, a little less
   float* step;     // of the int8 grid

@@ -119,6 +119,14 @@ void longest_found(const float* found, const float* squares, size_t groups, floa
   }
 }
 
+void least_found(const float* found, const float* squares, size_t groups, float* least) {
+  for (size_t i = 0; i < kSketchRows; i += kWidth) {
+    Floats low = broadcast(kUntouched);
+    for (size_t g = 0; g < groups; ++g) low = minimum(low, load(found + g * kSketchRows + i));
+    store(least + i, distance_of(add(low, load(squares + i))));
+  }
+}
+
 void store_groups(float* found, const float* squares, const float* units, const float* path, size_t groups,
                   const int32_t* counts, float* least, uint16_t* stored) {
   float inverse[kSketchRows];

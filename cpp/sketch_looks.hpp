@@ -96,44 +96,48 @@ inline void drop_candidates(const SketchBlock& b, size_t row) {
   b.counts[row] = kept;
 }
 
-// A row one of whose bounds t (kGroup,) does not pass its limit: notes the candidates; the others are the group's.
-inline void note_candidates(const SketchBlock& b, float upper, size_t group, size_t row, const Floats* t, float least) {
+// At least S of the center whose sum is `least`, plus the slack of the row, to which sums are compared.
+inline float upper_bound(const SketchNumbers& numbers, size_t row, const float* most, float least) {
+  const float beside = 2 * numbers.slack[row] + most[2];
+  const float width = numbers.tail[row] * most[1] + numbers.error[row] * most[0] + beside;
+  const float size = __builtin_fabsf(least) < width ? width : __builtin_fabsf(least);
+  return least + width * (1 + kOutward) + size * kOutward;
+}
+
+// A row whose bounds t (kGroup,) for a group are to be looked at one by one: notes the candidates, centers that do not
+// pass its limit; the others are the group's.
+inline void take_near(const SketchPanels& p, size_t group, size_t row, Floats* t, const SketchBlock& b) {
+  float& found = b.found[group * kSketchRows + row];
+  int32_t& count = b.counts[row];
+  const auto own = static_cast<uint32_t>(b.own[row]) - static_cast<uint32_t>(group * kGroup);
+  if (own < kGroup) t[own / kWidth] = without_lane(t[own / kWidth], own % kWidth);
+  const float least = least_of(t);
+  found = least;
+  if (!(least <= b.limit[row]) || count > b.most) return;
+  const float upper = upper_bound(*b.sketches.numbers, row, p.most + group * 3, least);
   b.limit[row] = upper < b.limit[row] ? upper : b.limit[row];
-  float rest = kHuge;
-  if (b.counts[row] > b.most) {
-    b.found[group * kSketchRows + row] = least;
-    return;
-  }
-  if (b.counts[row] + static_cast<int32_t>(kGroup) > b.most) drop_candidates(b, row);
+  found = kHuge;
+  if (count + static_cast<int32_t>(kGroup) > b.most) drop_candidates(b, row);
   Candidate* list = b.candidates + row * static_cast<size_t>(b.most);
   const Floats limit = broadcast(b.limit[row]);
+  float rest = kHuge;
   for (size_t v = 0; v < kGroupVectors; ++v) {
     float lanes[kWidth];
     store(lanes, t[v]);
     const uint32_t near = at_most_mask(t[v], limit);
     for (uint32_t mask = near; mask != 0; mask &= mask - 1) {
       const auto lane = static_cast<uint32_t>(__builtin_ctz(mask));
-      if (b.counts[row] >= b.most) {
-        b.counts[row] = b.most + 1;  // too many
+      if (count >= b.most) {
+        count = b.most + 1;  // too many
         rest = lanes[lane] < rest ? lanes[lane] : rest;
         continue;
       }
-      list[b.counts[row]++] = {static_cast<int32_t>(group * kGroup + v * kWidth + lane), lanes[lane]};
+      list[count++] = {static_cast<int32_t>(group * kGroup + v * kWidth + lane), lanes[lane]};
     }
     const float left = least_but(t[v], lanes, near);
     rest = left < rest ? left : rest;
   }
-  float& found = b.found[group * kSketchRows + row];
   found = rest < found ? rest : found;
-}
-
-// At least S of the center whose sum is `least`, plus the slack of the row, to which sums are compared.
-inline float upper_bound(const SketchNumbers& numbers, size_t row, const float* most, float least) {
-  const double upper = static_cast<double>(least) +
-                       static_cast<double>(numbers.tail[row]) * static_cast<double>(most[1]) +
-                       static_cast<double>(numbers.error[row]) * static_cast<double>(most[0]) +
-                       2 * static_cast<double>(numbers.slack[row]);
-  return next_up(upper + static_cast<double>(most[2]));
 }
 
 // kSketchTile rows of a list, beginning with the i-th; what is beyond its end repeats the i-th. Returns a bit for each
@@ -154,16 +158,7 @@ inline __attribute__((always_inline)) void take_sums(const SketchPanels& p, size
   for (size_t r = 0; r < kRows; ++r) found[rows[r]] = least[r];
   for (; near != 0; near &= near - 1) {
     const auto r = static_cast<size_t>(__builtin_ctz(near));
-    const auto own = static_cast<uint32_t>(b.own[rows[r]]) - static_cast<uint32_t>(group * kGroup);
-    if (own < kGroup) {  // it is near itself; the bound is for the others
-      t[r][own / kWidth] = without_lane(t[r][own / kWidth], own % kWidth);
-      least[r] = least_of(t[r]);
-      found[rows[r]] = least[r];
-      if (!(least[r] <= b.limit[rows[r]])) continue;
-    }
-    found[rows[r]] = kHuge;
-    const float upper = upper_bound(*b.sketches.numbers, rows[r], p.most + group * 3, least[r]);
-    note_candidates(b, upper, group, rows[r], t[r], least[r]);
+    take_near(p, group, rows[r], t[r], b);
   }
 }
 
@@ -258,29 +253,9 @@ inline void append_rows(uint32_t mask, size_t first, uint8_t* list, int32_t& cou
 #endif
 }
 
-#if defined(MACQUEEN_TILES)
-constexpr size_t kManyRows = 80;  // of a list, from which on to look at all rows of the block by lanes takes less time
-
-// All rows of a block by lanes, which finds bounds for all. The list is then of the rows that these do not rule out;
-// returns how many.
-inline size_t screen_lanes(const SketchForm& f, const SketchPanels& p, size_t group, uint8_t* list,
-                           const SketchBlock& b) {
-  float* found = b.found + group * kSketchRows;
-  tile_minima<true>(f, p, group, b.lanes, b.own, found);
-  int32_t kept = 0;
-  for (size_t i = 0; i < kSketchRows; i += kWidth) {
-    append_rows(at_most_mask(load(found + i), load(b.limit + i)), i, list, kept);
-  }
-  return static_cast<size_t>(kept);
-}
-#endif
-
 void look_at_groups(const SketchForm& f, const SketchPanels& p, size_t groups, bool screens, uint8_t* lists,
                     const int32_t* counts, const SketchBlock& b, SketchLooks& looks) {
   [[maybe_unused]] const TileRegisters tiles;
-#if defined(MACQUEEN_TILES)
-  bool interleaved = false;
-#endif
   for (size_t g = 0; g < groups; ++g) {
     uint8_t* list = lists + g * kListStride;
     auto listed = static_cast<size_t>(counts[g]);
@@ -290,14 +265,6 @@ void look_at_groups(const SketchForm& f, const SketchPanels& p, size_t groups, b
     }
     if (listed == 0) continue;
     looks.opened += listed;
-#if defined(MACQUEEN_TILES)
-    if (f.heads == 0 && listed >= kManyRows) {
-      if (!interleaved) interleave_sketches(f, b.sketches, b.count, b.lanes);
-      interleaved = true;
-      listed = screen_lanes(f, p, g, list, b);
-      if (listed == 0) continue;
-    }
-#endif
     if (f.tails > 0) {
       sketch_group<true>(f, p, g, list, listed, b);
     } else {

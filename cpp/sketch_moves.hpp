@@ -59,10 +59,11 @@ void sketch_moves(const T* before, const T* now, size_t first, size_t count, con
   split(at.v, count, f, at.y, squares);
   Tails tails{};
   for (size_t i = 0; i < count; ++i) {
-    if (!(static_cast<double>(squares[i]) < kMostSketched * kMostSketched)) continue;
-    to_grid(at.v + i * f.padded(), f, at.integers, i, tails);
-    uint8_t* own = p.tails + (first + i) * f.tiled_tails();
-    for (size_t j = 0; j < f.tails; ++j) own[j] = static_cast<uint8_t>(at.integers[j] + 128);
+    if (!can_be_sketched(squares[i])) continue;
+    const float* own = at.v + i * f.padded();
+    to_grid(own, highest(own, f), f, at.integers, i, tails);
+    uint8_t* bytes = p.tails + (first + i) * f.tiled_tails();
+    for (size_t j = 0; j < f.tails; ++j) bytes[j] = static_cast<uint8_t>(at.integers[j] + 128);
     for (size_t a = 0; a < f.heads; ++a) p.heads[(first + i) * f.heads + a] = -2 * at.y[i * f.heads + a];
   }
   Lengths lengths;

@@ -9,6 +9,7 @@
 #include "kernels.hpp"
 #include "labelling.hpp"
 #include "parallel.hpp"
+#include "lines.hpp"
 
 namespace macqueen {
 
@@ -22,8 +23,8 @@ struct PackedCenters {
   Screen screen{};
 
  private:
-  std::vector<double> origin_, width_, width_norm_;
-  std::vector<float> narrow_origin_, packed_, start_;
+  Lines<double> origin_, width_, width_norm_;
+  Lines<float> narrow_origin_, packed_, start_;
 };
 
 // Centers made ready for one step.
@@ -52,7 +53,7 @@ class Centers {
  private:
   const Kernels& kernels_;
   size_t k_, d_;
-  std::vector<T> values_;
+  Lines<T> values_;
   mutable std::once_flag once_;
   mutable std::unique_ptr<PackedCenters> packed_;
   mutable std::once_flag short_once_;

@@ -15,12 +15,6 @@ constexpr size_t kTileBytes = 64;  // its columns
 #define MACQUEEN_TILES
 #endif
 
-#if defined(MACQUEEN_TILES)
-constexpr bool kTiles = true;
-#else
-constexpr bool kTiles = false;
-#endif
-
 #if defined(__AMX_INT8__)
 
 // Holds the tile registers of a thread, in which each has kTileSide rows of kTileBytes, for the time of a call: the

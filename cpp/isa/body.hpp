@@ -18,6 +18,8 @@
 #include "../pairs.hpp"
 #include "../products.hpp"
 #include "../rounded_sums.hpp"
+#include "../sketch_all.hpp"
+#include "../sketch_centers.hpp"
 #include "../sketch_groups.hpp"
 #include "../sketch_moves.hpp"
 
@@ -78,8 +80,8 @@ constexpr Kernels kernels_here(const char* name, const char* description, unsign
       .f32 = row_kernels_here<float>(),
       .f64 = row_kernels_here<double>(),
       .sketch_tails = kInt8Products,
-      .tiles = kTiles,
       .look_at_groups = look_at_groups,
+      .look_at_all = look_at_all,
       .moved_bounds = moved_bounds,
       .open_groups = open_groups,
       .interleave_sketches = interleave_sketches,
@@ -88,6 +90,7 @@ constexpr Kernels kernels_here(const char* name, const char* description, unsign
       .nearest_groups = nearest_groups,
       .near_groups = near_groups,
       .store_groups = store_groups,
+      .least_found = least_found,
       .longest_found = longest_found,
       .take_off_paths = take_off_paths,
       .nearest_two = nearest_two,
