@@ -194,7 +194,9 @@ void BoundedRows<T>::look(const Centers<T>& centers, size_t first, size_t count,
                          slot.found.data(),
                          most_candidates_,
                          slot.candidates.data(),
-                         slot.counts.data()};
+                         slot.counts.data(),
+                         reinterpret_cast<const char*>(rows_ + first * form_.d),
+                         form_.d * sizeof(T)};
   if (labels_[first] < 0) return look_first(centers.kernels(), work, first, count, slot);
   if (way_ != Way::kLists) {
     centers.kernels().interleave_sketches(form_, own, count, lanes);
@@ -349,7 +351,8 @@ void BoundedRows<T>::finish(const Centers<T>& centers, size_t row, size_t place,
     doubts_[row] = slot.names.size() == 1 ? kFar : -path;
     if (before >= 0) {  // the bound of its group is for the old center, too, from now on
       const auto at = static_cast<size_t>(places_[static_cast<size_t>(before)]);
-      const double left = std::max(0.0, distance(before) * kDown - 0x1p-60);
+      // It is near the row, which will have to be looked at again: where nothing is kept of groups, that is enough.
+      const double left = way_ == Way::kAll ? 0 : std::max(0.0, distance(before) * kDown - 0x1p-60);
       const double rest = left * left - std::abs(squares) * static_cast<double>(kFloatUp) - 0x1p-79;
       found(at) = std::min(found(at), rounded_down(rest));
       int32_t& listed = slot.list_counts[at / kGroup];

@@ -97,6 +97,8 @@ struct SketchBlock {
   int32_t most;           // candidates of a row; to decide among more would cost more than to look at all centers
   Candidate* candidates;  // (rows, most) in/out
   int32_t* counts;        // (rows,) in/out; more than `most`: there were too many
+  const char* rows;       // themselves, row_bytes apart: those with candidates will be read
+  size_t row_bytes;
 };
 
 // How many rows times groups were looked at: by heads alone, and in full.

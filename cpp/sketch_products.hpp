@@ -64,11 +64,11 @@ inline void product_minima(const SketchPanels& p, size_t group, const SketchNumb
   }
 }
 
-// Calls `take(group, row, products)` for the rows of a block, kProductRows together, and all groups; the next products
-// are under way meanwhile.
-template <class Take>
+// Calls `made(group, row, products)` and `take` for the rows of a block, kProductRows together, and all groups; the next
+// products are under way between the two.
+template <class Made, class Take>
 inline void for_products(const SketchForm& f, const SketchPanels& p, size_t groups, const SketchRows& lanes,
-                         const Take& take) {
+                         const Made& made, const Take& take) {
   constexpr size_t kNearBytes = 1 << 15;  // of tails that stay in the nearest cache, while all centers pass by
   const size_t fit = kNearBytes / f.tiled_tails() / kProductRows;
   const size_t parts = fit < 1 ? 1 : fit < kSketchRows / kProductRows ? fit : kSketchRows / kProductRows;
@@ -77,16 +77,20 @@ inline void for_products(const SketchForm& f, const SketchPanels& p, size_t grou
   alignas(64) GroupProducts products[2][2];
   for (size_t first = 0; first < kSketchRows; first += parts * kProductRows) {
     const size_t left = (kSketchRows - first) / kProductRows, count = parts < left ? parts : left;
+    const auto both = [&](size_t unit, const auto& act) {
+      const size_t g = unit / count * 2, row = first + unit % count * kProductRows;
+      act(g, row, products[unit % 2][0]);
+      if (g + 1 < groups) act(g + 1, row, products[unit % 2][1]);
+    };
     const auto make = [&](size_t unit) {
       const size_t g = unit / count * 2, row = first + unit % count * kProductRows;
       row_products(f, p, g, g + 1 < groups ? g + 1 : g, lanes, row, products[unit % 2]);
+      both(unit, made);
     };
     make(0);
     for (size_t unit = 0; unit < pairs * count; ++unit) {
       if (unit + 1 < pairs * count) make(unit + 1);
-      const size_t g = unit / count * 2, row = first + unit % count * kProductRows;
-      take(g, row, products[unit % 2][0]);
-      if (g + 1 < groups) take(g + 1, row, products[unit % 2][1]);
+      both(unit, take);
     }
   }
 }

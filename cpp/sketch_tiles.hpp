@@ -53,7 +53,8 @@ void sketch_lanes(const SketchForm& f, const SketchPanels& panels, size_t groups
                   float* found) {
 #if defined(MACQUEEN_TILES)
   if (panels.tiles != nullptr) {
-    return for_products(f, panels, groups, rows, [&](size_t g, size_t row, const GroupProducts& products) {
+    const auto made = [](size_t, size_t, const GroupProducts&) {};
+    return for_products(f, panels, groups, rows, made, [&](size_t g, size_t row, const GroupProducts& products) {
       product_minima(panels, g, *rows.numbers, row, products, found + g * kSketchRows);
     });
   }
