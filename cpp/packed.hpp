@@ -33,48 +33,47 @@ struct PackedSums {
   Floats norm[kWidth], length[kWidth], error[kWidth];  // squares of X, a and X - x^, in steps of the grid
 };
 
-// Stores row x (d,) as row i of kWidth; out (2 * pairs + kWidth,).
+// The whole numbers that stand for up to kWidth values of row i, which has `left` from x on; the others are 0.
 template <class T>
-inline void pack_lane(const T* x, const PackedForm& form, size_t i, int16_t* out, PackedSums& sums) {
+inline Floats pack_values(const T* x, const T* origin, size_t left, float inverse, size_t i, PackedSums& sums) {
   const Floats round = broadcast(12582912);  // 1.5 * 2^23: adding it rounds to an integer
-  const Floats inverse = broadcast(1 / form.step), most = broadcast(1.1f * static_cast<float>(kGridNorm));
-  const T* origin = origin_of(form, x);
-  Floats norm = broadcast(0), length = norm, error = norm;
-  for (size_t j = 0; j < form.d; j += kWidth) {
-    const Floats gap_of =
-        form.d - j < kWidth ? difference(x + j, origin + j, form.d - j) : difference(x + j, origin + j);
-    const Floats scaled = gap_of * inverse, within = maximum(minimum(scaled, most), broadcast(0) - most);
-    const Floats rounded = (within + round) - round, gap = scaled - rounded;
-    norm = multiply_add(scaled, scaled, norm);
-    length = multiply_add(rounded, rounded, length);
-    error = multiply_add(gap, gap, error);
-    float values[kWidth];
-    store(values, rounded);
-    for (size_t l = 0; l < kWidth; ++l) out[j + l] = static_cast<int16_t>(static_cast<int32_t>(values[l]));
-  }
-  sums.norm[i] = norm;
-  sums.length[i] = length;
-  sums.error[i] = error;
+  const Floats most = broadcast(1.1f * static_cast<float>(kGridNorm));
+  const Floats gap_of = left < kWidth ? difference(x, origin, left) : difference(x, origin);
+  const Floats scaled = gap_of * broadcast(inverse), within = maximum(minimum(scaled, most), broadcast(0) - most);
+  const Floats rounded = (within + round) - round, gap = scaled - rounded;
+  sums.norm[i] = multiply_add(scaled, scaled, sums.norm[i]);
+  sums.length[i] = multiply_add(rounded, rounded, sums.length[i]);
+  sums.error[i] = multiply_add(gap, gap, sums.error[i]);
+  return rounded;
 }
 
 // packed (pairs, kPackedLanes, 2) out, numbers (2, kPackedLanes) out: e and |a|, rounded up; e is infinite where a row
-// does not fit the grid. scratch (2 * pairs + kWidth,).
+// does not fit the grid.
 template <class T>
-void pack_lanes(const T* rows, size_t n, const PackedForm& form, int16_t* scratch, int16_t* packed, float* numbers) {
+void pack_lanes(const T* rows, size_t n, const PackedForm& form, int16_t* packed, float* numbers) {
   // Sums of d squares in float32 are right to (d + 2) 2^-24 of them; `scaled` is right to 3 2^-24, and to the unit of
   // float32 where it vanishes.
   const float up = 1 + static_cast<float>(form.d + 8) * 0x1p-22f, least = static_cast<float>(form.d) * 0x1p-40f;
+  const float inverse = 1 / form.step;
   for (size_t first = 0; first < kPackedLanes; first += kWidth) {
+    const size_t present = first < n ? (n - first < kWidth ? n - first : kWidth) : 0;
     PackedSums sums;
-    for (size_t i = 0; i < kWidth; ++i) {
-      int16_t* const lane = packed + (first + i) * 2;
-      if (first + i >= n) {
-        for (size_t p = 0; p < form.pairs; ++p) memset(lane + p * kPackedLanes * 2, 0, 2 * sizeof *lane);
-        sums.norm[i] = sums.length[i] = sums.error[i] = broadcast(0);
-        continue;
+    for (size_t i = 0; i < kWidth; ++i) sums.norm[i] = sums.length[i] = sums.error[i] = broadcast(0);
+    for (size_t j = 0; j < form.d; j += 2 * kWidth) {
+      const T* origin = origin_of(form, rows) + j;
+      const size_t left = form.d - j, pairs = left < 2 * kWidth ? form.pairs - j / 2 : kWidth;
+      Ints words[kWidth];
+      for (size_t i = 0; i < kWidth; ++i) {
+        Floats low = broadcast(0), high = low;
+        if (i < present) {
+          const T* x = rows + (first + i) * form.d + j;
+          low = pack_values(x, origin, left, inverse, i, sums);
+          if (left > kWidth) high = pack_values(x + kWidth, origin + kWidth, left - kWidth, inverse, i, sums);
+        }
+        words[i] = to_pairs(low, high);
       }
-      pack_lane(rows + (first + i) * form.d, form, i, scratch, sums);
-      for (size_t p = 0; p < form.pairs; ++p) memcpy(lane + p * kPackedLanes * 2, scratch + 2 * p, 2 * sizeof *lane);
+      transpose(words);
+      for (size_t p = 0; p < pairs; ++p) store_pairs(packed + ((j / 2 + p) * kPackedLanes + first) * 2, words[p]);
     }
     const Floats scale = broadcast(up), norm = square_root(lane_sums(sums.norm)) * scale;
     const Floats length = square_root(lane_sums(sums.length)) * scale;

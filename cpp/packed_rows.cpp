@@ -114,7 +114,7 @@ void PackedRows<T>::begin_step(const Centers<T>& centers) {
 template <class T>
 int64_t PackedRows<T>::step_blocks(Threads& threads, const Centers<T>& centers, size_t begin, size_t end) {
   while (static_cast<int>(slots_.size()) < threads.count()) {
-    slots_.push_back(std::make_unique<Slot>(k(), form_));
+    slots_.push_back(std::make_unique<Slot>(k(), form_.d));
   }
   BadRow bad;
   const bool first = begin < blocks() && labels_[begin * kPackedRows] < 0;
@@ -173,7 +173,7 @@ int64_t PackedRows<T>::first_blocks(const Centers<T>& centers, size_t begin, siz
       return static_cast<int64_t>(first + first_bad_row(centers.kernels(), rows, count, d));
     }
     for (size_t block = from; block < to; ++block) {
-      pack(centers.kernels(), block, slot);
+      pack(centers.kernels(), block);
       compare(centers, block, slot, nullptr);
     }
     settle(centers, slot);
@@ -183,10 +183,10 @@ int64_t PackedRows<T>::first_blocks(const Centers<T>& centers, size_t begin, siz
 }
 
 template <class T>
-void PackedRows<T>::pack(const Kernels& kernels, size_t block, Slot& slot) {
+void PackedRows<T>::pack(const Kernels& kernels, size_t block) {
   for (size_t lane = 0; lane < kPackedRows; lane += kPackedLanes) {
     const size_t row = block * kPackedRows + lane, present = row < n_ ? std::min(kPackedLanes, n_ - row) : 0;
-    row_kernels<T>(kernels).pack_lanes(rows_ + std::min(row, n_) * form_.d, present, form_, slot.packing.data(),
+    row_kernels<T>(kernels).pack_lanes(rows_ + std::min(row, n_) * form_.d, present, form_,
                                        packed(block) + lane * form_.pairs * 2, &numbers_[row * 2]);
   }
 }
