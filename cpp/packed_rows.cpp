@@ -59,8 +59,7 @@ template <class T>
 void PackedRows<T>::settle_grid(const Kernels& kernels) {
   const size_t d = form_.d, every = std::max(kSampleShare, (n_ + kSampleRows - 1) / kSampleRows);
   const size_t count = (n_ + every - 1) / every;
-  std::vector<T> sample(count * d), middle(d);
-  for (size_t i = 0; i < count; ++i) std::copy_n(rows_ + i * every * d, d, &sample[i * d]);
+  std::vector<T> middle(d);
   double most = std::numeric_limits<double>::infinity();  // of the squares of rows that count
   std::vector<double> squares(count, 0.0), ranked;
   for (const double part : {kNearMiddle, kWithinGrid}) {
@@ -70,10 +69,13 @@ void PackedRows<T>::settle_grid(const Kernels& kernels) {
     const double share = 1 / counted;  // a division takes longer than all else here
     for (size_t i = 0; i < count; ++i) {
       if (!(squares[i] <= most)) continue;
-      for (size_t j = 0; j < d; ++j) origin_[j] += static_cast<double>(sample[i * d + j]) * share;
+      const T* row = rows_ + i * every * d;
+      for (size_t j = 0; j < d; ++j) origin_[j] += static_cast<double>(row[j]) * share;
     }
     for (size_t j = 0; j < d; ++j) middle[j] = std::abs(origin_[j]) < kFarthest ? static_cast<T>(origin_[j]) : T{0};
-    row_kernels<T>(kernels).distances_to(sample.data(), middle.data(), count, d, squares.data());
+    for (size_t i = 0; i < count; ++i) {
+      row_kernels<T>(kernels).distances_to(rows_ + i * every * d, middle.data(), 1, d, &squares[i]);
+    }
     ranked.clear();
     std::copy_if(squares.begin(), squares.end(), std::back_inserter(ranked), [](double s) { return std::isfinite(s); });
     if (ranked.empty()) ranked.push_back(1);
