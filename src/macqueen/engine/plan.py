@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -111,7 +112,7 @@ class Planner:
         self.kernels = kernels
         self.clusters: int = prepared.shape[0]
         self.dims: int = prepared.shape[1]
-        self.memory_limit = float("inf") if memory_limit is None else memory_limit
+        self.memory_limit = math.inf if memory_limit is None else memory_limit
         self.work = float(self.count) * self.dims * self.clusters
         self.lanes: int = kernels.width
         self.int8: bool = kernels.int8
