@@ -170,7 +170,7 @@ class DataSetRows(_Rows):
     def _array(self) -> FloatArray | None:
         """Return all rows as they lie in memory, or None where they do not in one array of the model's dtype."""
         fits = self._in_memory and self.source.dtype == self.dtype
-        return self.source.array if fits else None  # type: ignore[no-any-return]
+        return self.source.array if fits else None
 
     def whole(self) -> FloatArray | None:
         """Return all rows in one array, as the kernels take them, or None where they are not in memory."""
