@@ -43,8 +43,9 @@ __attribute__((noinline)) void add_rest(const T* row, size_t d, size_t cell, Sum
         const double t = rest[j] + shift;
         cells[j] += bits_of(t) - base;
         rest[j] -= t - shift;
-        left |= bits_of(rest[j]) << 1;  // the shift drops the sign of zero
+        left |= bits_of(rest[j]);
       }
+      left = left << 1;
       s.used = s.used > level ? s.used : level + 1;
     }
     for (size_t j = 0; j < count && left != 0; ++j) {
@@ -65,9 +66,9 @@ inline void add_row(const T* row, size_t d, size_t cell, SumBuffer& s) {
     const double x = static_cast<double>(row[j]);
     const double t = x + shift;
     cells[j] += bits_of(t) - base;
-    left |= bits_of(x - (t - shift)) << 1;
+    left |= bits_of(x - (t - shift));
   }
-  if (left != 0) add_rest(row, d, cell, s);
+  if (left << 1 != 0) add_rest(row, d, cell, s);  // the shift drops the sign of zero
 }
 
 // Adds any row to some cells.
@@ -129,9 +130,9 @@ void move_rows(const T* const* rows, const int32_t* before, const int32_t* after
       const int64_t steps = bits_of(t) - base;
       less[j] -= steps;
       more[j] += steps;
-      left |= bits_of(x - (t - shift)) << 1;
+      left |= bits_of(x - (t - shift));
     }
-    if (left == 0) continue;
+    if (left << 1 == 0) continue;
     add_rest(row, d, to, s);
     add_negated(row, d, from, [&s](const T* x, size_t n, size_t cell) { add_rest(x, n, cell, s); });
   }

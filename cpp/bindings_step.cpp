@@ -10,6 +10,9 @@ using namespace macqueen;
 namespace {
 
 template <class T>
+using CenterArray = nb::ndarray<const T, nb::ndim<2>, nb::c_contig, nb::device::cpu>;
+
+template <class T>
 void bind_finish(nb::module_& m) {
   m.def(
       "finish",
@@ -17,7 +20,9 @@ void bind_finish(nb::module_& m) {
         if (centers.k() != totals.k || centers.d() != totals.d || (earlier != nullptr && earlier->d != totals.d)) {
           throw std::invalid_argument("centers and totals of the same pass");
         }
-        expect_centers(before, centers);
+        if (before.shape(0) != centers.k() || before.shape(1) != centers.d()) {
+          throw std::invalid_argument("before must be (k, d)");
+        }
         std::optional<Finished<T>> finished;
         {
           nb::gil_scoped_release release;

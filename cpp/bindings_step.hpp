@@ -14,16 +14,6 @@
 #include "bounded_rows.hpp"
 #include "finish.hpp"
 
-template <class T>
-using CenterArray = nanobind::ndarray<const T, nanobind::ndim<2>, nanobind::c_contig, nanobind::device::cpu>;
-
-template <class T>
-void expect_centers(const CenterArray<T>& before, const macqueen::Centers<T>& centers) {
-  if (before.shape(0) != centers.k() || before.shape(1) != centers.d()) {
-    throw std::invalid_argument("before must be (k, d)");
-  }
-}
-
 // What a pass has come to under its centers.
 template <class T>
 class Finished {
@@ -93,7 +83,7 @@ struct StepOf : nanobind::def_visitor<StepOf<T, Rows>> {
     bound.def(
         "step",
         [](Rows& rows, macqueen::Threads& threads, const macqueen::Centers<T>& centers, macqueen::Totals& totals,
-           CenterArray<T> before, size_t begin, size_t end) -> Made {
+           size_t begin, size_t end) -> Made {
           const size_t k = centers.k(), d = centers.d();
           const bool fits = d == rows.d() && (rows.k() == k || (rows.k() == 0 && begin == 0));
           if (!fits || totals.k != k || totals.d != d || begin > end || end > rows.blocks()) {
@@ -101,7 +91,6 @@ struct StepOf : nanobind::def_visitor<StepOf<T, Rows>> {
           }
           int64_t refused;
           macqueen::BoundedStep done;
-          expect_centers(before, centers);
           std::optional<Finished<T>> finished;
           {
             nanobind::gil_scoped_release release;
@@ -109,13 +98,13 @@ struct StepOf : nanobind::def_visitor<StepOf<T, Rows>> {
             refused = step_blocks(rows, threads, centers, begin, end);
             if (refused == macqueen::kAllFinite && end == rows.blocks()) {
               done = rows.end_step(threads, totals);
-              finished.emplace(threads, centers, totals, before.data());
+              finished.emplace(threads, centers, totals, centers.values());
             }
           }
           const nanobind::object result = finished ? nanobind::object(finished->take()) : nanobind::none();
           return nanobind::make_tuple(refused, done, result);
         },
-        "threads"_a, "centers"_a, "totals"_a, "before"_a, "begin"_a, "end"_a,
+        "threads"_a, "centers"_a, "totals"_a, "begin"_a, "end"_a,
         "Labels blocks of rows; block 0 begins a step, and the last one ends it and adds all rows to `totals`. Returns "
         "the first row that cannot be clustered (after which the object cannot be used) or -1, what the step did, and, "
         "when it has ended, what `finish` returns.");

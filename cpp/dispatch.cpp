@@ -51,9 +51,7 @@ unsigned processor_features() {
   return features;
 }
 
-}  // namespace
-
-std::vector<const Kernels*> available_kernels() {
+std::vector<const Kernels*> those_that_run() {
   const std::vector<const Kernels*> built = {
       &kernels_scalar,
 #if defined(__x86_64__)
@@ -62,7 +60,7 @@ std::vector<const Kernels*> available_kernels() {
       &kernels_neon,
 #endif
   };
-  static const unsigned features = processor_features();  // asks the system; every kernel that is looked up comes here
+  const unsigned features = processor_features();
   std::vector<const Kernels*> result;
   for (const Kernels* kernels : built) {
     if ((kernels->requires_features & ~features) == 0) result.push_back(kernels);
@@ -70,8 +68,15 @@ std::vector<const Kernels*> available_kernels() {
   return result;
 }
 
+}  // namespace
+
+const std::vector<const Kernels*>& available_kernels() {
+  static const std::vector<const Kernels*> available = those_that_run();  // asks the system; every look-up comes here
+  return available;
+}
+
 const Kernels& find_kernels(const std::string& name) {
-  const std::vector<const Kernels*> available = available_kernels();
+  const std::vector<const Kernels*>& available = available_kernels();
   if (name.empty()) return *available.back();
   std::string known;
   for (const Kernels* kernels : available) {

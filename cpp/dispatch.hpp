@@ -9,7 +9,7 @@
 namespace macqueen {
 
 // The tables that this build has and this processor can run, slowest first.
-std::vector<const Kernels*> available_kernels();
+const std::vector<const Kernels*>& available_kernels();
 
 // The table of that name; an empty name means the best. Throws std::invalid_argument for a name that is unknown
 // or cannot run here, listing those that can.

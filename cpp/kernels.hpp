@@ -240,10 +240,8 @@ struct RowKernels {
                       float* out);
   // rows (n, d) -> bytes (n, d), norms and errors (n,) out, as in ByteBlock; cpp/bytes.hpp
   void (*byte_rows)(const T* rows, size_t n, const ByteGrid& grid, uint8_t* bytes, float* norms, float* errors);
-  // rows (n, d), n <= kPackedLanes -> packed (pairs, kPackedLanes, 2) out, numbers (2, kPackedLanes) out; scratch
-  // (d + kPackedLanes,)
-  void (*pack_lanes)(const T* rows, size_t n, const PackedForm& form, int16_t* scratch, int16_t* packed,
-                     float* numbers);
+  // rows (n, d), n <= kPackedLanes -> packed (pairs, kPackedLanes, 2) out, numbers (2, kPackedLanes) out
+  void (*pack_lanes)(const T* rows, size_t n, const PackedForm& form, int16_t* packed, float* numbers);
   // centers (k, d) -> panels (out); lengths (k,): scratch
   void (*pack_panels)(const T* centers, const PackedForm& form, float* lengths, PackedPanels& out);
   // squared distances (float64) of rows (n, d) to their own center; out (n,)

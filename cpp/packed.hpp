@@ -30,59 +30,54 @@ inline const double* origin_of(const PackedForm& form, const double*) { return f
 
 // What storing the rows of one vector of lanes found out, a vector for each row.
 struct PackedSums {
-  Floats norm[kWidth], length[kWidth], error[kWidth];  // squares of X, a and X - x^, in steps of the grid
+  Floats norm[kWidth], error[kWidth];  // squares of X and X - x^, in steps of the grid
 };
 
-// Stores row x (d,) as row i of kWidth; out (2 * pairs + kWidth,).
+// The whole numbers that stand for up to kWidth values of row i, which has `left` from x on; the others are 0.
 template <class T>
-inline void pack_lane(const T* x, const PackedForm& form, size_t i, int16_t* out, PackedSums& sums) {
+inline Floats pack_values(const T* x, const T* origin, size_t left, float inverse, size_t i, PackedSums& sums) {
   const Floats round = broadcast(12582912);  // 1.5 * 2^23: adding it rounds to an integer
-  const Floats inverse = broadcast(1 / form.step), most = broadcast(1.1f * static_cast<float>(kGridNorm));
-  const T* origin = origin_of(form, x);
-  Floats norm = broadcast(0), length = norm, error = norm;
-  for (size_t j = 0; j < form.d; j += kWidth) {
-    const Floats gap_of =
-        form.d - j < kWidth ? difference(x + j, origin + j, form.d - j) : difference(x + j, origin + j);
-    const Floats scaled = gap_of * inverse, within = maximum(minimum(scaled, most), broadcast(0) - most);
-    const Floats rounded = (within + round) - round, gap = scaled - rounded;
-    norm = multiply_add(scaled, scaled, norm);
-    length = multiply_add(rounded, rounded, length);
-    error = multiply_add(gap, gap, error);
-    float values[kWidth];
-    store(values, rounded);
-    for (size_t l = 0; l < kWidth; ++l) out[j + l] = static_cast<int16_t>(static_cast<int32_t>(values[l]));
-  }
-  sums.norm[i] = norm;
-  sums.length[i] = length;
-  sums.error[i] = error;
+  const Floats gap_of = left < kWidth ? difference(x, origin, left) : difference(x, origin);
+  const Floats scaled = gap_of * broadcast(inverse), rounded = (scaled + round) - round, gap = scaled - rounded;
+  sums.norm[i] = multiply_add(scaled, scaled, sums.norm[i]);
+  sums.error[i] = multiply_add(gap, gap, sums.error[i]);
+  return rounded;
 }
 
 // packed (pairs, kPackedLanes, 2) out, numbers (2, kPackedLanes) out: e and |a|, rounded up; e is infinite where a row
-// does not fit the grid. scratch (2 * pairs + kWidth,).
+// does not fit the grid.
 template <class T>
-void pack_lanes(const T* rows, size_t n, const PackedForm& form, int16_t* scratch, int16_t* packed, float* numbers) {
+void pack_lanes(const T* rows, size_t n, const PackedForm& form, int16_t* packed, float* numbers) {
   // Sums of d squares in float32 are right to (d + 2) 2^-24 of them; `scaled` is right to 3 2^-24, and to the unit of
   // float32 where it vanishes.
   const float up = 1 + static_cast<float>(form.d + 8) * 0x1p-22f, least = static_cast<float>(form.d) * 0x1p-40f;
+  const float inverse = 1 / form.step;  // |a| is at most what X and X - x^ come to together
   for (size_t first = 0; first < kPackedLanes; first += kWidth) {
+    const size_t present = first < n ? (n - first < kWidth ? n - first : kWidth) : 0;
     PackedSums sums;
-    for (size_t i = 0; i < kWidth; ++i) {
-      int16_t* const lane = packed + (first + i) * 2;
-      if (first + i >= n) {
-        for (size_t p = 0; p < form.pairs; ++p) memset(lane + p * kPackedLanes * 2, 0, 2 * sizeof *lane);
-        sums.norm[i] = sums.length[i] = sums.error[i] = broadcast(0);
-        continue;
+    for (size_t i = 0; i < kWidth; ++i) sums.norm[i] = sums.error[i] = broadcast(0);
+    for (size_t j = 0; j < form.d; j += 2 * kWidth) {
+      const T* origin = origin_of(form, rows) + j;
+      const size_t left = form.d - j, pairs = left < 2 * kWidth ? form.pairs - j / 2 : kWidth;
+      Ints words[kWidth];
+      for (size_t i = 0; i < kWidth; ++i) {
+        Floats low = broadcast(0), high = low;
+        if (i < present) {
+          const T* x = rows + (first + i) * form.d + j;
+          low = pack_values(x, origin, left, inverse, i, sums);
+          if (left > kWidth) high = pack_values(x + kWidth, origin + kWidth, left - kWidth, inverse, i, sums);
+        }
+        words[i] = to_pairs(low, high);
       }
-      pack_lane(rows + (first + i) * form.d, form, i, scratch, sums);
-      for (size_t p = 0; p < form.pairs; ++p) memcpy(lane + p * kPackedLanes * 2, scratch + 2 * p, 2 * sizeof *lane);
+      transpose(words);
+      for (size_t p = 0; p < pairs; ++p) store_pairs(packed + ((j / 2 + p) * kPackedLanes + first) * 2, words[p]);
     }
     const Floats scale = broadcast(up), norm = square_root(lane_sums(sums.norm)) * scale;
-    const Floats length = square_root(lane_sums(sums.length)) * scale;
     const Floats error = multiply_add(norm, broadcast(4 * static_cast<float>(kUnit)),
                                       multiply_add(square_root(lane_sums(sums.error)), scale, broadcast(least)));
     const Floats grid = broadcast(form.d <= kMostPackedDims ? static_cast<float>(kGridNorm) : 0);
     store(numbers + first, choose_below(norm, grid, error * scale, broadcast(__builtin_inff())));
-    store(numbers + kPackedLanes + first, choose_below(norm, grid, length, broadcast(0)));
+    store(numbers + kPackedLanes + first, choose_below(norm, grid, (norm + error) * scale, broadcast(0)));
     const uint32_t fits = at_most_mask(norm, grid);
     for (size_t i = 0; i < kWidth; ++i) {
       if ((fits >> i & 1) != 0) continue;
@@ -222,27 +217,37 @@ inline float middle_of(const float* values, size_t k) {
   return 0;
 }
 
+// The origin less up to kDoubleLanes values of a center from j on; zeros beyond.
+template <class T>
+inline Doubles from_center(const T* center, const PackedForm& form, size_t j) {
+  const size_t left = form.d - j;
+  if (left < kDoubleLanes) return load_doubles(form.origin + j, left) - load_doubles(center + j, left);
+  return load_doubles(form.origin + j) - load_doubles(center + j);
+}
+
 template <class T>
 inline double center_squares(const T* center, const PackedForm& form) {
-  double squares = 0;
-  for (size_t j = 0; j < form.d; ++j) {
-    const double v = static_cast<double>(center[j]) - form.origin[j];
+  Doubles squares = {};
+  for (size_t j = 0; j < form.d; j += kDoubleLanes) {
+    const Doubles v = from_center(center, form, j);
     squares += v * v;
   }
-  return squares;
+  return sum_lanes(squares);
 }
 
 // One center onto its grid, in units of 1 / `inverse`; returns the length of what that changes, in these.
 template <class T>
 inline double pack_center(const T* center, const PackedForm& form, double inverse, int16_t* column) {
-  double error = 0;
-  for (size_t j = 0; j < 2 * form.pairs; ++j) {
-    const double scaled = j < form.d ? (form.origin[j] - static_cast<double>(center[j])) * inverse : 0;
-    const double rounded = __builtin_rint(scaled);
-    column[j / 2 * kPackedTile * 2 + j % 2] = static_cast<int16_t>(rounded);
+  const Doubles round = Doubles{} + 0x1.8p52;  // adding it rounds to an integer
+  Doubles error = {};
+  for (size_t j = 0; j < form.d; j += kDoubleLanes) {
+    const Doubles scaled = from_center(center, form, j) * inverse, rounded = (scaled + round) - round;
     error += (scaled - rounded) * (scaled - rounded);
+    const size_t count = 2 * form.pairs - j < kDoubleLanes ? 2 * form.pairs - j : kDoubleLanes;
+    int16_t* const values = column + j * kPackedTile;
+    for (size_t l = 0; l < count; ++l) values[l / 2 * kPackedTile * 2 + l % 2] = static_cast<int16_t>(rounded[l]);
   }
-  return __builtin_sqrt(error);
+  return __builtin_sqrt(sum_lanes(error));
 }
 
 // Centers (k, d) -> panels (out), as the proof above wants them; lengths (k,) is scratch. A center that lies much

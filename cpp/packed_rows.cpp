@@ -59,8 +59,7 @@ template <class T>
 void PackedRows<T>::settle_grid(const Kernels& kernels) {
   const size_t d = form_.d, every = std::max(kSampleShare, (n_ + kSampleRows - 1) / kSampleRows);
   const size_t count = (n_ + every - 1) / every;
-  std::vector<T> sample(count * d), middle(d);
-  for (size_t i = 0; i < count; ++i) std::copy_n(rows_ + i * every * d, d, &sample[i * d]);
+  std::vector<T> middle(d);
   double most = std::numeric_limits<double>::infinity();  // of the squares of rows that count
   std::vector<double> squares(count, 0.0), ranked;
   for (const double part : {kNearMiddle, kWithinGrid}) {
@@ -70,10 +69,13 @@ void PackedRows<T>::settle_grid(const Kernels& kernels) {
     const double share = 1 / counted;  // a division takes longer than all else here
     for (size_t i = 0; i < count; ++i) {
       if (!(squares[i] <= most)) continue;
-      for (size_t j = 0; j < d; ++j) origin_[j] += static_cast<double>(sample[i * d + j]) * share;
+      const T* row = rows_ + i * every * d;
+      for (size_t j = 0; j < d; ++j) origin_[j] += static_cast<double>(row[j]) * share;
     }
     for (size_t j = 0; j < d; ++j) middle[j] = std::abs(origin_[j]) < kFarthest ? static_cast<T>(origin_[j]) : T{0};
-    row_kernels<T>(kernels).distances_to(sample.data(), middle.data(), count, d, squares.data());
+    for (size_t i = 0; i < count; ++i) {
+      row_kernels<T>(kernels).distances_to(rows_ + i * every * d, middle.data(), 1, d, &squares[i]);
+    }
     ranked.clear();
     std::copy_if(squares.begin(), squares.end(), std::back_inserter(ranked), [](double s) { return std::isfinite(s); });
     if (ranked.empty()) ranked.push_back(1);
@@ -114,7 +116,7 @@ void PackedRows<T>::begin_step(const Centers<T>& centers) {
 template <class T>
 int64_t PackedRows<T>::step_blocks(Threads& threads, const Centers<T>& centers, size_t begin, size_t end) {
   while (static_cast<int>(slots_.size()) < threads.count()) {
-    slots_.push_back(std::make_unique<Slot>(k(), form_));
+    slots_.push_back(std::make_unique<Slot>(k(), form_.d));
   }
   BadRow bad;
   const bool first = begin < blocks() && labels_[begin * kPackedRows] < 0;
@@ -173,7 +175,7 @@ int64_t PackedRows<T>::first_blocks(const Centers<T>& centers, size_t begin, siz
       return static_cast<int64_t>(first + first_bad_row(centers.kernels(), rows, count, d));
     }
     for (size_t block = from; block < to; ++block) {
-      pack(centers.kernels(), block, slot);
+      pack(centers.kernels(), block);
       compare(centers, block, slot, nullptr);
     }
     settle(centers, slot);
@@ -183,10 +185,10 @@ int64_t PackedRows<T>::first_blocks(const Centers<T>& centers, size_t begin, siz
 }
 
 template <class T>
-void PackedRows<T>::pack(const Kernels& kernels, size_t block, Slot& slot) {
+void PackedRows<T>::pack(const Kernels& kernels, size_t block) {
   for (size_t lane = 0; lane < kPackedRows; lane += kPackedLanes) {
     const size_t row = block * kPackedRows + lane, present = row < n_ ? std::min(kPackedLanes, n_ - row) : 0;
-    row_kernels<T>(kernels).pack_lanes(rows_ + std::min(row, n_) * form_.d, present, form_, slot.packing.data(),
+    row_kernels<T>(kernels).pack_lanes(rows_ + std::min(row, n_) * form_.d, present, form_,
                                        packed(block) + lane * form_.pairs * 2, &numbers_[row * 2]);
   }
 }

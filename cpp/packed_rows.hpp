@@ -44,7 +44,7 @@ class PackedRows {
   void settle_grid(const Kernels& kernels);
   int64_t first_blocks(const Centers<T>& centers, size_t begin, size_t end, Slot& slot);
   void next_blocks(const Centers<T>& centers, size_t begin, size_t end, Slot& slot);
-  void pack(const Kernels& kernels, size_t block, Slot& slot);
+  void pack(const Kernels& kernels, size_t block);
   void compare(const Centers<T>& centers, size_t block, Slot& slot, int32_t* seconds);
   void take(size_t block, uint64_t rows, const PackedFound& found, const int32_t* names, Slot& slot);
   bool can_group() const;

@@ -19,7 +19,6 @@ template <class T>
 struct PackedRows<T>::Slot : StepSlot<T> {
   std::vector<size_t> open;  // positions of rows that the integers did not decide
   std::vector<T> open_rows;  // (block, d)
-  std::vector<int16_t> packing;
   // Of blocks and the centers they are compared with.
   struct Needs {
     size_t count;
@@ -41,7 +40,7 @@ struct PackedRows<T>::Slot : StepSlot<T> {
   Lines<float> section_numbers;
   std::vector<uint16_t> section_order;
 
-  Slot(size_t k, const PackedForm& form) : packing(form.d + 2 * kPackedLanes) { this->changes.resize(k, form.d); }
+  Slot(size_t k, size_t d) { this->changes.resize(k, d); }
 
   // Makes room for rows that are labelled plainly: few steps have so many, and it takes longer than a step on few rows.
   void make_room(const Kernels& kernels, size_t k, size_t d) {

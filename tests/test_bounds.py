@@ -36,11 +36,11 @@ def digits(totals):
     return [(first, array.tobytes()) for first, array in parts], totals.counts().tolist()
 
 
-def step(bounded, threads, ready, centers, totals):
+def step(bounded, threads, ready, totals):
     half = bounded.blocks // 2
     if half > 0:
-        assert bounded.step(threads, ready, totals, centers, 0, half)[2] is None
-    return bounded.step(threads, ready, totals, centers, half, bounded.blocks)[1]
+        assert bounded.step(threads, ready, totals, 0, half)[2] is None
+    return bounded.step(threads, ready, totals, half, bounded.blocks)[1]
 
 
 def form_of(kind, random, rows, isa):
@@ -80,7 +80,7 @@ def test_every_step_adds_up_what_a_plain_pass_does(kind, form, dtype, n, d, k, s
         centers = np.ascontiguousarray(np.clip(rows[random.integers(n, size=k)] * start, -3e38, 3e38), dtype)
     for _ in range(5):
         ready, found, plain = prepare(isa, centers), _core.Totals(k, d), _core.Totals(k, d)
-        step(bounded, THREADS[count], ready, centers, found)
+        step(bounded, THREADS[count], ready, found)
         ready.accumulate(THREADS[1], rows, True, False, _core.Workspace(), plain)
         assert digits(found) == digits(plain)
         sums, counts = found.rounded(THREADS[1])[0], found.counts()
@@ -96,7 +96,7 @@ def test_many_steps_forget_their_paths(form):
     for _ in range(60):  # centers that jump about: their paths soon exceed what the stored bounds have room for
         centers = rows[random.integers(600, size=40)]
         ready, found, plain = _core.Centers32("", centers), _core.Totals(40, 6), _core.Totals(40, 6)
-        step(bounded, THREADS[1], ready, centers, found)
+        step(bounded, THREADS[1], ready, found)
         ready.accumulate(THREADS[1], rows, True, False, _core.Workspace(), plain)
         assert digits(found) == digits(plain)
 
@@ -111,7 +111,7 @@ def test_distances_follow_own_centers_without_reading_rows():
     centers, read = rows[:80].copy(), []
     for _ in range(20):
         found = _core.Totals(80, 40)
-        read.append(step(bounded, THREADS[1], _core.Centers32(isa, centers), centers, found).read)
+        read.append(step(bounded, THREADS[1], _core.Centers32(isa, centers), found).read)
         centers = (found.rounded(THREADS[1])[0] / found.counts()[:, None]).astype(np.float32)
     assert sum(read[1:]) < 19 * 3000 / 4
 
@@ -211,7 +211,7 @@ def test_a_row_whose_own_center_is_thrown_far_away_finds_another(isa):
     bounded = _core.Bounded32(isa, THREADS[1], rows, np.zeros(17), np.zeros((0, 17)), 17)
     for _ in range(4):
         ready, found, plain = _core.Centers32(isa, centers), _core.Totals(2, 17), _core.Totals(2, 17)
-        step(bounded, THREADS[1], ready, centers, found)
+        step(bounded, THREADS[1], ready, found)
         ready.accumulate(THREADS[1], rows, True, False, _core.Workspace(), plain)
         assert found.counts().tolist() == plain.counts().tolist() == [300 * (1 - near(centers)), 300 * near(centers)]
         assert digits(found) == digits(plain)

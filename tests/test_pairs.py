@@ -57,7 +57,7 @@ def test_every_step_adds_up_what_a_plain_pass_does(make, kind, dtype, n, d, k, s
     prepare = _core.Centers32 if dtype == np.float32 else _core.Centers64
     for _ in range(6):
         found = _core.Totals(k, d)
-        step(index, THREADS[count], prepare(isa, centers), centers, found)
+        step(index, THREADS[count], prepare(isa, centers), found)
         assert digits(found) == digits(plain(isa, rows, centers))
         centers = means(found, centers)
 
@@ -72,7 +72,7 @@ def test_bounds_hold_while_centers_wander(isa, move):
     pairs, looked_at = pairs_of(rows), []
     for _ in range(80):
         found = _core.Totals(30, 20)
-        looked_at.append(step(pairs, THREADS[1], _core.Centers32(isa, centers), centers, found).opened)
+        looked_at.append(step(pairs, THREADS[1], _core.Centers32(isa, centers), found).opened)
         assert digits(found) == digits(plain(isa, rows, centers))
         centers = (centers + move * random.normal(size=(30, 1)) * random.integers(2, size=(30, 20))).astype(np.float32)
     assert looked_at[0] == 600 * 30  # the first step computes all pairs
@@ -93,7 +93,7 @@ def test_values_too_large_for_bounds_go_the_plain_way_and_back(dims, large):
         if large == "centers" and number in {0, 3}:
             centers = centers * np.float32(1e25)
         found = _core.Totals(12, dims)
-        hard.append(step(pairs, THREADS[1], _core.Centers32("", centers), centers, found).hard)
+        hard.append(step(pairs, THREADS[1], _core.Centers32("", centers), found).hard)
         assert digits(found) == digits(plain("", rows, centers))
     assert hard == ([700, 700, 0, 700, 700, 0] if large == "centers" else [64] * 6)
 
@@ -109,7 +109,7 @@ def test_rows_of_small_integers_are_hardly_read(isa, offset):
     pairs, centers = pairs_of(rows), rows[:8]
     for _ in range(4):
         found = _core.Totals(8, 100)
-        done = step(pairs, THREADS[1], _core.Centers32(isa, centers), centers, found)
+        done = step(pairs, THREADS[1], _core.Centers32(isa, centers), found)
         assert digits(found) == digits(plain(isa, rows, centers))
         assert done.opened > 0
         assert done.read < 3000 / 20
@@ -122,7 +122,7 @@ def test_rows_that_their_copy_leaves_undecided_keep_the_bounds_of_their_own_dist
     pairs, centers, read = pairs_of(rows), rows[:8], []
     for _ in range(2):
         found = _core.Totals(8, 64)
-        read.append(step(pairs, THREADS[1], _core.Centers32(isa, centers), centers, found).read)
+        read.append(step(pairs, THREADS[1], _core.Centers32(isa, centers), found).read)
         assert digits(found) == digits(plain(isa, rows, centers))
     assert read[0] > 2000 / 10
     assert read[1] < read[0] / 2
@@ -135,7 +135,7 @@ def test_centers_that_are_all_far_from_their_rows(isa, away):
     rows = random.normal(size=(70, 3000)).astype(np.float32) * np.float32(2.0**-30)
     centers = (away * (1 + random.random((3, 3000))) * [[1.5], [1.2], [1]]).astype(np.float32)
     found = _core.Totals(*centers.shape)
-    step(pairs_of(rows), THREADS[1], _core.Centers32(isa, centers), centers, found)
+    step(pairs_of(rows), THREADS[1], _core.Centers32(isa, centers), found)
     assert found.counts().tolist() == plain(isa, rows, centers).counts().tolist()
 
 
@@ -149,7 +149,7 @@ def test_packed_rows_decide_nearly_all_rows_and_leave_outliers_open(isa):
     packed, centers = packed_of(rows), rows[1:10]
     for _ in range(4):
         found = _core.Totals(9, 16)
-        done = step(packed, THREADS[1], _core.Centers32(isa, centers), centers, found)
+        done = step(packed, THREADS[1], _core.Centers32(isa, centers), found)
         assert digits(found) == digits(plain(isa, rows, centers))
         assert 6 <= done.hard < 150
         centers = means(found, centers)
@@ -171,7 +171,7 @@ def test_rows_that_leave_their_block_and_come_back(isa, dtype):
     prepare = _core.Centers32 if dtype == np.float32 else _core.Centers64
     for under in [centers] * 4 + [away, centers, centers, away, away, both, centers, far, centers, centers]:
         found = _core.Totals(32, 20)
-        done = step(packed, THREADS[3], prepare(isa, under), under, found)
+        done = step(packed, THREADS[3], prepare(isa, under), found)
         assert digits(found) == digits(plain(isa, rows, under))
         moved.append((done.moved, done.opened < 0.9 * under.shape[0] * len(rows)))
     # Sorted in the third step; from the fifth on some blocks still need few centers while rows leave and come back.

@@ -49,7 +49,7 @@ def sketchable(rows, centers, kernels):
     prepared = Prepared(centers, EUCLIDEAN, kernels)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv(plan.VARIABLE, "bounds")
-        return plan.Planner(rows, len(rows), prepared, kernels, None).choose().path == "bounds"
+        return plan.Planner(rows, prepared, kernels, None).choose().path == "bounds"
 
 
 def all_forms(rows, kernels):
@@ -201,9 +201,9 @@ def test_after_half_a_step_there_is_no_other(kind):
     rows, centers = strategies.case("normal", 7, 700, 20, 6, np.float32)
     kernels = KERNELS[core.ISAS[-1]][0]
     native, prepared = kind(rows, name)._native, Prepared(centers, EUCLIDEAN, kernels)
-    assert native.step(kernels.threads, prepared.native, _core.Totals(20, 6), centers, 0, 1)[2] is None
+    assert native.step(kernels.threads, prepared.native, _core.Totals(20, 6), 0, 1)[2] is None
     with pytest.raises(RuntimeError, match="was not finished"):
-        native.step(kernels.threads, prepared.native, _core.Totals(20, 6), centers, 0, native.blocks)
+        native.step(kernels.threads, prepared.native, _core.Totals(20, 6), 0, native.blocks)
 
 
 @pytest.mark.parametrize("kind", [Packed, Pairs])
@@ -212,14 +212,12 @@ def test_a_step_refuses_what_does_not_fit(kind):
     kernels = KERNELS[core.ISAS[-1]][0]
     native, prepared = kind(rows, name)._native, Prepared(centers, EUCLIDEAN, kernels)
     with pytest.raises(ValueError, match="must fit"):  # a step begins with block 0
-        native.step(kernels.threads, prepared.native, _core.Totals(20, 6), centers, 1, native.blocks)
+        native.step(kernels.threads, prepared.native, _core.Totals(20, 6), 1, native.blocks)
     with pytest.raises(ValueError, match="must fit"):
-        native.step(kernels.threads, prepared.native, _core.Totals(20, 6), centers, 0, native.blocks + 1)
+        native.step(kernels.threads, prepared.native, _core.Totals(20, 6), 0, native.blocks + 1)
     with pytest.raises(ValueError, match="must fit"):
-        native.step(kernels.threads, prepared.native, _core.Totals(21, 6), centers, 0, native.blocks)
-    with pytest.raises(ValueError, match="before must be"):
-        native.step(kernels.threads, prepared.native, _core.Totals(20, 6), centers[1:], 0, native.blocks)
-    assert native.step(kernels.threads, prepared.native, _core.Totals(20, 6), centers, 0, native.blocks)[0] == -1
+        native.step(kernels.threads, prepared.native, _core.Totals(21, 6), 0, native.blocks)
+    assert native.step(kernels.threads, prepared.native, _core.Totals(20, 6), 0, native.blocks)[0] == -1
 
 
 # --- training, each instruction set in a process of its own -----------------------------------------------

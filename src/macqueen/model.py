@@ -92,7 +92,7 @@ class Model:
 
     def new_seed(self) -> int:
         """Return the seed of a new model: the one asked for, or one that is drawn."""
-        return secrets.randbits(64) if self._own_seed is None else int(self._own_seed) % 2**64
+        return int.from_bytes(os.urandom(8)) if self._own_seed is None else int(self._own_seed) % 2**64
 
     def check_writable(self) -> None:
         """Raise CheckpointError or MissingExtraError where a checkpoint could not be written."""

@@ -56,4 +56,5 @@ def plan(
     if source.rows < num_clusters:
         engine.seed_from_rows(source, 0)  # says what is wrong
     centers = source.take(np.linspace(0, source.rows - 1, num_clusters).astype(np.int64))
-    return engine.plan(source, engine.prepare(np.ascontiguousarray(centers, dtype=source.dtype)))
+    prepared = engine.prepare(np.ascontiguousarray(centers, dtype=source.dtype))
+    return engine.plan(source.array if getattr(source, "in_memory", False) else None, prepared)

@@ -1,5 +1,6 @@
 // The path `packed`: rows that lie sorted, and centers that the grid is hard put to hold. Labels and sums are those of
 // a plain pass on the scalar kernels.
+#include <algorithm>
 #include <cmath>
 
 #include "check.hpp"
@@ -34,6 +35,50 @@ void compare(Threads& threads, const Case<T>& c, bool decides) {
     double open = 0;
     check(packed_labels(threads, *kernels, c, &open) == expected, c.name + " on " + kernels->name);
     if (decides) check(open < static_cast<double>(c.n), "rows decided by integers, " + c.name);
+  }
+}
+
+// What is stored of rows: integers, whose length and whose distance from the row are not above what stands beside them.
+template <class T>
+void stored_rows(Kind kind, size_t n, size_t d) {
+  const Case<T> c = make_case<T>(kind, n, 2, d);
+  const size_t pairs = (d + 1) / 2;
+  std::vector<double> origin(c.rows.begin(), c.rows.begin() + static_cast<std::ptrdiff_t>(d));
+  std::vector<float> narrow_origin(d);
+  for (size_t j = 0; j < d; ++j) {
+    narrow_origin[j] = std::abs(origin[j]) < 1e30 ? static_cast<float>(origin[j]) : 0;
+    origin[j] = static_cast<double>(narrow_origin[j]);
+  }
+  const auto steps = [&](size_t i, size_t j, float step) {  // X of a row in steps of the grid
+    return (static_cast<long double>(c.rows[i * d + j]) - static_cast<long double>(origin[j])) / step;
+  };
+  long double longest = 0;
+  for (size_t i = 0; i < n; ++i) {
+    long double squares = 0;
+    for (size_t j = 0; j < d; ++j) squares += steps(i, j, 1) * steps(i, j, 1);
+    longest = std::max(longest, std::sqrt(squares));
+  }
+  for (const Kernels* kernels : available_kernels()) {
+    for (const long double room : {1.01L, 300.0L, 0.7L}) {  // at 0.7 the longest row does not fit
+      const auto step = static_cast<float>(std::clamp(longest * room / 32000, 0x1p-90L, 0x1p90L));
+      const PackedForm form{d, pairs, step, origin.data(), narrow_origin.data()};
+      std::vector<int16_t> packed(pairs * kPackedLanes * 2, 77);
+      float numbers[2 * kPackedLanes];
+      row_kernels<T>(*kernels).pack_lanes(c.rows.data(), n, form, packed.data(), numbers);
+      for (size_t i = 0; i < kPackedLanes; ++i) {
+        long double length = 0, error = 0;
+        for (size_t j = 0; j < 2 * pairs; ++j) {
+          const int16_t a = packed[(j / 2 * kPackedLanes + i) * 2 + j % 2];
+          const long double gap = (i < n && j < d ? steps(i, j, step) : 0) - a;
+          length += static_cast<long double>(a) * a;
+          error += gap * gap;
+        }
+        const std::string name = "row " + std::to_string(i) + " stored, " + c.name + " on " + kernels->name;
+        check(std::sqrt(length) <= numbers[kPackedLanes + i], "length of " + name);
+        check(std::sqrt(error) <= numbers[i], "error of " + name);
+        check(std::isfinite(numbers[i]) || length == 0, "grid of " + name);
+      }
+    }
   }
 }
 
@@ -109,6 +154,10 @@ void sorted_rows(Threads& threads, Kind kind, size_t n, size_t k, size_t d) {
 void test_packed() {
   Threads threads(2);
   for (const Kind kind : kKinds) {
+    for (const size_t d : {1, 2, 7, 16, 17, 31, 32, 33, 64, 100}) {
+      stored_rows<float>(kind, 16, d);
+      stored_rows<double>(kind, 13, d);
+    }
     sorted_rows<float>(threads, kind, 3100, 24, 32);
     if (!kFewSizes) sorted_rows<double>(threads, kind, 4700, 36, 15);
   }

@@ -12,7 +12,6 @@ from numpy.typing import DTypeLike, NDArray
 from macqueen import _core
 from macqueen.config import KMeansParams
 from macqueen.engine import empty, parallel, plus_plus, seeding, update
-from macqueen.engine.indexes import Index
 from macqueen.engine.kernels import Kernels
 from macqueen.engine.metric import METRICS
 from macqueen.engine.plan import Plan, Planner, forced_path
@@ -54,18 +53,9 @@ class Engine:
         """Begin a batch or pass; `squares` as in `Pass`. One at a time: the buffers are the engine's."""
         return Pass(prepared, self._workspace, squares)
 
-    def plan(self, source: Any, prepared: Prepared) -> Plan:
-        """Choose how passes over a data set are made; rows that are one array in memory can do without some."""
-        array, count = None, 0
-        if getattr(source, "in_memory", False) and source.dtype == prepared.dtype:
-            array, count = next(source.blocks(source.rows)), source.rows
-        return Planner(array, count, prepared, self.kernels, self.memory_limit).choose()
-
-    def index(self, plan: Plan, source: Any, name: Callable[[int], str]) -> Index | None:
-        """Make a data set ready for its plan; None where it is read anew each time."""
-        if plan.path == "plain":
-            return None
-        return plan.index(next(source.blocks(source.rows)), self.kernels, name)
+    def plan(self, rows: FloatArray | None, prepared: Prepared) -> Plan:
+        """Choose how passes are made over rows (n, d) in memory, None where they are no such array."""
+        return Planner(rows, prepared, self.kernels, self.memory_limit).choose()
 
     def update(self, state: State, stats: StepStats) -> State:
         """Make the state after a step."""

@@ -94,7 +94,7 @@ class _FewClusters:
     WORTH: ClassVar[float]  # a step that had to compare more of the rows than this plainly was not
 
     def __init__(self, rows: FloatArray, name: RowName) -> None:
-        self._native = self.NATIVE[rows.dtype != np.float32](rows)
+        self._native = self.NATIVE[rows.itemsize == 8](rows)
         self._rows = rows
         self._name = name
         self.rows = len(rows)
@@ -163,7 +163,7 @@ def step(native: Any, prepared: Prepared, totals: _core.Totals) -> Any:
     clusters, dims = prepared.shape
     blocks, part = native.blocks, max(1, int(PART_WORK / (ROWS * clusters * dims)))
     for begin in range(0, blocks, part):
-        found = native.step(threads, centers, totals, prepared.centers, begin, min(begin + part, blocks))
+        found = native.step(threads, centers, totals, begin, min(begin + part, blocks))
         if found[0] >= 0:
             break
     return found

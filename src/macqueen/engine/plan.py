@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -96,8 +97,6 @@ class Planner:
     ----------
     rows
         The data set as one array, or None where it is none (files, generators, converted columns).
-    count
-        Its number of rows.
     prepared
         The centers of the first step.
     kernels
@@ -106,17 +105,15 @@ class Planner:
         Bytes that may be taken beside the rows; None: no limit.
     """
 
-    def __init__(
-        self, rows: FloatArray | None, count: int, prepared: Prepared, kernels: Kernels, memory_limit: int | None
-    ) -> None:
+    def __init__(self, rows: FloatArray | None, prepared: Prepared, kernels: Kernels, memory_limit: int | None) -> None:
         self.rows = rows
-        self.count = count
+        self.count = 0 if rows is None else len(rows)
         self.prepared = prepared
         self.kernels = kernels
         self.clusters: int = prepared.shape[0]
         self.dims: int = prepared.shape[1]
-        self.memory_limit = float("inf") if memory_limit is None else memory_limit
-        self.work = float(count) * self.dims * self.clusters
+        self.memory_limit = math.inf if memory_limit is None else memory_limit
+        self.work = float(self.count) * self.dims * self.clusters
         self.lanes: int = kernels.width
         self.int8: bool = kernels.int8
 

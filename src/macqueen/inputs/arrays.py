@@ -35,17 +35,14 @@ class RowSet:
         self._table = table
         self.dtype = table.kind.dtype
         self.dims = table.kind.dims
+        self.rows = table.rows
+        self.in_memory = table.in_memory  # all rows can be had at once without reading them from a file
         self.batch_size = batch_size
 
     @property
-    def rows(self) -> int:
-        """Number of rows."""
-        return self._table.rows
-
-    @property
-    def in_memory(self) -> bool:
-        """Whether all rows can be had at once without reading them from a file."""
-        return self._table.in_memory
+    def array(self) -> NDArray[Any]:
+        """All rows (n, d): a view where they are in memory."""
+        return self._table.block(0, self.rows, self.dtype)
 
     def blocks(self, most_rows: int) -> Iterator[NDArray[Any]]:
         """Yield all rows in order, in (m, d) pieces of at most `most_rows` rows."""

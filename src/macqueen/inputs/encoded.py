@@ -58,7 +58,7 @@ class EncodedTable(Table):
                 raise DataError(f"Feature {key} is not in features dictionary. {what} has: {', '.join(columns.names)}")
         if columns.rows == 0:
             raise EmptyInputError(f"{what} must have at least one row, got 0 rows. Leave out what is empty.")
-        super().__init__(columns.rows, Kind(encoder.dtype, encoder.dims, encoder.dtype.name), what)
+        super().__init__(columns.rows, Kind(encoder.dtype, encoder.dims, (encoder.dtype,)), what)
 
     def pieces(self, at: Rows) -> list[NDArray[Any]]:
         """Return some rows, as one piece."""

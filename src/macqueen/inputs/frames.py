@@ -124,8 +124,7 @@ class FrameTable(Table):
         self._what = what
         given = {frame.number_dtype(name) for name in frame.names}
         wide = any(compute_dtype(dtype, what) == FLOAT64 for dtype in given)
-        names = ", ".join(sorted({dtype.name for dtype in given}))
-        kind = Kind(FLOAT64 if wide else FLOAT32, len(frame.names), names, frame.names)
+        kind = Kind(FLOAT64 if wide else FLOAT32, len(frame.names), tuple(given), frame.names)
         super().__init__(frame.rows, kind, what)
 
     def reordered(self, names: Sequence[str]) -> FrameTable:

@@ -9,7 +9,7 @@ import numpy as np
 from macqueen.errors import DataError
 from macqueen.inputs.encoded import EncodedTable, Encoder, MappingColumns
 from macqueen.inputs.frames import Frame, FrameTable, is_frame, is_lazy
-from macqueen.inputs.tables import Kind, Table, array_table, plain_table, refuse_unreadable
+from macqueen.inputs.tables import Kind, Table, array_table, names_of, plain_table, refuse_unreadable
 
 
 def as_table(data: object, what: str, encoder: Encoder | None = None) -> Table:
@@ -45,8 +45,8 @@ def next_table(data: object, number: int, first: Kind, encoder: Encoder | None =
         )
     if dtype.itemsize > first.dtype.itemsize:
         raise DataError(
-            f"{what} must fit {first.dtype}, the dtype that batch 0 ({first.given}) "
-            f"fixed, got {given}, which needs {dtype}. Convert it with .astype(np.float32), or give "
+            f"{what} must fit {first.dtype}, the dtype that batch 0 ({names_of(first.given)}) "
+            f"fixed, got {names_of(given)}, which needs {dtype}. Convert it with .astype(np.float32), or give "
             f"{dtype} from batch 0 on."
         )
     return table

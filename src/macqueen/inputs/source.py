@@ -15,7 +15,7 @@ from macqueen.inputs.encoded import Encoder
 from macqueen.inputs.frames import arrow_batches, is_arrow_stream, is_frame, is_lazy
 from macqueen.inputs.kinds import as_table
 from macqueen.inputs.streams import Stream, check_count, is_iterator
-from macqueen.inputs.tables import is_array, list_kind, refuse_unreadable
+from macqueen.inputs.tables import array_table, is_array, list_kind, refuse_unreadable
 
 __all__ = ["DataSet", "Dataset", "Stream", "as_source", "call", "is_function"]
 
@@ -161,7 +161,7 @@ def call(input_fn: Callable[..., Any], *, mode: str, config: object, params: obj
 def _pick(data: object, size: int, encoder: Encoder | None) -> DataSet | Stream:
     """Return the source for the kind of thing `data` is; the order of the questions is the rule."""
     if type(data) is np.ndarray:
-        return RowSet(as_table(data, "the input"), size)
+        return RowSet(array_table(data, "the input"), size)
     if isinstance(data, Dataset):
         return _declared(data, size, encoder)
     if isinstance(data, Stream):

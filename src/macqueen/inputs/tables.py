@@ -1,8 +1,7 @@
 """A table: rows already in memory, checked at the edge, converted block by block and never as a whole."""
 
-import functools
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from numbers import Number
 from typing import Any, Literal, NamedTuple
 
@@ -20,7 +19,7 @@ class Kind(NamedTuple):
 
     dtype: np.dtype[Any]  # float32 or float64
     dims: int
-    given: str  # the dtypes as they came, for messages
+    given: tuple[np.dtype[Any], ...]  # the dtypes as they came, for messages
     names: tuple[str, ...] = ()  # of the columns of a frame
 
 
@@ -79,14 +78,13 @@ class ArrayTable(Table):
     def __init__(self, columns: Sequence[NDArray[Any]], what: str) -> None:
         self._columns = columns  # each (n, d_i), any real dtype and memory order, never written
         dtype: np.dtype[Any] = FLOAT32
-        dims, given = 0, set()
+        dims = 0
         for column in columns:
             if compute_dtype(column.dtype, what) is FLOAT64:
                 dtype = FLOAT64
             dims += column.shape[1]
-            given.add(name_of(column.dtype))
         first = columns[0]
-        super().__init__(first.shape[0], Kind(dtype, dims, ", ".join(sorted(given))), what)
+        super().__init__(first.shape[0], Kind(dtype, dims, tuple([column.dtype for column in columns])), what)
         self.in_memory = len(columns) == 1 and first.dtype == self.kind.dtype and not _is_mapped(first)
 
     def pieces(self, at: "slice | NDArray[np.int64]") -> list[NDArray[Any]]:
@@ -104,10 +102,9 @@ def _is_mapped(array: Any) -> bool:
     return False
 
 
-@functools.cache  # NumPy makes the name anew each time
-def name_of(dtype: np.dtype[Any]) -> str:
-    """Return the name of the dtype of some numbers."""
-    return dtype.name
+def names_of(dtypes: Iterable[np.dtype[Any]]) -> str:
+    """Return the names of some dtypes, for a message."""
+    return ", ".join(sorted({dtype.name for dtype in dtypes}))
 
 
 def compute_dtype(dtype: np.dtype[Any], what: str) -> np.dtype[Any]:

@@ -89,6 +89,7 @@ class _Rows:
         self.source = source
         self.seed = seed
         self.dtype = np.dtype(dtype)
+        self._in_memory = bool(getattr(source, "in_memory", False))
 
     def _wide(self, rows: FloatArray, name: Callable[[int], str]) -> FloatArray:
         """Rows in the dtype of the model, checked, as the metric wants them (seeding looks before any step)."""
@@ -166,12 +167,16 @@ class DataSetRows(_Rows):
         """How many columns."""
         return int(self.source.dims)
 
+    def _array(self) -> FloatArray | None:
+        """Return all rows as they lie in memory, or None where they do not in one array of the model's dtype."""
+        fits = self._in_memory and self.source.dtype == self.dtype
+        return self.source.array if fits else None
+
     def whole(self) -> FloatArray | None:
         """Return all rows in one array, as the kernels take them, or None where they are not in memory."""
-        if not getattr(self.source, "in_memory", False) or self.source.dtype != self.dtype:
-            return None
-        if not self.engine.metric.normalized:
-            return next(self.source.blocks(self.rows))  # type: ignore[no-any-return]
+        array = self._array()
+        if array is None or not self.engine.metric.normalized:
+            return array
         whole = np.empty((self.rows, self.dims), dtype=self.dtype)
         first = 0
         for block in self.blocks():
@@ -228,11 +233,11 @@ class PassRows(DataSetRows):
     def _indexed(self, prepared: Any) -> Any:
         """Return the index to make this step with, or None for a plain pass."""
         if self._plan is None:
-            self._plan = self.engine.plan(self.source, prepared)
+            self._plan = self.engine.plan(self._array(), prepared)
             _LOG.info("plan: %s", self._plan)
         begin = 1 if self._plan.path == "bounds" and prepared.shape[0] < FEW_CLUSTERS else 0
         if self._steps == begin and self._plan.path != "plain":
-            self._index = self.engine.index(self._plan, self.source, naming("", 0))
+            self._index = self._plan.index(self._array(), self.engine.kernels, naming("", 0))
         self._steps += 1
         return self._index
 
@@ -262,7 +267,7 @@ class PassRows(DataSetRows):
         if self.engine.wants_relocation(stats):
             blocks = self._raw_blocks(len(state.centers))
             stats = self.engine.relocate(stats, prepared, blocks, self.take, naming("", 0))
-        if getattr(self.source, "in_memory", False):
+        if self._in_memory:
             self._last = state.centers, stats
         return stats
 
