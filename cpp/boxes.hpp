@@ -64,7 +64,8 @@ inline uint32_t at_most_mask(Wides a, Wides b) {
 inline void store_indices(int32_t* p, Ints v) { memcpy(p, &v, sizeof v); }
 inline Wides choose_equal(WideInts a, WideInts b, Wides then, Wides otherwise) { return a == b ? then : otherwise; }
 
-// Vectors of T and what the comment above says of it.
+// Vectors of T and what the comment above says of it. kTiny is far more than underflow can lose, as it must not be
+// denormal: some processors take more than a hundred cycles for a fused multiply and add of such a number.
 template <class T>
 struct Side;
 template <>
@@ -72,7 +73,7 @@ struct Side<float> {
   using Values = Floats;
   using Indices = Ints;
   static constexpr size_t kLanes = kWidth;
-  static constexpr float kRounding = 0x1p-24f, kTiny = 0x1p-140f, kTinyRoot = 0x1p-70f, kLargest = 0x1.fffffep127f;
+  static constexpr float kRounding = 0x1p-24f, kTiny = 0x1p-126f, kTinyRoot = 0x1p-70f, kLargest = 0x1.fffffep127f;
   static Indices load_indices(const int32_t* p) {
     Indices v;
     memcpy(&v, p, sizeof v);
@@ -86,7 +87,7 @@ struct Side<double> {
   using Values = Wides;
   using Indices = WideInts;
   static constexpr size_t kLanes = kWideLanes;
-  static constexpr double kRounding = 0x1p-53, kTiny = 0x1p-1060, kTinyRoot = 0x1p-530,
+  static constexpr double kRounding = 0x1p-53, kTiny = 0x1p-1022, kTinyRoot = 0x1p-530,
                           kLargest = 0x1.fffffffffffffp1023;
   static Indices load_indices(const int32_t* p) {
     Indices v;
