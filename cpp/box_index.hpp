@@ -42,6 +42,7 @@ class BoxIndex {
   struct Level {
     size_t boxes = 1;          // of a node
     std::vector<T> low, high;  // (nodes, d)
+    std::vector<int32_t> middle;  // (nodes,) the center nearest to the middle in the last step, -1: not known yet
   };
 
   void sort(Threads& threads, const Kernels& kernels, const T* rows);
