@@ -10,6 +10,7 @@
 #include "curve_order.hpp"
 #include "exponents.hpp"
 #include "grid_buffer.hpp"
+#include "recent_rows.hpp"
 #include "repeated_rows.hpp"
 #include "square_sums.hpp"
 
@@ -65,11 +66,13 @@ BoxIndex<T>::BoxIndex(Threads& threads, const Kernels& kernels, const T* rows, s
     : n_(n), d_(d), squares_(d) {
   const PinFloatingPoint pin;
   add_squares(threads, kernels, rows);
-  sort(threads, kernels, rows);
+  const FoldedRows<T> folded = fold_recent(threads, rows, n, d);
+  if (folded.n != 0) n_ = folded.n;
+  sort(threads, kernels, folded.n != 0 ? folded.rows : rows, folded.weights);
 }
 
 template <class T>
-void BoxIndex<T>::sort(Threads& threads, const Kernels& kernels, const T* rows) {
+void BoxIndex<T>::sort(Threads& threads, const Kernels& kernels, const T* rows, const int32_t* weights) {
   // What is filled later lends its memory to the sorting.
   const size_t columns = boxes() * std::max(d_ * kBoxRows * sizeof(T), kBoxRows * sizeof(uint64_t));
   const size_t bounds = boxes() * std::max(2 * kBoxRows * sizeof(T), kBoxRows * sizeof(uint64_t));
@@ -80,7 +83,7 @@ void BoxIndex<T>::sort(Threads& threads, const Kernels& kernels, const T* rows) 
   auto* order = reinterpret_cast<uint32_t*>(labels_);
   curve_order(threads, kernels, rows, n_, d_, reinterpret_cast<uint64_t*>(bounds_),
               reinterpret_cast<uint64_t*>(columns_), order);
-  weights_ = fold_repeats(threads, rows, d_, order, n_, reinterpret_cast<int32_t*>(columns_));
+  weights_ = fold_repeats(threads, rows, weights, d_, order, n_, reinterpret_cast<int32_t*>(columns_));
   if (!weights_.empty()) weights_.resize(boxes() * kBoxRows);
   compared_.resize(boxes());
   levels_.resize(1);

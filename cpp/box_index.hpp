@@ -45,7 +45,7 @@ class BoxIndex {
     std::vector<int32_t> middle;  // (nodes,) the center nearest to the middle in the last step, -1: not known yet
   };
 
-  void sort(Threads& threads, const Kernels& kernels, const T* rows);
+  void sort(Threads& threads, const Kernels& kernels, const T* rows, const int32_t* weights);
   void add_levels();
   void add_squares(Threads& threads, const Kernels& kernels, const T* rows);
   void begin_step(const Centers<T>& centers);
