@@ -250,9 +250,8 @@ void BoxIndex<T>::step_box(const Centers<T>& centers, size_t box, Slot& slot) {
   const T *low = &levels_[0].low[box * d_], *high = &levels_[0].high[box * d_];
   if (compared.middle < 0) compared.middle = above.middle(functions, low, high, d_);
   int32_t* names = slot.names.data();
-  const size_t left =
-      functions.box_candidates(low, high, centers.values() + static_cast<size_t>(compared.middle) * d_, above.columns(),
-                               d_, {names, nullptr, 0}, &compared.middle);
+  const size_t left = functions.box_candidates(low, high, centers.values() + static_cast<size_t>(compared.middle) * d_,
+                                               above.columns(), d_, {names, nullptr, 0}, &compared.middle);
   // A list that has become far too long costs more than making it anew.
   const bool covered = compared.all_of(names, left) && static_cast<size_t>(compared.count) <= 2 * left + 2;
   if (left == 1 && compared.count == 1 && covered) return;

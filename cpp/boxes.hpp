@@ -238,8 +238,7 @@ size_t middle_center(const T* low, const T* high, const T* columns, size_t strid
 template <class T>
 size_t box_candidates(const T* low, const T* high, const T* near, const CenterColumns<T>& from, size_t d,
                       const KeptCenters<T>& kept, int32_t* nearest) {
-  using Function =
-      size_t (*)(const T*, const T*, const T*, const CenterColumns<T>&, const KeptCenters<T>&, int32_t*);
+  using Function = size_t (*)(const T*, const T*, const T*, const CenterColumns<T>&, const KeptCenters<T>&, int32_t*);
   static constexpr Function kFunctions[kMostBoxDims] = {
       box_candidates_of<T, 1>, box_candidates_of<T, 2>, box_candidates_of<T, 3>, box_candidates_of<T, 4>,
       box_candidates_of<T, 5>, box_candidates_of<T, 6>, box_candidates_of<T, 7>, box_candidates_of<T, 8>};

@@ -42,10 +42,10 @@ class CenterList {
 
   // Takes of the centers `above`, which are no more than there is room for, those that can be nearest to a point of the
   // box low, high (d,); near (d,): any center; nearest out.
-  void take(const RowKernels<T>& kernels, const T* low, const T* high, const T* near, size_t d,
-            const CenterList& above, int32_t* nearest) {
-    count_ = kernels.box_candidates(low, high, near, above.columns(), d, {names_.data(), columns_.data(), stride_},
-                                    nearest);
+  void take(const RowKernels<T>& kernels, const T* low, const T* high, const T* near, size_t d, const CenterList& above,
+            int32_t* nearest) {
+    count_ =
+        kernels.box_candidates(low, high, near, above.columns(), d, {names_.data(), columns_.data(), stride_}, nearest);
   }
 
  private:

@@ -22,7 +22,8 @@ bool many_repeat(const T* rows, const uint32_t* order, size_t n) {
   return seen > 0 && 4 * found >= seen;
 }
 
-// Keeps one of each row of order [first, end), and returns how many that are. Rows stand for `before` (null: 1) already.
+// Keeps one of each row of order [first, end), and returns how many that are. Rows stand for `before` (null: 1)
+// already.
 template <class T, size_t D>
 size_t fold(const T* rows, const int32_t* before, uint32_t* order, size_t first, size_t end, int32_t* weights) {
   constexpr size_t kAhead = 32;
