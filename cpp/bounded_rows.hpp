@@ -99,14 +99,14 @@ class BoundedRows {
   RawLines<SketchNumbers> numbers_;  // (blocks,)
   RawLines<float> heads_;            // (n, heads)
   RawLines<int8_t> tails_;           // (n, padded_tails)
-  std::vector<int> tops_;                     // (blocks,) all magnitudes are below 2^top
+  std::vector<int> tops_;            // (blocks,) all magnitudes are below 2^top
 
   // Of the rows; the bounds are stored beside the paths at that time, so that a step need not touch them.
   std::vector<int32_t> labels_;  // -1 before the first step
   std::vector<float> upper_;     // at least the distance to the own center, less its path
   std::vector<float> doubts_;    // how much less than `upper_` that distance may be, less its path
   std::vector<float> least_;     // at most the distance to any other center, plus the longest path
-  Lines<float> units_;     // of `bounds_`
+  Lines<float> units_;           // of `bounds_`
   // (blocks, groups, rows): at most the distance to the nearest other center of the group, plus the group's path
   RawLines<uint16_t> bounds_;
 
@@ -118,7 +118,7 @@ class BoundedRows {
   std::vector<float> paths_before_;  // of the step before
   std::vector<float> group_paths_;
   float longest_path_ = 0;
-  double room_ = 0;  // the longest path that `bounds_` have room for
+  double room_ = 0;     // the longest path that `bounds_` have room for
   bool tiled_ = false;  // rows can meet all groups by tiles
   Way way_ = Way::kLists;
   double moved_ = 0, calm_;  // rows that moved in the step before; with at most how many it is worth storing bounds

@@ -11,7 +11,7 @@ namespace macqueen {
 namespace {
 
 constexpr double kLargestScale = 0x1p126;  // a float32
-constexpr double kCalm = 0.015;             // of the rows that move: bounds that are stored now open few groups
+constexpr double kCalm = 0.015;            // of the rows that move: bounds that are stored now open few groups
 
 // How far axes (a, d), rounded to float32, are from orthonormal: the largest row sum of |W'W - 1|.
 double departure(const std::vector<double>& axes, size_t d) {
@@ -37,7 +37,13 @@ double departure(const std::vector<double>& axes, size_t d) {
 template <class T>
 BoundedRows<T>::BoundedRows(Threads& threads, const Kernels& kernels, const T* rows, size_t n, size_t d,
                             const SketchPlan& plan)
-    : rows_(rows), n_(n), form_{}, tops_((n + kSketchRows - 1) / kSketchRows), labels_(n, -1), calm_(kCalm * static_cast<double>(n)), squares_(d) {
+    : rows_(rows),
+      n_(n),
+      form_{},
+      tops_((n + kSketchRows - 1) / kSketchRows),
+      labels_(n, -1),
+      calm_(kCalm * static_cast<double>(n)),
+      squares_(d) {
   const PinFloatingPoint pin;
   const size_t used = plan.axes.size() / d;
   form_.d = d;

@@ -10,6 +10,7 @@
 #include "curve_order.hpp"
 #include "exponents.hpp"
 #include "grid_buffer.hpp"
+#include "recent_rows.hpp"
 #include "repeated_rows.hpp"
 #include "square_sums.hpp"
 
@@ -27,6 +28,7 @@ constexpr size_t kManyRows = size_t{1} << 16;
 template <class T>
 struct BoxIndex<T>::Slot {
   std::vector<CenterList<T>> lists;  // of the node of each level that is under way
+  std::vector<int32_t> names;        // of the centers near a box
   int32_t labels[kBoxRows] = {};
   std::vector<int64_t> counts;  // (k,) differences
   GridBuffer sums;
@@ -34,10 +36,11 @@ struct BoxIndex<T>::Slot {
 
   void begin(size_t levels, const T* centers, size_t k, size_t d) {
     lists.resize(levels + 1);  // the last one: all centers
-    for (CenterList<T>& list : lists) list.names.resize(k);
-    std::iota(lists.back().names.begin(), lists.back().names.end(), 0);
-    lists.back().count = k;
-    lists.back().gather(centers, d);
+    for (CenterList<T>& list : lists) list.reserve(k, d);
+    std::vector<int32_t> all(k);
+    std::iota(all.begin(), all.end(), 0);
+    lists.back().gather(all.data(), k, centers, d);
+    names.resize(k + CenterColumns<T>::kMostLanes);
     counts.resize(k, 0);
     sums.resize(k * d);
     looked_at = 0;
@@ -63,11 +66,13 @@ BoxIndex<T>::BoxIndex(Threads& threads, const Kernels& kernels, const T* rows, s
     : n_(n), d_(d), squares_(d) {
   const PinFloatingPoint pin;
   add_squares(threads, kernels, rows);
-  sort(threads, kernels, rows);
+  const FoldedRows<T> folded = fold_recent(threads, rows, n, d);
+  if (folded.n != 0) n_ = folded.n;
+  sort(threads, kernels, folded.n != 0 ? folded.rows : rows, folded.weights);
 }
 
 template <class T>
-void BoxIndex<T>::sort(Threads& threads, const Kernels& kernels, const T* rows) {
+void BoxIndex<T>::sort(Threads& threads, const Kernels& kernels, const T* rows, const int32_t* weights) {
   // What is filled later lends its memory to the sorting.
   const size_t columns = boxes() * std::max(d_ * kBoxRows * sizeof(T), kBoxRows * sizeof(uint64_t));
   const size_t bounds = boxes() * std::max(2 * kBoxRows * sizeof(T), kBoxRows * sizeof(uint64_t));
@@ -78,7 +83,7 @@ void BoxIndex<T>::sort(Threads& threads, const Kernels& kernels, const T* rows) 
   auto* order = reinterpret_cast<uint32_t*>(labels_);
   curve_order(threads, kernels, rows, n_, d_, reinterpret_cast<uint64_t*>(bounds_),
               reinterpret_cast<uint64_t*>(columns_), order);
-  weights_ = fold_repeats(threads, rows, d_, order, n_, reinterpret_cast<int32_t*>(columns_));
+  weights_ = fold_repeats(threads, rows, weights, d_, order, n_, reinterpret_cast<int32_t*>(columns_));
   if (!weights_.empty()) weights_.resize(boxes() * kBoxRows);
   compared_.resize(boxes());
   levels_.resize(1);
@@ -135,6 +140,7 @@ void BoxIndex<T>::add_levels() {
         most_here[j] = std::max(most_here[j], high[j]);
       }
     }
+    level.middle.assign(level.low.size() / d_, -1);
     levels_.push_back(std::move(level));
   }
 }
@@ -221,9 +227,11 @@ template <class T>
 void BoxIndex<T>::step_node(const Centers<T>& centers, size_t level, size_t node, Slot& slot) {
   const CenterList<T>& above = slot.lists[level + 1];
   CenterList<T>& list = slot.lists[level];
+  const auto& functions = row_kernels<T>(centers.kernels());
   const T *low = &levels_[level].low[node * d_], *high = &levels_[level].high[node * d_];
-  list.take(row_kernels<T>(centers.kernels()), low, high, centers.values(), d_, above);
-  list.gather(centers.values(), d_);
+  int32_t& middle = levels_[level].middle[node];
+  if (middle < 0) middle = above.middle(functions, low, high, d_);
+  list.take(functions, low, high, centers.values() + static_cast<size_t>(middle) * d_, d_, above, &middle);
   const size_t below = levels_[level - 1].low.size() / d_;
   for (size_t child = node * kNodes; child < std::min(below, (node + 1) * kNodes); ++child) {
     if (level == 1) {
@@ -240,15 +248,10 @@ void BoxIndex<T>::step_box(const Centers<T>& centers, size_t box, Slot& slot) {
   Compared& compared = compared_[box];
   const CenterList<T>& above = slot.lists[1];
   const T *low = &levels_[0].low[box * d_], *high = &levels_[0].high[box * d_];
-  const auto find_middle = [&] {
-    compared.middle =
-        above.names[functions.middle_center(low, high, above.columns.data(), above.stride(), above.count, d_)];
-  };
-  if (compared.middle < 0) find_middle();
-  int32_t* names = slot.lists[0].names.data();
+  if (compared.middle < 0) compared.middle = above.middle(functions, low, high, d_);
+  int32_t* names = slot.names.data();
   const size_t left = functions.box_candidates(low, high, centers.values() + static_cast<size_t>(compared.middle) * d_,
-                                               above.columns.data(), above.stride(), above.count, d_, names);
-  for (size_t c = 0; c < left; ++c) names[c] = above.names[static_cast<size_t>(names[c])];
+                                               above.columns(), d_, {names, nullptr, 0}, &compared.middle);
   // A list that has become far too long costs more than making it anew.
   const bool covered = compared.all_of(names, left) && static_cast<size_t>(compared.count) <= 2 * left + 2;
   if (left == 1 && compared.count == 1 && covered) return;
@@ -276,7 +279,6 @@ void BoxIndex<T>::step_box(const Centers<T>& centers, size_t box, Slot& slot) {
     rows.names = names;
     rows.count = left;
     changed = functions.box_labels(rows, d_, centers.values(), nullptr, &slot.looked_at);
-    find_middle();
   }
   if (changed != 0) move_rows(centers.kernels(), box, changed, slot);
   if (covered && left > 1) return;

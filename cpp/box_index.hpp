@@ -40,11 +40,12 @@ class BoxIndex {
   // Boxes of a few boxes each, and so on: which centers can be near is asked from the largest to the smallest, each
   // time of those that were left.
   struct Level {
-    size_t boxes = 1;          // of a node
-    std::vector<T> low, high;  // (nodes, d)
+    size_t boxes = 1;             // of a node
+    std::vector<T> low, high;     // (nodes, d)
+    std::vector<int32_t> middle;  // (nodes,) the center nearest to the middle in the last step, -1: not known yet
   };
 
-  void sort(Threads& threads, const Kernels& kernels, const T* rows);
+  void sort(Threads& threads, const Kernels& kernels, const T* rows, const int32_t* weights);
   void add_levels();
   void add_squares(Threads& threads, const Kernels& kernels, const T* rows);
   void begin_step(const Centers<T>& centers);

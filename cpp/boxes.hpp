@@ -6,11 +6,16 @@
 // d times the smallest number. It may overflow to infinity, which compares as the larger side or, against itself, as
 // what cannot be told.
 //
-// Candidates. s is the center nearest to the middle of the box [low, high]; any other choice would be as right. Over x,
-// |x - s|^2 - |x - c|^2 = sum_j 2 x_j (c_j - s_j) + s_j^2 - c_j^2 is linear, so it is largest where each x_j is high_j
-// if c_j > s_j and low_j otherwise: comparisons without rounding. Where even there |x - c|^2 is the larger one, c is
-// nearest to no row of the box (Kanungo et al., 2002). Both sides are computed in difference form; c is left out only
-// if q > p (1 + 4 (d + 8) u) + kTiny, which is beyond the errors of both, so strictly.
+// Candidates. s is a center near the middle m of the box, h its half widths, so that |x_j - m_j| <= h_j for every x of
+// it. For another center c, with y = x - m,
+//
+//   |x - s|^2 - |x - c|^2 = |m - s|^2 - |m - c|^2 + 2 sum_j y_j (c_j - s_j)
+//                        <= |m - s|^2 - |m - c|^2 + 2 sum_j h_j |c_j - s_j|,
+//
+// and some x comes as close to that as rounding of m lets it (Kanungo et al., 2002). Where it is negative, c is nearest
+// to no row of the box. m is rounded, h upward from it; each of the three sums has only positive terms, and a relative
+// error of (d + 3) u at most. So c is left out if |m - c|^2 > (|m - s|^2 + 2 sum) (1 + 4 (d + 8) u) + kTiny, which is
+// beyond the errors of both sides. Half widths are at least kTiny: 0 times an infinite difference would be no number.
 //
 // Labels. Of the computed squares the lowest is that of the nearest center if the second lowest is above it by
 // 2 (d + 8) u times their sum, and kTiny; an infinite second counts as the largest finite number, which it is not below
@@ -61,10 +66,12 @@ inline uint32_t at_most_mask(Wides a, Wides b) {
   for (size_t l = 0; l < kWideLanes; ++l) mask |= static_cast<uint32_t>(a[l] <= b[l]) << l;
   return mask;
 }
+inline Wides magnitude(Wides a) { return a < 0 ? -a : a; }
 inline void store_indices(int32_t* p, Ints v) { memcpy(p, &v, sizeof v); }
 inline Wides choose_equal(WideInts a, WideInts b, Wides then, Wides otherwise) { return a == b ? then : otherwise; }
 
-// Vectors of T and what the comment above says of it.
+// Vectors of T and what the comment above says of it. kTiny is far more than underflow can lose, as it must not be
+// denormal: some processors take more than a hundred cycles for a fused multiply and add of such a number.
 template <class T>
 struct Side;
 template <>
@@ -72,7 +79,7 @@ struct Side<float> {
   using Values = Floats;
   using Indices = Ints;
   static constexpr size_t kLanes = kWidth;
-  static constexpr float kRounding = 0x1p-24f, kTiny = 0x1p-140f, kTinyRoot = 0x1p-70f, kLargest = 0x1.fffffep127f;
+  static constexpr float kRounding = 0x1p-24f, kTiny = 0x1p-126f, kTinyRoot = 0x1p-70f, kLargest = 0x1.fffffep127f;
   static Indices load_indices(const int32_t* p) {
     Indices v;
     memcpy(&v, p, sizeof v);
@@ -86,7 +93,7 @@ struct Side<double> {
   using Values = Wides;
   using Indices = WideInts;
   static constexpr size_t kLanes = kWideLanes;
-  static constexpr double kRounding = 0x1p-53, kTiny = 0x1p-1060, kTinyRoot = 0x1p-530,
+  static constexpr double kRounding = 0x1p-53, kTiny = 0x1p-1022, kTinyRoot = 0x1p-530,
                           kLargest = 0x1.fffffffffffffp1023;
   static Indices load_indices(const int32_t* p) {
     Indices v;
@@ -96,6 +103,16 @@ struct Side<double> {
   static Values all(double value) { return value - Wides{}; }
   static Indices indices(size_t i) { return static_cast<int64_t>(i) - WideInts{}; }
 };
+
+// The lane of the lowest value, the first of them.
+template <class T>
+inline size_t lowest_lane_of(typename Side<T>::Values values) {
+  T lanes[Side<T>::kLanes];
+  store(lanes, values);
+  size_t best = 0;
+  for (size_t l = 1; l < Side<T>::kLanes; ++l) best = lanes[l] < lanes[best] ? l : best;
+  return best;
+}
 
 // The center nearest to the middle of a box, as far as T can tell.
 template <class T, size_t D>
@@ -114,43 +131,97 @@ size_t middle_center_of(const T* low, const T* high, const T* columns, size_t st
     index = select_below(sum, lowest, S::indices(c), index);
     lowest = minimum(sum, lowest);
   }
-  T lows[S::kLanes];
   int32_t indices[S::kLanes];
-  store(lows, lowest);
   store_indices(indices, index);
-  size_t best = 0;
-  for (size_t l = 1; l < S::kLanes; ++l) best = lows[l] < lows[best] ? l : best;
-  const size_t nearest = static_cast<size_t>(indices[best]) + best;
+  const size_t lane = lowest_lane_of<T>(lowest);
+  const size_t nearest = static_cast<size_t>(indices[lane]) + lane;
   return nearest < k ? nearest : k - 1;
 }
 
+// Appends to `kept` (count) the centers first + 0, 1, ... of `from` that a mask of lanes names.
 template <class T, size_t D>
-size_t box_candidates_of(const T* low, const T* high, const T* middle, const T* columns, size_t stride, size_t k,
-                         int32_t* kept) {
+inline void keep(const CenterColumns<T>& from, size_t first, uint32_t mask, size_t count, const KeptCenters<T>& kept) {
+#if defined(__AVX512F__)
+  // Whole vectors are stored: what follows the centers kept is overwritten by the next ones.
+  const int32_t* names = from.names + first;
+  if constexpr (sizeof(T) == 4) {
+    const auto lanes = static_cast<__mmask16>(mask);
+    _mm512_storeu_si512(kept.names + count, _mm512_maskz_compress_epi32(lanes, _mm512_loadu_si512(names)));
+    if (kept.columns == nullptr) return;
+    for (size_t j = 0; j < D; ++j) {
+      const Floats column = load(from.columns + j * from.stride + first);
+      store(kept.columns + j * kept.stride + count, _mm512_maskz_compress_ps(lanes, column));
+    }
+  } else {
+    const auto lanes = static_cast<__mmask8>(mask);
+    const auto at = reinterpret_cast<__m256i*>(kept.names + count);
+    const __m256i all = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(names));
+    _mm256_storeu_si256(at, _mm256_maskz_compress_epi32(lanes, all));
+    if (kept.columns == nullptr) return;
+    for (size_t j = 0; j < D; ++j) {
+      const __m512d column = _mm512_loadu_pd(from.columns + j * from.stride + first);
+      _mm512_storeu_pd(kept.columns + j * kept.stride + count, _mm512_maskz_compress_pd(lanes, column));
+    }
+  }
+#else
+  for (; mask != 0; mask &= mask - 1, ++count) {
+    const size_t c = first + static_cast<size_t>(__builtin_ctz(mask));
+    kept.names[count] = from.names[c];
+    for (size_t j = 0; j < D && kept.columns != nullptr; ++j) {
+      kept.columns[j * kept.stride + count] = from.columns[j * from.stride + c];
+    }
+  }
+#endif
+}
+
+template <class T, size_t D>
+size_t box_candidates_of(const T* low, const T* high, const T* near, const CenterColumns<T>& centers,
+                         const KeptCenters<T>& wanted, int32_t* nearest) {
   using S = Side<T>;
   using Values = typename S::Values;
-  Values center[D], lows[D], highs[D], from_lows[D], from_highs[D];
+  const Values half = S::all(T{1} / 2), outward = S::all(1 + 4 * S::kRounding);
+  const Values tiny = S::all(S::kTiny), largest = S::all(S::kLargest);
+  const Values twice = S::all(2 + 8 * static_cast<T>(D + 8) * S::kRounding);
+  Values center[D], middle[D], reach[D], base = S::all(T{0});
   for (size_t j = 0; j < D; ++j) {
-    const T at = middle[j], below = low[j] - at, above = high[j] - at;
-    center[j] = S::all(at);
-    lows[j] = S::all(low[j]);
-    highs[j] = S::all(high[j]);
-    from_lows[j] = S::all(below * below);
-    from_highs[j] = S::all(above * above);
+    const Values lows = S::all(low[j]), highs = S::all(high[j]);
+    center[j] = S::all(near[j]);
+    middle[j] = lows * half + highs * half;
+    reach[j] = minimum(maximum(maximum(middle[j] - lows, highs - middle[j]), tiny) * outward, largest);
+    const Values gap = middle[j] - center[j];
+    base = multiply_add(gap, gap, base);
   }
-  const Values relative = S::all(1 + 4 * static_cast<T>(D + 8) * S::kRounding), tiny = S::all(S::kTiny);
+  base = base * half;
+  const CenterColumns<T> from = centers;  // copies of these stay in registers
+  const KeptCenters<T> kept = wanted;
+  Values lowest = largest;
+  typename S::Indices index = S::indices(0);
   size_t count = 0;
-  for (size_t c = 0; c < k; c += S::kLanes) {
-    Values p = S::all(T{0}), q = p;
+  for (size_t c = 0; c < from.count; c += S::kLanes) {
+    Values away = S::all(T{0}), limit = base;
     for (size_t j = 0; j < D; ++j) {
-      const Values other = load(columns + j * stride + c);
-      const Values difference = choose_below(center[j], other, highs[j], lows[j]) - other;
-      p = p + choose_below(center[j], other, from_highs[j], from_lows[j]);
-      q = multiply_add(difference, difference, q);
+      const Values other = load(from.columns + j * from.stride + c);
+      const Values gap = middle[j] - other;
+      away = multiply_add(gap, gap, away);
+      limit = multiply_add(reach[j], magnitude(center[j] - other), limit);
     }
-    uint32_t mask = at_most_mask(q, multiply_add(p, relative, tiny));
-    if (k - c < S::kLanes) mask &= (1u << (k - c)) - 1;
-    for (; mask != 0; mask &= mask - 1) kept[count++] = static_cast<int32_t>(c) + __builtin_ctz(mask);
+    uint32_t mask = at_most_mask(away, multiply_add(limit, twice, tiny));
+    if (from.count - c < S::kLanes) mask &= (1u << (from.count - c)) - 1;
+    keep<T, D>(from, c, mask, count, kept);
+    count += static_cast<size_t>(__builtin_popcount(mask));
+    index = select_below(away, lowest, S::indices(c), index);
+    lowest = minimum(away, lowest);
+  }
+  for (size_t j = 0; j < D && kept.columns != nullptr; ++j) {
+    T* column = kept.columns + j * kept.stride;
+    store(column + count, S::all(column[count - 1]));
+  }
+  if (nearest != nullptr) {
+    const size_t lane = lowest_lane_of<T>(lowest);
+    int32_t indices[S::kLanes];
+    store_indices(indices, index);
+    const size_t at = static_cast<size_t>(indices[lane]) + lane;
+    *nearest = from.names[at < from.count ? at : from.count - 1];
   }
   return count;
 }
@@ -165,13 +236,13 @@ size_t middle_center(const T* low, const T* high, const T* columns, size_t strid
 }
 
 template <class T>
-size_t box_candidates(const T* low, const T* high, const T* middle, const T* columns, size_t stride, size_t k, size_t d,
-                      int32_t* kept) {
-  using Function = size_t (*)(const T*, const T*, const T*, const T*, size_t, size_t, int32_t*);
+size_t box_candidates(const T* low, const T* high, const T* near, const CenterColumns<T>& from, size_t d,
+                      const KeptCenters<T>& kept, int32_t* nearest) {
+  using Function = size_t (*)(const T*, const T*, const T*, const CenterColumns<T>&, const KeptCenters<T>&, int32_t*);
   static constexpr Function kFunctions[kMostBoxDims] = {
       box_candidates_of<T, 1>, box_candidates_of<T, 2>, box_candidates_of<T, 3>, box_candidates_of<T, 4>,
       box_candidates_of<T, 5>, box_candidates_of<T, 6>, box_candidates_of<T, 7>, box_candidates_of<T, 8>};
-  return kFunctions[d - 1](low, high, middle, columns, stride, k, kept);
+  return kFunctions[d - 1](low, high, near, from, kept, nearest);
 }
 
 // A vector of rows of a box: its labels, and a bit for each lane whose label is another than before.

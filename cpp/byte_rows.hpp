@@ -5,8 +5,8 @@
 #include <vector>
 
 #include "huge_memory.hpp"
-#include "step.hpp"
 #include "lines.hpp"
+#include "step.hpp"
 
 namespace macqueen {
 

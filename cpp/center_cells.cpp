@@ -153,11 +153,10 @@ template <class T>
 std::vector<typename CenterCells<T>::Part> CenterCells<T>::parts_of(const Centers<T>& centers, const Part& whole,
                                                                     unsigned level,
                                                                     const std::vector<uint32_t>& codes) const {
+  const auto& kernels = row_kernels<T>(centers.kernels());
   CenterList<T> above, list;
-  above.count = whole.names.size();
-  above.names = whole.names;
-  above.gather(centers.values(), d_);
-  list.names.resize(above.count);
+  above.gather(whole.names.data(), whole.names.size(), centers.values(), d_);
+  list.reserve(above.count(), d_);
   std::vector<Part> parts(size_t{1} << d_);
   const unsigned shift = static_cast<unsigned>(d_) * (table_.bits - level);
   size_t begin = whole.begin;
@@ -165,8 +164,9 @@ std::vector<typename CenterCells<T>::Part> CenterCells<T>::parts_of(const Center
     T low[kMostBoxDims], high[kMostBoxDims];
     for (size_t j = 0; j < d_; ++j) parts[p].cell[j] = 2 * whole.cell[j] + (p >> (d_ - 1 - j) & 1);
     box_of(parts[p].cell, level, low, high);
-    list.take(row_kernels<T>(centers.kernels()), low, high, centers.values(), d_, above);
-    parts[p].names.assign(list.names.begin(), list.names.begin() + static_cast<std::ptrdiff_t>(list.count));
+    const auto near = static_cast<size_t>(above.middle(kernels, low, high, d_));
+    list.take(kernels, low, high, centers.values() + near * d_, d_, above, nullptr);
+    parts[p].names.assign(list.names(), list.names() + list.count());
     parts[p].begin = begin;
     while (begin < whole.end && (codes[begin] >> shift & (parts.size() - 1)) == p) ++begin;
     parts[p].end = begin;

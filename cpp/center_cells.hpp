@@ -6,8 +6,8 @@
 #include <vector>
 
 #include "center_list.hpp"
-#include "parallel.hpp"
 #include "lines.hpp"
+#include "parallel.hpp"
 
 namespace macqueen {
 

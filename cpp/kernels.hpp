@@ -136,6 +136,25 @@ constexpr size_t kMostBoxDims = 8;  // rows of more dimensions do not go into bo
 constexpr size_t kBoxRows = 64;     // of a box: whole vectors
 constexpr size_t kFewEntries = 32;  // that are sorted by comparing all with all (cpp/curve.hpp)
 
+// Some of the centers, side by side.
+template <class T>
+struct CenterColumns {
+  static constexpr size_t kMostLanes = 16;  // of a vector
+
+  const T* columns;  // (d, stride): the last center repeated to whole vectors
+  size_t stride;
+  const int32_t* names;  // (count,), ascending
+  size_t count;
+};
+
+// The same to be written, each array with room for a whole vector more than the centers.
+template <class T>
+struct KeptCenters {
+  int32_t* names;
+  T* columns;  // null: not wanted
+  size_t stride;
+};
+
 // A box of rows and the centers they may be nearest to. All arrays are for kBoxRows rows.
 template <class T>
 struct BoxRows {
@@ -202,10 +221,10 @@ struct RowKernels {
   // low, high (d,): a box; columns (d, stride): centers, their last one repeated to whole vectors. Returns the index of
   // the one nearest to the middle of the box, or almost.
   size_t (*middle_center)(const T* low, const T* high, const T* columns, size_t stride, size_t k, size_t d);
-  // as above; middle (d,): one of the centers; kept (k,) out: those that can be nearest to a row of the box, ascending,
-  // at least one. Returns how many.
-  size_t (*box_candidates)(const T* low, const T* high, const T* middle, const T* columns, size_t stride, size_t k,
-                           size_t d, int32_t* kept);
+  // as above; near (d,): any center, best one near the middle. Keeps those that can be nearest to a row of the box, at
+  // least one, and returns how many; nearest out, where not null: the name of the one nearest to the middle, or almost.
+  size_t (*box_candidates)(const T* low, const T* high, const T* near, const CenterColumns<T>& from, size_t d,
+                           const KeptCenters<T>& kept, int32_t* nearest);
   // Labels the rows of a box among centers (., d), which have moved by paths (.,) since its bounds were made; null: all
   // rows are looked at. Returns a bit for each row whose label is another than before; looked_at in/out: comparisons.
   uint64_t (*box_labels)(const BoxRows<T>& box, size_t d, const T* centers, const T* paths, size_t* looked_at);

@@ -71,10 +71,10 @@ class PackedRows {
   std::vector<float> narrow_origin_;
 
   // In the order in which rows lie.
-  RawLines<int16_t> packed_;  // (blocks, 4, pairs, kPackedLanes, 2)
-  RawLines<float> numbers_;   // (blocks, 4, 2, kPackedLanes)
-  Lines<int32_t> labels_;        // (n,) up to a whole block, -1 before the first step
-  std::unique_ptr<Groups> groups_;     // once rows were sorted
+  RawLines<int16_t> packed_;        // (blocks, 4, pairs, kPackedLanes, 2)
+  RawLines<float> numbers_;         // (blocks, 4, 2, kPackedLanes)
+  Lines<int32_t> labels_;           // (n,) up to a whole block, -1 before the first step
+  std::unique_ptr<Groups> groups_;  // once rows were sorted
   Way way_ = Way::kAll;
   double moved_, calm_;  // rows that moved in the step before; with at most how many it is worth sorting
 

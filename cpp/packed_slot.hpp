@@ -61,19 +61,19 @@ struct PackedRows<T>::Slot : StepSlot<T> {
 // Rows in the order in which they lie, sorted by their centers.
 template <class T>
 struct PackedRows<T>::Groups {
-  size_t padded;                  // k up to a whole vector
-  bool ordered = false;           // `order` is filled
-  std::vector<uint16_t> order;    // (n,) of each position the row, counted from the beginning of its section
-  RawLines<float> gaps;  // (blocks, padded); cpp/packed_groups.hpp
-  std::vector<float> radius;      // (blocks,) R
-  std::vector<int32_t> owners;    // (blocks,) the center of most rows
-  std::vector<uint64_t> strays;   // (blocks,) rows that gaps do not hold for
-  std::vector<uint64_t> movers;   // (blocks,) rows whose center is not the block's
-  double debt = 0;                // what movers have cost since rows were sorted, in steps over all rows
-  bool fresh = false;             // sorted in the step before: all gaps are still to be found
+  size_t padded;                 // k up to a whole vector
+  bool ordered = false;          // `order` is filled
+  std::vector<uint16_t> order;   // (n,) of each position the row, counted from the beginning of its section
+  RawLines<float> gaps;          // (blocks, padded); cpp/packed_groups.hpp
+  std::vector<float> radius;     // (blocks,) R
+  std::vector<int32_t> owners;   // (blocks,) the center of most rows
+  std::vector<uint64_t> strays;  // (blocks,) rows that gaps do not hold for
+  std::vector<uint64_t> movers;  // (blocks,) rows whose center is not the block's
+  double debt = 0;               // what movers have cost since rows were sorted, in steps over all rows
+  bool fresh = false;            // sorted in the step before: all gaps are still to be found
 
   // Of the centers, in this step.
-  std::vector<T> centers;             // (k, d) of the step before
+  std::vector<T> centers;       // (k, d) of the step before
   Lines<double> before, moved;  // (d, padded)
   Lines<double> paths;          // (padded,)
   Lines<float> shifts, ways;    // (k, padded)

@@ -42,7 +42,8 @@ PairBounds<T>::PairBounds(const T* rows, size_t n, size_t d)
   upper_.resize(labels_.size());
   bases_.resize(labels_.size());
   grid_.relative = static_cast<float>(d + 24) * 0x1.02p-24f;
-  grid_.absolute = static_cast<float>(d) * 0x1p-148f;
+  // Not denormal: fused operations of such a number are slow (cpp/boxes.hpp).
+  grid_.absolute = std::max(static_cast<float>(d) * 0x1p-148f, 0x1p-126f);
 }
 
 template <class T>

@@ -72,9 +72,9 @@ class PairBounds {
 
   // Of the rows, whole blocks.
   std::vector<int32_t> labels_;  // -1 before the first step
-  Lines<float> upper_;     // at least the distance to the own center, less its path
-  Lines<float> bases_;     // what bounds are counted from
-  Lines<uint8_t> bounds_;  // (blocks, k, rows)
+  Lines<float> upper_;           // at least the distance to the own center, less its path
+  Lines<float> bases_;           // what bounds are counted from
+  Lines<uint8_t> bounds_;        // (blocks, k, rows)
   std::vector<uint8_t> hard_;    // (blocks,) too large for bounds
 
   // Of the centers.

@@ -20,11 +20,11 @@ struct ByteSlot {
   float own_squares[kPairRows], own_errors[kPairRows], own_paths[kPairRows], uppers[kPairRows], bases[kPairRows];
   int32_t nearest[kPairRows];
   uint32_t names[kPairRows];
-  Lines<int32_t> products;   // (k, rows)
-  Lines<float> squares;      // (k, rows)
-  Lines<uint8_t> bounds;     // (k, rows)
-  Lines<uint8_t> positions;  // (k * rows,) of listed pairs: which of the rows
-  std::vector<uint64_t> needs;     // (k,)
+  Lines<int32_t> products;      // (k, rows)
+  Lines<float> squares;         // (k, rows)
+  Lines<uint8_t> bounds;        // (k, rows)
+  Lines<uint8_t> positions;     // (k * rows,) of listed pairs: which of the rows
+  std::vector<uint64_t> needs;  // (k,)
 
   void resize(size_t k) {
     for (auto* array : {&bounds, &positions}) array->resize(k * kPairRows);
@@ -49,13 +49,13 @@ struct ByteSlot {
 
 template <class T>
 struct PairBounds<T>::Slot : StepSlot<T> {
-  Lines<float> squares;         // (k, rows): of the pairs that were computed
-  Lines<float> lowest, second;  // (rows,) of these
-  Lines<int32_t> index;         // (rows,) which is lowest
-  std::vector<uint64_t> needs;        // (k,) which rows of the block
-  std::vector<uint8_t> counts;        // (k,) how many rows that is, when it was asked last
-  Lines<uint8_t> uppers;        // (rows,)
-  std::vector<int32_t> columns;       // centers that all rows are compared with
+  Lines<float> squares;          // (k, rows): of the pairs that were computed
+  Lines<float> lowest, second;   // (rows,) of these
+  Lines<int32_t> index;          // (rows,) which is lowest
+  std::vector<uint64_t> needs;   // (k,) which rows of the block
+  std::vector<uint8_t> counts;   // (k,) how many rows that is, when it was asked last
+  Lines<uint8_t> uppers;         // (rows,)
+  std::vector<int32_t> columns;  // centers that all rows are compared with
   std::vector<int32_t> candidates;
   // The pairs to be computed; all arrays have room for all of them and a vector more.
   size_t count = 0;

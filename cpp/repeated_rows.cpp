@@ -1,26 +1,13 @@
 #include "repeated_rows.hpp"
 
-#include <string.h>
-
 #include <algorithm>
-#include <type_traits>
 
+#include "equal_rows.hpp"
 #include "kernels.hpp"
 
 namespace macqueen {
 
 namespace {
-
-// Whether all bits are. Without a branch: where rows repeat, nobody can foretell which.
-template <class T, size_t D>
-inline bool equal_rows(const T* a, const T* b) {
-  using Bits = std::conditional_t<sizeof(T) == 4, uint32_t, uint64_t>;
-  Bits first[D], second[D], differ = 0;
-  memcpy(first, a, sizeof first);
-  memcpy(second, b, sizeof second);
-  for (size_t j = 0; j < D; ++j) differ |= first[j] ^ second[j];
-  return differ == 0;
-}
 
 // Whether a sample of rows shows that many repeat.
 template <class T, size_t D>
@@ -35,18 +22,23 @@ bool many_repeat(const T* rows, const uint32_t* order, size_t n) {
   return seen > 0 && 4 * found >= seen;
 }
 
-// Keeps one of each row of order [first, end), and returns how many that are.
+// Keeps one of each row of order [first, end), and returns how many that are. Rows stand for `before` (null: 1)
+// already.
 template <class T, size_t D>
-size_t fold(const T* rows, uint32_t* order, size_t first, size_t end, int32_t* weights) {
+size_t fold(const T* rows, const int32_t* before, uint32_t* order, size_t first, size_t end, int32_t* weights) {
   constexpr size_t kAhead = 32;
   size_t next = first;  // the place of the last row that is kept
+  const auto weight_of = [&](size_t i) { return before == nullptr ? 1 : before[order[i]]; };
   const T* last = rows + order[first] * D;
-  int32_t weight = weights[first] = 1;
+  int32_t weight = weights[first] = weight_of(first);
   for (size_t i = first + 1; i < end; ++i) {
-    __builtin_prefetch(rows + order[std::min(i + kAhead, end - 1)] * D);
+    const uint32_t ahead = order[std::min(i + kAhead, end - 1)];
+    __builtin_prefetch(rows + ahead * D);
+    if (before != nullptr) __builtin_prefetch(before + ahead);
     const T* row = rows + order[i] * D;
-    const bool same = equal_rows<T, D>(last, row) & (weight + 1 < kMostWeight);
-    weight = (weight & -static_cast<int32_t>(same)) + 1;
+    const int32_t own = weight_of(i);
+    const bool same = equal_rows<T, D>(last, row) & (weight + own < kMostWeight);
+    weight = (weight & -static_cast<int32_t>(same)) + own;
     next += size_t{!same};
     order[next] = order[i];
     weights[next] = weight;
@@ -56,14 +48,15 @@ size_t fold(const T* rows, uint32_t* order, size_t first, size_t end, int32_t* w
 }
 
 template <class T, size_t D>
-std::vector<int32_t> fold_all(Threads& threads, const T* rows, uint32_t* order, size_t& n, int32_t* scratch) {
-  if (!many_repeat<T, D>(rows, order, n)) return {};
+std::vector<int32_t> fold_all(Threads& threads, const T* rows, const int32_t* before, uint32_t* order, size_t& n,
+                              int32_t* scratch) {
+  if (before == nullptr && !many_repeat<T, D>(rows, order, n)) return {};
   constexpr size_t kParts = 32;
   const size_t part_rows = (n + kParts - 1) / kParts, all = n;
   size_t kept[kParts] = {};
   threads.run(kParts, [&](int, size_t part) {
     const size_t first = part * part_rows, end = std::min(all, first + part_rows);
-    if (first < end) kept[part] = fold<T, D>(rows, order, first, end, scratch);
+    if (first < end) kept[part] = fold<T, D>(rows, before, order, first, end, scratch);
   });
   n = 0;
   std::vector<int32_t> weights;
@@ -80,15 +73,17 @@ std::vector<int32_t> fold_all(Threads& threads, const T* rows, uint32_t* order, 
 }  // namespace
 
 template <class T>
-std::vector<int32_t> fold_repeats(Threads& threads, const T* rows, size_t d, uint32_t* order, size_t& n,
-                                  int32_t* scratch) {
-  using Function = std::vector<int32_t> (*)(Threads&, const T*, uint32_t*, size_t&, int32_t*);
+std::vector<int32_t> fold_repeats(Threads& threads, const T* rows, const int32_t* before, size_t d, uint32_t* order,
+                                  size_t& n, int32_t* scratch) {
+  using Function = std::vector<int32_t> (*)(Threads&, const T*, const int32_t*, uint32_t*, size_t&, int32_t*);
   static constexpr Function kFunctions[kMostBoxDims] = {fold_all<T, 1>, fold_all<T, 2>, fold_all<T, 3>, fold_all<T, 4>,
                                                         fold_all<T, 5>, fold_all<T, 6>, fold_all<T, 7>, fold_all<T, 8>};
-  return kFunctions[d - 1](threads, rows, order, n, scratch);
+  return kFunctions[d - 1](threads, rows, before, order, n, scratch);
 }
 
-template std::vector<int32_t> fold_repeats(Threads&, const float*, size_t, uint32_t*, size_t&, int32_t*);
-template std::vector<int32_t> fold_repeats(Threads&, const double*, size_t, uint32_t*, size_t&, int32_t*);
+template std::vector<int32_t> fold_repeats(Threads&, const float*, const int32_t*, size_t, uint32_t*, size_t&,
+                                           int32_t*);
+template std::vector<int32_t> fold_repeats(Threads&, const double*, const int32_t*, size_t, uint32_t*, size_t&,
+                                           int32_t*);
 
 }  // namespace macqueen

@@ -10,13 +10,11 @@
 
 namespace macqueen {
 
-constexpr int32_t kMostWeight = 1 << 16;  // weights are less
-
 // Equal rows (n, d), d <= kMostBoxDims, lie side by side in this order (n,), or nearly so: keeps one of each, or one in
-// each part of the order, and returns how many it stands for; n in/out. Where few repeat, changes nothing and returns
-// nothing. scratch (n,).
+// each part of the order, and returns how many it stands for; n in/out. Each stands for `before` (n,) already; null:
+// for itself, and where few repeat, changes nothing and returns nothing. scratch (n,).
 template <class T>
-std::vector<int32_t> fold_repeats(Threads& threads, const T* rows, size_t d, uint32_t* order, size_t& n,
-                                  int32_t* scratch);
+std::vector<int32_t> fold_repeats(Threads& threads, const T* rows, const int32_t* before, size_t d, uint32_t* order,
+                                  size_t& n, int32_t* scratch);
 
 }  // namespace macqueen

@@ -46,6 +46,7 @@ inline void store_shorts(uint16_t* p, Floats v) {
   _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), _mm512_cvtusepi32_epi16(_mm512_cvttps_epi32(v)));
 }
 inline Floats square_root(Floats a) { return _mm512_sqrt_ps(a); }
+inline Floats magnitude(Floats a) { return _mm512_abs_ps(a); }
 inline Floats choose_below(Floats a, Floats b, Floats then, Floats otherwise) {
   return _mm512_mask_mov_ps(otherwise, _mm512_cmp_ps_mask(a, b, _CMP_LT_OQ), then);
 }
@@ -89,6 +90,7 @@ inline void store_shorts(uint16_t* p, Floats v) {
   _mm_storeu_si128(reinterpret_cast<__m128i*>(p), packed);
 }
 inline Floats square_root(Floats a) { return _mm256_sqrt_ps(a); }
+inline Floats magnitude(Floats a) { return _mm256_andnot_ps(_mm256_set1_ps(-0.0f), a); }
 inline Floats choose_below(Floats a, Floats b, Floats then, Floats otherwise) {
   return _mm256_blendv_ps(otherwise, then, _mm256_cmp_ps(a, b, _CMP_LT_OQ));
 }
@@ -134,6 +136,7 @@ inline void store_shorts(uint16_t* p, Floats v) {
   for (int l = 0; l < 4; ++l) p[l] = static_cast<uint16_t>(whole[l]);
 }
 inline Floats square_root(Floats a) { return _mm_sqrt_ps(a); }
+inline Floats magnitude(Floats a) { return _mm_andnot_ps(_mm_set1_ps(-0.0f), a); }
 inline Floats choose_below(Floats a, Floats b, Floats then, Floats otherwise) {
   const Floats mask = _mm_cmplt_ps(a, b);
   return _mm_or_ps(_mm_and_ps(mask, then), _mm_andnot_ps(mask, otherwise));
@@ -176,6 +179,7 @@ inline uint32_t at_most_mask(Floats a, Floats b) {
 inline Floats load_shorts(const uint16_t* p) { return vcvtq_f32_u32(vmovl_u16(vld1_u16(p))); }
 inline void store_shorts(uint16_t* p, Floats v) { vst1_u16(p, vqmovn_u32(vcvtq_u32_f32(v))); }
 inline Floats square_root(Floats a) { return vsqrtq_f32(a); }
+inline Floats magnitude(Floats a) { return vabsq_f32(a); }
 inline Floats choose_below(Floats a, Floats b, Floats then, Floats otherwise) {
   return vbslq_f32(vcltq_f32(a, b), then, otherwise);
 }
@@ -214,6 +218,7 @@ inline uint32_t at_most_mask(Floats a, Floats b) { return a <= b ? 1u : 0u; }
 inline Floats load_shorts(const uint16_t* p) { return static_cast<float>(*p); }
 inline void store_shorts(uint16_t* p, Floats v) { *p = static_cast<uint16_t>(v); }
 inline Floats square_root(Floats a) { return __builtin_sqrtf(a); }
+inline Floats magnitude(Floats a) { return __builtin_fabsf(a); }
 inline Floats choose_below(Floats a, Floats b, Floats then, Floats otherwise) { return a < b ? then : otherwise; }
 inline Floats choose_equal(Ints a, Ints b, Floats then, Floats otherwise) { return a == b ? then : otherwise; }
 inline Ints least_ints(Ints a, Ints b) { return a < b ? a : b; }

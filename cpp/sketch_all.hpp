@@ -39,9 +39,7 @@ inline void take_lane(const SketchPanels& p, size_t group, size_t row, const int
 
 // As look_at_groups, with all rows of a block in all lists; the block has been interleaved.
 void look_at_all(const SketchForm& f, const SketchPanels& p, size_t groups, const SketchBlock& b) {
-  const auto made = [&](size_t group, size_t row, GroupProducts& products) {
-    leave_out_own(b, group, row, products);
-  };
+  const auto made = [&](size_t group, size_t row, GroupProducts& products) { leave_out_own(b, group, row, products); };
   for_products(f, p, groups, b.lanes, made, [&](size_t group, size_t row, const GroupProducts& products) {
     float* found = b.found + group * kSketchRows;
     product_minima(p, group, *b.lanes.numbers, row, products, found);

@@ -1,5 +1,6 @@
-// Products of tails (cpp/sketch.hpp) of some rows of a block and all groups of centers by tiles, the rows side by side in
-// lanes: they take so little time that what is done with each sum counts. Heads are not for tiles: bfloat16 is too coarse.
+// Products of tails (cpp/sketch.hpp) of some rows of a block and all groups of centers by tiles, the rows side by side
+// in lanes: they take so little time that what is done with each sum counts. Heads are not for tiles: bfloat16 is too
+// coarse.
 #pragma once
 
 #include "sketch_lanes.hpp"
@@ -10,7 +11,8 @@ namespace MACQUEEN_ISA {
 namespace {
 
 #if defined(MACQUEEN_TILES)
-constexpr size_t kProductVectors = 2, kProductRows = kProductVectors * kSketchLanes;  // whose products are made together
+constexpr size_t kProductVectors = 2,
+                 kProductRows = kProductVectors * kSketchLanes;  // whose products are made together
 using GroupProducts = int32_t[kProductVectors][kGroup][kSketchLanes];
 
 // The products of kProductRows interleaved rows, from `row` on, and two groups.
@@ -64,8 +66,8 @@ inline void product_minima(const SketchPanels& p, size_t group, const SketchNumb
   }
 }
 
-// Calls `made(group, row, products)` and `take` for the rows of a block, kProductRows together, and all groups; the next
-// products are under way between the two.
+// Calls `made(group, row, products)` and `take` for the rows of a block, kProductRows together, and all groups; the
+// next products are under way between the two.
 template <class Made, class Take>
 inline void for_products(const SketchForm& f, const SketchPanels& p, size_t groups, const SketchRows& lanes,
                          const Made& made, const Take& take) {

@@ -8,8 +8,8 @@
 #include "exact.hpp"
 #include "kernels.hpp"
 #include "labelling.hpp"
-#include "parallel.hpp"
 #include "lines.hpp"
+#include "parallel.hpp"
 
 namespace macqueen {
 

@@ -143,6 +143,23 @@ def test_the_order_of_rows_does_not_matter(dims):
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("dims", range(1, 9))
+@pytest.mark.parametrize("kind", ["recent", "anywhere", "signed zeros"])
+def test_rows_that_repeat_among_many_are_found_before_they_are_sorted(kind, dims, dtype):
+    random = np.random.default_rng(dims)
+    distinct = random.normal(size=(90_000, dims))
+    if kind == "signed zeros":
+        distinct = random.choice([-1.0, -0.0, 0.0, 1.0], size=distinct.shape)
+    start = np.arange(60_000) if kind == "recent" else 0
+    rows = distinct[start + random.integers(30_000, size=60_000) // 20].astype(dtype)
+    make_boxes, make = native(rows)
+    isa = _core.find_isa("")
+    for count in (1, 3):
+        boxes = make_boxes(isa, THREADS[count], rows)
+        steps_of(boxes, make, rows, rows[:40], ["mean", "elsewhere", "mean"], isa, count, random)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_rows_that_repeat_more_often_than_a_weight_can_say(dtype):
     rows = np.repeat(np.array([[0.1, 3e-5], [0.7, -1e9]], dtype), [150_000, 65_536], axis=0)
     boxes = (_core.Boxes32 if dtype == np.float32 else _core.Boxes64)("", THREADS[1], rows)

@@ -43,7 +43,8 @@ class Boxes:
     def memory(rows: int, dims: int, clusters: int, itemsize: int) -> int:
         """Return the bytes that boxes take beside the rows."""
         boxes = rows // 64 + 1
-        each = 64 * (max(dims * itemsize, 8) + max(2 * itemsize, 8) + 8) + 256 + 3 * dims * itemsize
+        folded = dims * itemsize + 4  # where rows repeat
+        each = 64 * (max(dims * itemsize, 8) + max(2 * itemsize, 8) + 8 + folded) + 256 + 3 * dims * itemsize
         return boxes * each + 64 * clusters * dims
 
 
