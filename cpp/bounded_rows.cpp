@@ -15,7 +15,7 @@ namespace macqueen {
 namespace {
 
 constexpr float kRoom = 2;          // largest stored bound, in units of the row's longest at first
-constexpr double kFewOpened = 0.2;  // of the groups, that are looked at in less time than all by tiles
+constexpr double kFewOpened = 0.3;  // of the groups, that are looked at in less time than all by tiles
 
 // The part of groups that heads may leave for looking at them first to pay. Bounds that heads give are not as tight, so
 // that three of ten groups are looked at once more; the rest is what a look takes, in cycles.

@@ -11,7 +11,7 @@ namespace macqueen {
 namespace {
 
 constexpr double kLargestScale = 0x1p126;  // a float32
-constexpr double kCalm = 0.015;            // of the rows that move: bounds that are stored now open few groups
+constexpr double kCalm = 0.035;            // of the rows that move: bounds that are stored now open few groups
 
 // How far axes (a, d), rounded to float32, are from orthonormal: the largest row sum of |W'W - 1|.
 double departure(const std::vector<double>& axes, size_t d) {

@@ -30,6 +30,8 @@ std::vector<const Kernels*> tables() {
 
 // Centers that move, by less each time: at first most rows of a block look at a group, then few, in lists of all
 // lengths.
+// Steps that move all centers ever less, then far, then less again: where there are tiles, rows meet all groups, then
+// bounds are stored and open some of them, then that does not pay.
 void moving_centers(Threads& threads) {
   for (const Kind kind : {Kind::kNormal, Kind::kTies, Kind::kClouds, Kind::kFar}) {
     for (const size_t d : {8, 50, 64, 65, 126, 256, 321}) {
@@ -38,22 +40,30 @@ void moving_centers(Threads& threads) {
         if (!kernels->sketch_tails) continue;
         BoundedRows<float> rows(threads, *kernels, c.rows.data(), c.n, d, {std::vector<double>(d, 0.0), {}, 0});
         std::vector<float> at = c.centers;
-        for (int step = 0; step < 6; ++step) {
+        std::string opened;  // all groups, or some
+        for (int step = 0; step < 18; ++step) {
           const Centers<float> centers(*kernels, at.data(), c.k, d);
           Totals found(c.k, d), wanted(c.k, d);
           std::vector<int32_t> expected(c.n);
           Workspace workspace;
           rows.begin_step(threads, centers);
           rows.step_blocks(threads, centers, 0, rows.blocks());
-          rows.end_step(threads, found);
+          const BoundedStep done = rows.end_step(threads, found);
+          opened += done.opened < static_cast<double>(c.n * ((c.k + kGroup - 1) / kGroup)) ? 's' : 'a';
           accumulate(threads, centers, c.rows.data(), c.n, PassOptions{true, false}, workspace, wanted,
                      expected.data());
           check(rows.labels() == expected, c.name + ", moving centers on " + kernels->name);
           check(found.counts == wanted.counts, "counts of moving centers");
+          const int part = step % 9;
           for (size_t i = 0; i < at.size(); ++i) {  // towards another row each
-            at[i] += (c.rows[(i / d * 7 + static_cast<size_t>(step)) % c.n * d + i % d] - at[i]) / (4 << 2 * step);
+            const float row = c.rows[(i / d * 7 + static_cast<size_t>(step)) % c.n * d + i % d];
+            at[i] += (row - at[i]) / static_cast<float>(4 << 2 * part);
           }
         }
+        const bool some = kind == Kind::kNormal || kind == Kind::kClouds;  // the others are never told apart
+        check(kernels->look_at_all == nullptr || !some ||
+                  (opened.find("as") != opened.npos && opened.find("sa") != opened.npos),
+              c.name + ": all groups, some, and all again: " + opened);
       }
     }
   }
