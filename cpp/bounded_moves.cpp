@@ -97,8 +97,9 @@ template <class T>
 void BoundedRows<T>::forget_paths(Threads& threads, const Kernels& kernels) {
   threads.run(units_.size() / kSketchRows, [&](int, size_t block) {
     const size_t first = block * kSketchRows, count = std::min(kSketchRows, n_ - first);
-    if (way_ == Way::kLists)
+    if (way_ == Way::kLists) {
       kernels.take_off_paths(&bounds_[first * groups_], &units_[first], group_paths_.data(), groups_);
+    }
     for (size_t row = first; row < first + count; ++row) {
       const float rest = least_[row] - longest_path_, path = paths_[static_cast<size_t>(labels_[row])];
       least_[row] = rest - std::abs(rest) * kFloatSlack;

@@ -224,9 +224,9 @@ void BoundedRows<T>::look_at_lists(const Kernels& kernels, const SketchBlock& wo
 template <class T>
 void BoundedRows<T>::look_first(const Kernels& kernels, const SketchBlock& work, size_t first, size_t count,
                                 Slot& slot) {
-  if (way_ == Way::kStore)
-    std::fill_n(&bounds_[first * groups_], kSketchRows * groups_,
-                uint16_t{0});  // pages are written before they are read
+  if (way_ == Way::kStore) {  // pages are written before they are read
+    std::fill_n(&bounds_[first * groups_], kSketchRows * groups_, uint16_t{0});
+  }
   std::fill(slot.least.begin(), slot.least.end(), kFar);
   kernels.interleave_sketches(form_, work.sketches, count, work.lanes);
   kernels.sketch_lanes(form_, panels_, groups_, screens_, work.lanes, slot.found.data());
