@@ -74,7 +74,12 @@ void BoundedRows<T>::make_bounds() {
 // After the first step. Where there are tiles, bounds are kept once few rows move, unless that turns out not to pay.
 template <class T>
 void BoundedRows<T>::choose_way(Threads& threads, const Kernels& kernels) {
-  if (way_ == Way::kStore) way_ = Way::kLists;
+  if (way_ == Way::kStore) {
+    way_ = Way::kLists;
+    // Lists leave alone what no list touches. What a thread has found before is of other blocks, and only
+    // `store_groups` takes it away again, which a thread that had no block in the last step has not come by.
+    for (auto& slot : slots_) std::fill(slot->found.begin(), slot->found.end(), kUntouched);
+  }
   if (way_ == Way::kAll && moved_ < calm_) {
     make_bounds();
     forget_paths(threads, kernels);
