@@ -59,42 +59,6 @@ inline Floats lane_sums(const Floats (&v)[kWidth]) {
   return merge_lanes(v, [](Floats a, Floats b) { return add(a, b); });
 }
 
-// Lane l of vector i becomes lane i of vector l.
-#if defined(__AVX512F__)
-inline void transpose(Ints (&v)[kWidth]) {
-  Ints twos[kWidth], fours[kWidth];  // of as many vectors, side by side in each quarter
-  for (size_t i = 0; i < kWidth; i += 2) {
-    twos[i] = _mm512_unpacklo_epi32(v[i], v[i + 1]);
-    twos[i + 1] = _mm512_unpackhi_epi32(v[i], v[i + 1]);
-  }
-  for (size_t i = 0; i < kWidth; i += 4) {
-    fours[i] = _mm512_unpacklo_epi64(twos[i], twos[i + 2]);
-    fours[i + 1] = _mm512_unpackhi_epi64(twos[i], twos[i + 2]);
-    fours[i + 2] = _mm512_unpacklo_epi64(twos[i + 1], twos[i + 3]);
-    fours[i + 3] = _mm512_unpackhi_epi64(twos[i + 1], twos[i + 3]);
-  }
-  for (size_t l = 0; l < 4; ++l) {  // quarter q of fours[4 i + l]: lane 4 q + l of four vectors
-    const Ints even = _mm512_shuffle_i32x4(fours[l], fours[4 + l], 0x88);
-    const Ints odd = _mm512_shuffle_i32x4(fours[l], fours[4 + l], 0xdd);
-    const Ints later_even = _mm512_shuffle_i32x4(fours[8 + l], fours[12 + l], 0x88);
-    const Ints later_odd = _mm512_shuffle_i32x4(fours[8 + l], fours[12 + l], 0xdd);
-    v[l] = _mm512_shuffle_i32x4(even, later_even, 0x88);
-    v[4 + l] = _mm512_shuffle_i32x4(odd, later_odd, 0x88);
-    v[8 + l] = _mm512_shuffle_i32x4(even, later_even, 0xdd);
-    v[12 + l] = _mm512_shuffle_i32x4(odd, later_odd, 0xdd);
-  }
-}
-#else
-inline void transpose(Ints (&v)[kWidth]) {
-  float lanes[kWidth][kWidth], column[kWidth];
-  for (size_t i = 0; i < kWidth; ++i) store_ints(lanes[i], v[i]);
-  for (size_t l = 0; l < kWidth; ++l) {
-    for (size_t i = 0; i < kWidth; ++i) memcpy(&column[i], &lanes[i][l], sizeof(float));
-    v[l] = load_ints(column);
-  }
-}
-#endif
-
 // Squared distances of kWidth pairs x[i], c[i] of d values.
 template <class T>
 inline Floats tile_squares(const T* const* x, const T* const* c, size_t d) {

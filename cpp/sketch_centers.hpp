@@ -11,9 +11,8 @@ namespace {
 inline void tile_tails(const SketchForm& f, const int8_t* integers, size_t place, const SketchPanels& panels) {
   for (size_t j = 0; j < f.tiled_tails(); j += kTileBytes) {
     int8_t* out = panels.tiles + (place / kGroup * f.tiled_tails() + j) * kGroup + place % kGroup * kTileBytes;
-    const size_t count = integers == nullptr ? 0 : f.tails - j < kTileBytes ? f.tails - j : kTileBytes;
     memset(out, 0, kTileBytes);
-    memcpy(out, integers + j, count);
+    if (integers != nullptr) memcpy(out, integers + j, f.tails - j < kTileBytes ? f.tails - j : kTileBytes);
   }
 }
 

@@ -19,33 +19,6 @@ static_assert(kGroup % kLaneCenters == 0 && kSketchRows % (kRowVectors * kWidth)
 
 // Copies (count, size) words -> (ceil(count / kSketchLanes), size, kSketchLanes) out; what is missing is 0.
 #if defined(__AVX512F__)
-// The columns of 16 rows of 16 words, of which `columns` are stored.
-inline void transpose(const Ints (&rows)[16], size_t columns, uint8_t* out) {
-  Ints pairs[16], fours[16], all[16];
-  for (size_t i = 0; i < 16; i += 2) {
-    pairs[i] = _mm512_unpacklo_epi32(rows[i], rows[i + 1]);
-    pairs[i + 1] = _mm512_unpackhi_epi32(rows[i], rows[i + 1]);
-  }
-  for (size_t i = 0; i < 16; i += 4) {  // in each quarter a column of four rows
-    fours[i] = _mm512_unpacklo_epi64(pairs[i], pairs[i + 2]);
-    fours[i + 1] = _mm512_unpackhi_epi64(pairs[i], pairs[i + 2]);
-    fours[i + 2] = _mm512_unpacklo_epi64(pairs[i + 1], pairs[i + 3]);
-    fours[i + 3] = _mm512_unpackhi_epi64(pairs[i + 1], pairs[i + 3]);
-  }
-  constexpr int kEven = 0x88, kOdd = 0xdd;  // quarters
-  for (size_t c = 0; c < 4; ++c) {
-    const Ints even_low = _mm512_shuffle_i32x4(fours[c], fours[4 + c], kEven);
-    const Ints even_high = _mm512_shuffle_i32x4(fours[8 + c], fours[12 + c], kEven);
-    const Ints odd_low = _mm512_shuffle_i32x4(fours[c], fours[4 + c], kOdd);
-    const Ints odd_high = _mm512_shuffle_i32x4(fours[8 + c], fours[12 + c], kOdd);
-    all[c] = _mm512_shuffle_i32x4(even_low, even_high, kEven);
-    all[4 + c] = _mm512_shuffle_i32x4(odd_low, odd_high, kEven);
-    all[8 + c] = _mm512_shuffle_i32x4(even_low, even_high, kOdd);
-    all[12 + c] = _mm512_shuffle_i32x4(odd_low, odd_high, kOdd);
-  }
-  for (size_t c = 0; c < columns; ++c) _mm512_storeu_si512(out + c * 64, all[c]);
-}
-
 inline void interleave(const uint8_t* words, size_t count, size_t size, uint8_t* out) {
   static_assert(kSketchLanes == 16);
   for (size_t first = 0; first < kSketchRows; first += kSketchLanes, out += size * kSketchLanes * 4) {
@@ -56,7 +29,8 @@ inline void interleave(const uint8_t* words, size_t count, size_t size, uint8_t*
         const auto mask = static_cast<__mmask16>(first + r < count ? (1u << columns) - 1 : 0);
         rows[r] = _mm512_maskz_loadu_epi32(mask, words + ((first + r) * size + j) * 4);
       }
-      transpose(rows, columns, out + j * kSketchLanes * 4);
+      transpose(rows);
+      for (size_t c = 0; c < columns; ++c) _mm512_storeu_si512(out + (j + c) * kSketchLanes * 4, rows[c]);
     }
   }
 }

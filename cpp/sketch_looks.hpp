@@ -119,8 +119,7 @@ inline void take_near(const SketchPanels& p, size_t group, size_t row, Floats* t
   found = kHuge;
   if (count + static_cast<int32_t>(kGroup) > b.most) drop_candidates(b, row);
   if (count == 0) {
-    const char* own = b.rows + row * b.row_bytes;
-    for (size_t i = 0; i < b.row_bytes; i += 64) __builtin_prefetch(own + i);
+    for (size_t i = 0; i < b.row_bytes; i += 64) __builtin_prefetch(b.rows + row * b.row_bytes + i);
   }
   Candidate* list = b.candidates + row * static_cast<size_t>(b.most);
   const Floats limit = broadcast(b.limit[row]);

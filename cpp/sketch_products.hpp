@@ -1,6 +1,6 @@
 // Products of tails (cpp/sketch.hpp) of some rows of a block and all groups of centers by tiles, the rows side by side
-// in lanes: they take so little time that what is done with each sum counts. Heads are not for tiles: bfloat16 is too
-// coarse.
+// in lanes: they take so little time that what is done with each sum counts. Sketches with heads do not come here:
+// these rule most groups out for less.
 #pragma once
 
 #include "sketch_lanes.hpp"
@@ -11,8 +11,8 @@ namespace MACQUEEN_ISA {
 namespace {
 
 #if defined(MACQUEEN_TILES)
-constexpr size_t kProductVectors = 2,
-                 kProductRows = kProductVectors * kSketchLanes;  // whose products are made together
+constexpr size_t kProductVectors = 2;  // of rows whose products are made together
+constexpr size_t kProductRows = kProductVectors * kSketchLanes;
 using GroupProducts = int32_t[kProductVectors][kGroup][kSketchLanes];
 
 // The products of kProductRows interleaved rows, from `row` on, and two groups.
