@@ -69,7 +69,7 @@ def standings(results: list[Result]) -> list[Standing]:
 
 
 def details(results: list[Result]) -> Table:
-    """Make a line for each result; memory is peak RSS above the loaded rows."""
+    """Make a line for each result; memory is peak RSS above the loaded rows, the first fit of a turn is after a pause."""
     ours = {(r["case"], r["steps"]): r for r in results if r["contender"] == "macqueen"}
     rows = []
     for result in results:
@@ -83,13 +83,14 @@ def details(results: list[Result]) -> Table:
                 str(result["steps"]),
                 f"{milliseconds:,.2f}",
                 f"{milliseconds / result['steps']:,.3f}",
+                f"{1e3 * statistics.median(result['first_seconds']):,.2f}",
                 f"{ratio(result, ours[result['case'], result['steps']]):.2f}",
                 f"{result['cost']:.8g}",
                 f"{result['mismatches']} / {result['sampled']:,}",
                 f"{result['peak_mib'] - result['before_mib']:,.0f}",
             ]
         )
-    columns = "workload, contender, steps, ms a fit, ms a step, x macqueen, cost, wrong labels, MiB added"
+    columns = "workload, contender, steps, ms a fit, ms a step, ms the first fit, x macqueen, cost, wrong labels, MiB added"
     return Table(columns.split(", "), rows)
 
 

@@ -2,8 +2,9 @@
 
 For each workload every contender gets a process that loads the rows and then waits. Rounds go A-B-C-A-B-C, one fit at a
 time with a pause before it, so that a slow moment of the machine meets all of them. A fit of one step comes first and
-is not counted: it loads libraries and starts threads. Timings are printed and stored in benchmarks/results/, with a
-report (report.py), never asserted.
+is not counted: it loads libraries and starts threads. Of fits of some milliseconds 20 follow each other in a turn, and
+the median counts; the first one, with cold caches, is reported apart. Timings are printed and stored in
+benchmarks/results/, with a report (report.py), never asserted.
 """
 
 from __future__ import annotations
@@ -83,7 +84,7 @@ class Measurement:
             if verdict := self.ask(contender, f"judge {self.arguments.sample}"):
                 fits = answers[contender.peer]
                 result = {"case": self.case, "contender": contender.peer, "steps": steps}
-                result["seconds"] = [answer["seconds"] for answer in fits]
+                result |= {name: [answer[name] for answer in fits] for name in ("seconds", "first_seconds")}
                 result |= {name: fits[-1][name] for name in ("peak_mib", "before_mib")}
                 results.append(result | verdict)
         return results
