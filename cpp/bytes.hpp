@@ -22,6 +22,7 @@
 #pragma once
 
 #include "byte_form.hpp"
+#include "fetch.hpp"
 #include "packed.hpp"
 #include "pairs.hpp"
 
@@ -76,6 +77,7 @@ void byte_rows(const T* rows, size_t n, const ByteGrid& g, uint8_t* bytes, float
   for (size_t i = 0; i < n; ++i) {
     const T* x = rows + i * g.d;
     uint8_t* own = bytes + i * g.d;
+    if (i + 1 < n) fetch(x + g.d, g.d * sizeof(T));
     ByteSums sums{broadcast(0), broadcast(0)};
     size_t j = 0;
     for (; j + kWidth <= g.d; j += kWidth) byte_part(x + j, g, j, own + j, sums);
@@ -134,10 +136,8 @@ inline Ints byte_tile(const uint8_t* const (&x)[kByteTileRows], size_t d, const 
 
 // Fetches the rows that come after the first `from` of a block, as many as a tile takes: they lie scattered.
 inline void fetch_rows(const ByteGrid& g, const ByteBlock& block, size_t from) {
-  constexpr size_t kLine = 64;
   for (size_t i = from; i < block.count && i < from + kByteTileRows; ++i) {
-    const uint8_t* x = block.bytes + block.places[i] * g.d;
-    for (size_t j = 0; j < g.d; j += kLine) __builtin_prefetch(x + j);
+    fetch(block.bytes + block.places[i] * g.d, g.d);
   }
 }
 

@@ -14,6 +14,7 @@
 #pragma once
 
 #include "distances.hpp"
+#include "fetch.hpp"
 #include "near_form.hpp"
 #include "sketch_sums.hpp"
 
@@ -157,7 +158,6 @@ size_t near_pairs(const T* rows, size_t n, const double* nearest, const NearForm
                   const NearCandidates& c, const T* candidates, NearPair* pairs, size_t* computed) {
   uint16_t open[kNearRows * kMostNear];
   size_t opened = 0, found = 0;
-  const size_t bytes = f.d * sizeof(T);
   for (size_t first = 0; first < n; first += kNearLanes) {
     uint32_t masks[kMostNear], any = 0;
     all_near_masks(panels + first / kNearLanes * f.panel(), f, c, masks);
@@ -169,8 +169,7 @@ size_t near_pairs(const T* rows, size_t n, const double* nearest, const NearForm
       }
     }
     for (; any != 0; any &= any - 1) {
-      const T* row = rows + (first + static_cast<size_t>(__builtin_ctz(any))) * f.d;
-      for (size_t b = 0; b < bytes; b += 64) __builtin_prefetch(reinterpret_cast<const char*>(row) + b);
+      fetch(rows + (first + static_cast<size_t>(__builtin_ctz(any))) * f.d, f.d * sizeof(T));
     }
   }
   for (size_t o = 0; o < opened; ++o) {

@@ -9,6 +9,7 @@
 #include <new>
 
 #include "exponents.hpp"
+#include "fetch.hpp"
 #include "rounding.hpp"
 #include "update.hpp"
 
@@ -282,8 +283,7 @@ void NearRows<T>::lower_block(size_t block, size_t candidate) {
   for (size_t row = first; row < end; ++row) {
     if ((near[row] & bit) == 0) continue;
     rows[count++] = row;
-    const char* bytes = reinterpret_cast<const char*>(rows_ + row * d);
-    for (size_t b = 0; b < d * sizeof(T); b += kCacheLine) __builtin_prefetch(bytes + b);
+    fetch(rows_ + row * d, d * sizeof(T));
   }
   bool largest = false;
   for (size_t i = 0; i < count; ++i) {

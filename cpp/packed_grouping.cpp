@@ -5,6 +5,7 @@
 #include <numeric>
 
 #include "bits.hpp"
+#include "fetch.hpp"
 #include "packed_slot.hpp"
 #include "rounding.hpp"
 
@@ -196,9 +197,6 @@ void PackedRows<T>::list_needs(const Kernels& kernels, size_t block, Slot& slot)
   const double path = groups.paths[owner] / static_cast<double>(form_.step) * (1 + 0x1p-30);
   groups.radius[block] = rounded_up(static_cast<double>(groups.radius[block]) + path);
   if (needs.count == 1 && groups.strays[block] == 0) return;
-  const auto fetch = [](const void* from, size_t bytes) {
-    for (size_t byte = 0; byte < bytes; byte += 64) __builtin_prefetch(static_cast<const char*>(from) + byte);
-  };
   fetch(packed(block), kPackedRows * form_.pairs * 4);
   fetch(&numbers_[block * kPackedRows * 2], kPackedRows * 8);
   fetch(&labels_[block * kPackedRows], kPackedRows * 4);

@@ -5,15 +5,10 @@
 #include <limits>
 
 #include "bits.hpp"
+#include "fetch.hpp"
 #include "pair_slot.hpp"
 
 namespace macqueen {
-
-namespace {
-
-constexpr size_t kLine = 64;  // bytes that are fetched together
-
-}  // namespace
 
 // Compares the rows `open` of a block with all centers, labels them, and makes their bounds anew.
 template <class T>
@@ -89,8 +84,7 @@ uint64_t PairBounds<T>::decide_left(const Centers<T>& centers, size_t first, con
     for_bits(rows.needs[c] & left, [&](size_t i) { names[i] |= uint32_t{1} << c; });
   }
   for_bits(left, [&](size_t i) {  // row by row: what was read stays near
-    const char* row = reinterpret_cast<const char*>(rows_ + (first + rows.places[i]) * d_);
-    for (size_t byte = 0; byte < d_ * sizeof(T); byte += kLine) __builtin_prefetch(row + byte);
+    fetch(rows_ + (first + rows.places[i]) * d_, d_ * sizeof(T));
     for_bits(names[i], [&](size_t c) {
       slot.places[slot.count] = rows.places[i];
       slot.copies.positions[slot.count] = static_cast<uint8_t>(i);

@@ -26,6 +26,7 @@
 #include <stddef.h>
 
 #include "assign.hpp"
+#include "fetch.hpp"
 
 namespace macqueen {
 namespace MACQUEEN_ISA {
@@ -243,6 +244,8 @@ void sketch(const T* rows, size_t n, const SketchForm& f, float* scratch, const 
     for (size_t r = 0; r < count; ++r) part[r] = rows + (first + r) * f.d;
     coordinates(part, count, f, at.v, at.y, squares);
     for (size_t r = 0; r < count; ++r) {
+      // Rows come from afar: those of the next part are asked for while this one is worked on.
+      if (first + kSketchPart + r < n) fetch(rows + (first + kSketchPart + r) * f.d, f.d * sizeof(T));
       const float* own = at.v + r * f.padded();
       const float* heads = f.columns == 0 ? own : at.y + r * f.heads;
       if (f.heads > 0) memcpy(out.heads + (first + r) * f.heads, heads, f.heads * sizeof(float));

@@ -2,6 +2,7 @@
 // as candidates.
 #pragma once
 
+#include "fetch.hpp"
 #include "sketch_tiles.hpp"
 
 namespace macqueen {
@@ -118,9 +119,7 @@ inline void take_near(const SketchPanels& p, size_t group, size_t row, Floats* t
   b.limit[row] = upper < b.limit[row] ? upper : b.limit[row];
   found = kHuge;
   if (count + static_cast<int32_t>(kGroup) > b.most) drop_candidates(b, row);
-  if (count == 0) {
-    for (size_t i = 0; i < b.row_bytes; i += 64) __builtin_prefetch(b.rows + row * b.row_bytes + i);
-  }
+  if (count == 0) fetch(b.rows + row * b.row_bytes, b.row_bytes);
   Candidate* list = b.candidates + row * static_cast<size_t>(b.most);
   const Floats limit = broadcast(b.limit[row]);
   float rest = kHuge;
