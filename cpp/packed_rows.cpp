@@ -9,6 +9,7 @@
 
 #include "bits.hpp"
 #include "blocks.hpp"
+#include "fetch.hpp"
 #include "huge_memory.hpp"
 #include "packed_slot.hpp"
 
@@ -175,6 +176,8 @@ int64_t PackedRows<T>::first_blocks(const Centers<T>& centers, size_t begin, siz
       return static_cast<int64_t>(first + first_bad_row(centers.kernels(), rows, count, d));
     }
     for (size_t block = from; block < to; ++block) {
+      const size_t later = block + kRunBlocks;  // of the next run, which comes from afar
+      if ((later + 1) * kPackedRows <= n_) fetch(rows_ + later * kPackedRows * d, kPackedRows * d * sizeof(T));
       pack(centers.kernels(), block);
       compare(centers, block, slot, nullptr);
     }
