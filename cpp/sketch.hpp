@@ -101,12 +101,13 @@ inline void take_off_heads(float* v, size_t count, const SketchForm& f, const fl
 // of float32; with a basis, heads y (count, heads) out, and v becomes the tails.
 inline void split(float* v, size_t count, const SketchForm& f, float* y, float* squares) {
   for (size_t i = 0; i < count; ++i) {
-    Doubles sum = {};
-    for (size_t j = 0; j < f.padded(); j += kDoubleLanes) {
-      const Doubles x = load_doubles(v + i * f.padded() + j);
+    Doubles sum = {}, other = {};
+    for (size_t j = 0; j < f.padded(); j += 2 * kDoubleLanes) {
+      const Doubles x = load_doubles(v + i * f.padded() + j), y = load_doubles(v + i * f.padded() + j + kDoubleLanes);
       sum += x * x;
+      other += y * y;
     }
-    squares[i] = static_cast<float>(sum_lanes(sum));
+    squares[i] = static_cast<float>(sum_lanes(sum + other));
   }
   if (f.columns == 0) return;
   memset(v + count * f.padded(), 0, kTileRows * f.padded() * sizeof(float));

@@ -7,7 +7,19 @@ namespace macqueen {
 namespace MACQUEEN_ISA {
 namespace {
 
-// Integers (tails,) of a center, 0: none, into its rows of tiles.
+// Integers (padded,) of a center, 0: none, into its lane of the panels, with 128 added.
+inline void lane_tails(const SketchForm& f, const int8_t* integers, size_t place, const SketchPanels& panels) {
+  constexpr uint32_t kZeros = 0x80808080;
+  uint8_t* out = panels.tails + place / kGroup * f.padded_tails() * kGroup + place % kGroup * sizeof kZeros;
+  for (size_t j = 0; j < f.padded_tails(); j += sizeof kZeros, out += kGroup * sizeof kZeros) {
+    uint32_t four = 0;
+    if (integers != nullptr) memcpy(&four, integers + j, sizeof four);
+    four ^= kZeros;
+    memcpy(out, &four, sizeof four);
+  }
+}
+
+// The same, as they are, into its rows of tiles.
 inline void tile_tails(const SketchForm& f, const int8_t* integers, size_t place, const SketchPanels& panels) {
   for (size_t j = 0; j < f.tiled_tails(); j += kTileBytes) {
     int8_t* out = panels.tiles + (place / kGroup * f.tiled_tails() + j) * kGroup + place % kGroup * kTileBytes;
@@ -19,9 +31,7 @@ inline void tile_tails(const SketchForm& f, const int8_t* integers, size_t place
 inline void empty_place(const SketchForm& f, size_t place, const SketchPanels& panels) {
   const size_t g = place / kGroup, lane = place % kGroup;
   for (size_t j = 0; j < f.heads; ++j) panels.heads[(g * f.heads + j) * kGroup + lane] = 0;
-  for (size_t j = 0; j < f.padded_tails(); ++j) {
-    panels.tails[(g * f.padded_tails() / 4 + j / 4) * kGroup * 4 + lane * 4 + j % 4] = 128;
-  }
+  lane_tails(f, nullptr, place, panels);
   if (panels.tiles != nullptr) tile_tails(f, nullptr, place, panels);
   panels.start[place] = kHuge;
   panels.step[place] = panels.tail[place] = panels.error[place] = 0;
@@ -36,6 +46,7 @@ inline void place_center(const float* v, const float* y, float square, float top
   const size_t g = place / kGroup, lane = place % kGroup;
   float* most = panels.most + g * 3;
   if (!can_be_sketched(square)) {
+    empty_place(f, place, panels);
     panels.start[place] = -kHuge;
     most[2] = __builtin_inff();
     return;
@@ -46,10 +57,7 @@ inline void place_center(const float* v, const float* y, float square, float top
   Lengths lengths;
   if (f.tails > 0) {
     to_grid(v, top, f, integers, 0, tails);
-    for (size_t j = 0; j < f.tails; ++j) {
-      panels.tails[(g * f.padded_tails() / 4 + j / 4) * kGroup * 4 + lane * 4 + j % 4] =
-          static_cast<uint8_t>(integers[j] + 128);
-    }
+    lane_tails(f, integers, place, panels);
   }
   if (panels.tiles != nullptr) tile_tails(f, integers, place, panels);
   lengths_of(tails, f, lengths);
@@ -73,10 +81,13 @@ void sketch_centers(const T* centers, const int32_t* names, size_t group, const 
   size_t places[kGroup], count = 0;
   for (size_t i = 0; i < 3; ++i) panels.most[group * 3 + i] = 0;
   for (size_t lane = 0; lane < kGroup; ++lane) {
-    empty_place(f, group * kGroup + lane, panels);
-    if (names[lane] < 0) continue;
+    const size_t place = group * kGroup + lane;
+    if (names[lane] < 0) {
+      empty_place(f, place, panels);
+      continue;
+    }
     rows[count] = centers + static_cast<size_t>(names[lane]) * f.d;
-    places[count++] = group * kGroup + lane;
+    places[count++] = place;
   }
   float squares[kSketchPart];
   coordinates(rows, count, f, at.v, at.y, squares);
