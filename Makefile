@@ -44,19 +44,21 @@ check: $(STAMPS)/dev  ## lint, formatting, types, layers
 	$(BIN)/clang-format --dry-run -Werror $(CPP)
 	$(BIN)/pytest tests/test_layers.py
 
-bench: $(STAMPS)/bench  ## measure W1-W10 against other libraries, hours; report in benchmarks/results/
+bench: $(STAMPS)/bench  ## measure W1-W12 against other libraries, hours; report in benchmarks/results/
 	$(BIN)/python benchmarks/run.py
+	$(BIN)/python benchmarks/seeding.py
+	$(BIN)/python benchmarks/out_of_core.py
 
 bench-quick: $(STAMPS)/bench  ## the same with fewer rows, steps and repeats, minutes
 	$(BIN)/python benchmarks/run.py --quick
 
-bench-seeding: $(STAMPS)/bench  ## measure k-means++ alone against scikit-learn
+bench-seeding: $(STAMPS)/bench  ## measure k-means++ alone (W12) against scikit-learn
 	$(BIN)/python benchmarks/seeding.py
 
 bench-reading: $(STAMPS)/bench  ## measure labels, score, transform and nearest against scikit-learn and faiss
 	$(BIN)/python benchmarks/reading.py
 
-bench-out-of-core: $(STAMPS)/bench  ## measure training from a file of 6.4 GB against the speed of the disk
+bench-out-of-core: $(STAMPS)/bench  ## measure training from a file of 6.4 GB (W11) against the speed of the disk
 	$(BIN)/python benchmarks/out_of_core.py
 
 bench-exactness: $(STAMPS)/bench $(STAMPS)/unchecked  ## measure what exact sums and decisions cost a step

@@ -81,7 +81,7 @@ def measure(case: str, arguments: argparse.Namespace) -> None:
                     answer = contenders[build].ask(f"fit {steps if turn else 1}")  # the first one loads and starts
                     if turn:
                         told[build].append(answer)
-            show(case, steps, told, {build: contenders[build].ask(f"judge {arguments.sample}") for build in BUILDS})
+            show(case, steps, told, {build: contenders[build].ask("judge") for build in BUILDS})
 
 
 def main() -> None:
@@ -93,7 +93,6 @@ def main() -> None:
     parser.add_argument("--steps", nargs="+", type=int, default=[10, 25])
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--pause", type=float, default=0.3, help="seconds before each fit")
-    parser.add_argument("--sample", type=int, default=5_000, help="rows whose labels are checked")
     parser.add_argument("--threads", type=int, default=2)
     arguments = parser.parse_args()
     if not list(arguments.unchecked.glob("macqueen/_core*.so")):

@@ -81,7 +81,7 @@ class Measurement:
                     answers[contender.peer].append(answer)
         results = []
         for contender in list(self.contenders):
-            if verdict := self.ask(contender, f"judge {self.arguments.sample}"):
+            if verdict := self.ask(contender, "judge"):
                 fits = answers[contender.peer]
                 result = {"case": self.case, "contender": contender.peer, "steps": steps}
                 result |= {name: [answer[name] for answer in fits] for name in ("seconds", "first_seconds")}
@@ -132,7 +132,6 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--steps", nargs="+", type=int)
     parser.add_argument("--repeats", type=int)
     parser.add_argument("--pause", type=float, help="seconds before each fit")
-    parser.add_argument("--sample", type=int, default=20_000, help="rows whose labels are checked")
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
     arguments = parser.parse_args()
     steps, repeats, pause = ([10], 2, 0.1) if arguments.quick else ([10, 25], 5, 0.5)

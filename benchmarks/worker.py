@@ -1,12 +1,13 @@
 """One contender on one workload in its own process; it fits once for each line that it is sent.
 
-Lines on standard input: `fit STEPS`, `judge SAMPLE`, `end`. One line of JSON answers each.
+Lines on standard input: `fit STEPS`, `judge`, `end`. One line of JSON answers each.
 """
 
 from __future__ import annotations
 
 import argparse
 import contextlib
+import ctypes
 import gc
 import json
 import logging
@@ -37,9 +38,16 @@ def resident(field: str) -> float:
 
 def forget_peak() -> None:
     """Let VmHWM start again, so that loading the rows and judging do not hide what a fit takes."""
-    gc.collect()
+    give_back()
     with contextlib.suppress(OSError):
         Path("/proc/self/clear_refs").write_text("5", encoding="utf-8")
+
+
+def give_back() -> None:
+    """Return freed memory to the system, so that what judging took is not taken for what a fit needs."""
+    gc.collect()
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def likely_nearest(rows: Rows, centers: Rows) -> Iterator[tuple[slice, NDArray[np.int64], NDArray[np.bool_]]]:
@@ -59,28 +67,21 @@ def likely_nearest(rows: Rows, centers: Rows) -> Iterator[tuple[slice, NDArray[n
         yield where, scores.argmin(axis=1), scores <= (scores.min(axis=1) + error)[:, None]
 
 
-def nearest(rows: Rows, centers: Rows) -> NDArray[np.int64]:
-    """Index of the nearest center by brute force, near-equals in difference form; the lowest of equals."""
-    labels = np.empty(len(rows), np.int64)
+def nearest(rows: Rows, centers: Rows) -> tuple[NDArray[np.int64], float]:
+    """Index of the nearest center by brute force, and the sum of squared distances; the same for every contender.
+
+    In float64; near-equals in difference form, the lowest of equals.
+    """
+    labels, cost = np.empty(len(rows), np.int64), 0.0
     for where, likely, close in likely_nearest(rows, centers):
         for i in np.flatnonzero(close.sum(axis=1) > 1):
             candidates = np.flatnonzero(close[i])
             gap = rows[where][i].astype(np.float64) - centers[candidates].astype(np.float64)
             likely[i] = candidates[np.einsum("kd,kd->k", gap, gap).argmin()]
         labels[where] = likely
-    return labels
-
-
-def cost(rows: Rows, centers: Rows) -> float:
-    """Sum of squared distances to the nearest center, in float64, the same code for every contender.
-
-    A wrong choice among near-equals changes no digit that is shown.
-    """
-    total = 0.0
-    for where, likely, _ in likely_nearest(rows, centers):
         gap = rows[where] - centers[likely].astype(np.float64)
-        total += float(np.einsum("nd,nd->", gap, gap))
-    return total
+        cost += float(np.einsum("nd,nd->", gap, gap))
+    return labels, cost
 
 
 def pools() -> list[str]:
@@ -96,14 +97,14 @@ class Worker:
     def __init__(self, peer: str, folder: Path, threads: int) -> None:
         self.peer, self.threads, self.fits = peer, threads, 0
         self.rows, self.init = np.load(folder / "rows.npy"), np.load(folder / "init.npy")
-        forget_peak()
-        self.before_mib = resident("VmRSS")
         self.fitted: tuple[Rows, Labels] | None = None
         self.notes: set[str] = set()
 
     def fit(self, steps: int) -> dict[str, Any]:
         """Time a fit; of a short one, the first after the pause and the median of those that follow it at once."""
+        self.fitted = None
         forget_peak()
+        before_mib = resident("VmRSS")
         first = seconds, cpu_seconds = self.time_fit(steps)
         if seconds < SHORT_SECONDS:
             fits = zip(*(self.time_fit(steps) for _ in range(SHORT_FITS)), strict=True)
@@ -113,7 +114,7 @@ class Worker:
             "cpu_seconds": cpu_seconds,
             "first_seconds": first[0],
             "peak_mib": resident("VmHWM"),
-            "before_mib": self.before_mib,
+            "before_mib": before_mib,
         }
 
     def time_fit(self, steps: int) -> tuple[float, float]:
@@ -129,18 +130,14 @@ class Worker:
         self.notes |= {str(warning.message) for warning in caught if "stopped after" in str(warning.message)}
         return seconds, cpu_seconds
 
-    def judge(self, sample: int) -> dict[str, Any]:
-        """Cost of the last centers, and labels that differ from brute force on sampled rows."""
+    def judge(self) -> dict[str, Any]:
+        """Cost of the last centers, and labels of all rows that differ from brute force."""
         assert self.fitted is not None
         centers, labels = self.fitted
-        count = min(sample, len(self.rows))
-        chosen = np.sort(np.random.default_rng(5).choice(len(self.rows), count, replace=False))
-        rows = self.rows[chosen]
-        wrong = int((labels(rows) != nearest(rows, centers)).sum())
+        expected, cost = nearest(self.rows, centers)
         return {
-            "cost": cost(self.rows, centers),
-            "mismatches": wrong,
-            "sampled": count,
+            "cost": cost,
+            "mismatches": int((labels(self.rows) != expected).sum()),
             "shape": [*self.rows.shape, len(self.init)],
             "notes": sorted(self.notes),
             "pools": pools(),

@@ -56,6 +56,7 @@ void BoundedRows<T>::begin(const Centers<T>& centers, std::vector<int32_t> place
   if (tiled_) panel_tiles_.resize(lanes * form_.tiled_tails());
   panel_numbers_.resize(lanes * (form_.heads + 5));
   float* next = panel_numbers_.data();
+  panels_.row_slack = form_.row_slack();
   panels_.tails = panel_tails_.data();
   panels_.tiles = tiled_ ? panel_tiles_.data() : nullptr;
   panels_.heads = next;
@@ -179,8 +180,9 @@ void BoundedRows<T>::open(const Centers<T>& centers, size_t first, size_t count,
   slot.opened.resize(open);
   if (open == 0 && way_ != Way::kStore) return;
   const SketchNumbers& numbers = numbers_[first / kSketchRows];
-  for (size_t i = 0; i < kSketchRows; ++i) {
-    slot.squares[i] = numbers.squares[i] * (1 - 0x1p-22f) - numbers.slack[i];  // at most as real numbers
+  const float slack = form_.row_slack();
+  for (size_t i = 0; i < kSketchRows; ++i) {  // at most as real numbers
+    slot.squares[i] = numbers.squares[i] * (1 - 0x1p-22f) - (numbers.squares[i] * slack + kLeastSlack);
   }
   std::fill_n(slot.counts.begin(), count, 0);
   if (!begins) measure(centers, first, count, slot);
@@ -347,8 +349,8 @@ void BoundedRows<T>::finish(const Centers<T>& centers, size_t row, size_t place,
     };
     double own;
     if (slot.names.size() == 1) {
-      const double most =
-          (squares + static_cast<double>(numbers_[row / kSketchRows].slack[place])) * (1 + 0x1p-18) + 0x1p-79;
+      const double least = static_cast<double>(numbers_[row / kSketchRows].squares[place]);
+      const double most = (squares + least * static_cast<double>(form_.row_slack())) * (1 + 0x1p-18) + 0x1p-79;
       own = std::sqrt(std::max(0.0, most + static_cast<double>(slot.limit[place]))) * kUp;
     } else {
       own = distance(label) * kUp + 0x1p-60;

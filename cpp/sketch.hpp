@@ -16,7 +16,7 @@
 // changes by less than (2 u (sqrt(h) (p + 1) + h) + 2 |E|) |X| |C|. With `slack` above all of that and twice u c more
 // (SketchForm::slack), and 2 |X| |C| <= |X|^2 + |C|^2, the sum less slack |X|^2 is a lower bound of S, where `start` is
 // |C|^2 less twice slack |C|^2: the limits that sums are compared with are raised by slack |X|^2
-// (SketchNumbers::slack). With a basis y.z - |t| |s| in place of the products is a lower bound, too, that needs no
+// (kLeastSlack). With a basis y.z - |t| |s| in place of the products is a lower bound, too, that needs no
 // integers: where few axes hold most of the squares, it rules most groups out. Underflow: all values are at most about
 // 1, and 2^-90 is taken off each start.
 //
@@ -229,7 +229,6 @@ inline void store_numbers(const Tails& tails, const float* squares, const Sketch
   each(out.tail + first, [&](size_t i) { return above(lengths.grid[i] * (1 + 0x1p-20)); });
   each(out.error + first, [&](size_t i) { return above(lengths.error[i]); });
   each(out.squares + first, [&](size_t i) { return below(static_cast<double>(squares[i]) * (1 - 0x1p-20)); });
-  each(out.slack + first, [&](size_t i) { return above(static_cast<double>(squares[i]) * f.slack * (1 + 0x1p-20)); });
   each(out.offset + first, [&](size_t i) { return -128 * tails.sum[i]; });
 }
 

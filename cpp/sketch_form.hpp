@@ -14,6 +14,7 @@ constexpr size_t kSketchLanes = 16;  // rows side by side in SketchRows that are
 constexpr size_t kListStride = kSketchRows + 16;
 constexpr size_t kTailsAhead = 15 * 64;   // bytes that may be read beyond tails: tiles are read whole
 constexpr float kUntouched = 3.4e38f;     // in `found`: a group that was not looked at
+constexpr float kLeastSlack = 0x1p-126f;  // slack |X|^2 is at most this + row_slack() SketchNumbers::squares
 constexpr int32_t kFewCandidates = 32;    // of a row: to decide among so few costs less than to look at all
 constexpr int32_t kMostCandidates = 128;  // so many are kept, at most
 
@@ -30,8 +31,9 @@ struct SketchForm {
   size_t scratch(size_t tile) const { return (kSketchPart + tile) * padded() + kSketchPart * heads + padded(); }
   size_t padded_tails() const { return (tails + 3) / 4 * 4; }
   size_t tiled_tails() const { return (tails + 63) / 64 * 64; }  // whole tiles; what is beyond the tails is 0
-  bool screens() const { return columns > 0 && tails > 0; }      // heads alone can rule groups out
-  bool follows() const { return tails > 0 && heads <= 64; }      // cpp/sketch_moves.hpp; more heads than `slack` is for
+  float row_slack() const { return static_cast<float>(slack * (1 + 0x1p-16)); }  // see kLeastSlack
+  bool screens() const { return columns > 0 && tails > 0; }                      // heads alone can rule groups out
+  bool follows() const { return tails > 0 && heads <= 64; }  // cpp/sketch_moves.hpp; more heads than `slack` is for
 };
 
 // Of the rows of a block, beside their heads and tails.
@@ -41,7 +43,6 @@ struct SketchNumbers {
   float tail[kSketchRows];      // length of the tail on its grid
   float error[kSketchRows];     // of the grid
   float squares[kSketchRows];   // |X|^2, a little less
-  float slack[kSketchRows];     // slack * |X|^2
   int32_t offset[kSketchRows];  // -128 * sum of the tails
 };
 
@@ -55,15 +56,16 @@ struct SketchRows {
 
 // Centers of one step in groups; each array is (groups, ..., kGroup), the last one (groups, 3).
 struct SketchPanels {
-  uint8_t* tails;  // (groups, padded_tails / 4, kGroup, 4): value + 128
-  int8_t* tiles;   // (groups, tiled_tails / 64, kGroup, 64): value; null where no rows meet all groups by tiles
-  float* heads;    // (groups, heads, kGroup): -2 value
-  float* start;    // |C|^2, a little less
-  float* step;     // of the int8 grid
-  float* tail;     // -2 * length of the tail
-  float* error;    // -2 * error of the grid
-  float* most;     // of a group: 4.001 * tail, 4.001 * error (more than 4 for the rounding of sums), and what may be
-                   // missing from start, infinity where a center is too far to be sketched
+  uint8_t* tails;   // (groups, padded_tails / 4, kGroup, 4): value + 128
+  int8_t* tiles;    // (groups, tiled_tails / 64, kGroup, 64): value; null where no rows meet all groups by tiles
+  float* heads;     // (groups, heads, kGroup): -2 value
+  float* start;     // |C|^2, a little less
+  float* step;      // of the int8 grid
+  float* tail;      // -2 * length of the tail
+  float* error;     // -2 * error of the grid
+  float row_slack;  // SketchForm::row_slack
+  float* most;      // of a group: 4.001 * tail, 4.001 * error (more than 4 for the rounding of sums), and what may be
+                    // missing from start, infinity where a center is too far to be sketched
 };
 
 // How a center moved in a step, beside its heads and tails; cpp/sketch_moves.hpp.

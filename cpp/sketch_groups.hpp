@@ -36,9 +36,11 @@ void open_groups(const uint16_t* stored, const float* units, const float* upper,
 
 void limit_rows(const SketchPanels& p, const SketchBlock& b, size_t groups) {
   const SketchNumbers& own = *b.sketches.numbers;
-  const Floats two = broadcast(2), up = broadcast(1 + kOutward), outward = broadcast(kOutward);
+  const Floats row_slack = broadcast(p.row_slack), two = broadcast(2), up = broadcast(1 + kOutward),
+               outward = broadcast(kOutward);
   for (size_t i = 0; i < kSketchRows; i += kWidth) {
-    const Floats tail = load(own.tail + i), error = load(own.error + i), slack = load(own.slack + i);
+    const Floats tail = load(own.tail + i), error = load(own.error + i);
+    const Floats slack = multiply_add(load(own.squares + i), row_slack, broadcast(kLeastSlack));
     Floats limit = broadcast(kHuge);
     for (size_t g = 0; g < groups; ++g) {  // as upper_bound, in float32
       const float* most = p.most + g * 3;

@@ -98,8 +98,9 @@ inline void drop_candidates(const SketchBlock& b, size_t row) {
 }
 
 // At least S of the center whose sum is `least`, plus the slack of the row, to which sums are compared.
-inline float upper_bound(const SketchNumbers& numbers, size_t row, const float* most, float least) {
-  const float beside = 2 * numbers.slack[row] + most[2];
+inline float upper_bound(const SketchPanels& p, const SketchNumbers& numbers, size_t row, size_t group, float least) {
+  const float* most = p.most + group * 3;
+  const float beside = 2 * (numbers.squares[row] * p.row_slack + kLeastSlack) + most[2];
   const float width = numbers.tail[row] * most[1] + numbers.error[row] * most[0] + beside;
   const float size = __builtin_fabsf(least) < width ? width : __builtin_fabsf(least);
   return least + width * (1 + kOutward) + size * kOutward;
@@ -115,7 +116,7 @@ inline void take_near(const SketchPanels& p, size_t group, size_t row, Floats* t
   const float least = least_of(t);
   found = least;
   if (!(least <= b.limit[row]) || count > b.most) return;
-  const float upper = upper_bound(*b.sketches.numbers, row, p.most + group * 3, least);
+  const float upper = upper_bound(p, *b.sketches.numbers, row, group, least);
   b.limit[row] = upper < b.limit[row] ? upper : b.limit[row];
   found = kHuge;
   if (count + static_cast<int32_t>(kGroup) > b.most) drop_candidates(b, row);

@@ -104,6 +104,7 @@ inline float twice_product(const SketchForm& f, const MovePanels& p, const Sketc
 
 void moved_bounds(const SketchForm& f, const MovePanels& p, const SketchRows& s, const uint8_t* list, size_t count,
                   const int32_t* labels, float* upper, float* doubts) {
+  const float row_slack = f.row_slack();
   float changes[kSketchRows] = {}, errors[kSketchRows];
   for (float& error : errors) error = kHuge;
   for (size_t r = 0; r < count; ++r) {
@@ -111,7 +112,7 @@ void moved_bounds(const SketchForm& f, const MovePanels& p, const SketchRows& s,
     const MoveNumbers& move = p.numbers[c];
     changes[i] = move.change + twice_product(f, p, s, i, c);
     errors[i] = s.numbers->tail[i] * move.error + s.numbers->error[i] * move.tail +
-                __builtin_sqrtf(s.numbers->slack[i]) * move.slack;
+                __builtin_sqrtf(s.numbers->squares[i] * row_slack + kLeastSlack) * move.slack;
   }
   const Floats up = broadcast(1 + kOutward), zero = broadcast(0), none = broadcast(-kHuge), half = broadcast(0.5f);
   const Floats most = broadcast(kMostDoubt), far = broadcast(static_cast<float>(kMostSketched * kMostSketched));

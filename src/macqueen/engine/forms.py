@@ -12,6 +12,7 @@ from macqueen.state import FloatArray
 
 GROUP = 16  # centers that share a bound
 AXES_ROWS = 512  # of the sample, at most, that axes are found by
+INT8_DIMS = 8  # with fewer, a tail takes no less than the coordinates
 HEADS = (4, 8, 16)  # leading axes kept in float32 beside an int8 tail
 
 
@@ -32,7 +33,7 @@ class Form:
     @property
     def record(self) -> int:
         """Bytes of a row's sketch."""
-        return 28 + 4 * self.heads + (self.tails + 3) // 4 * 4
+        return 24 + 4 * self.heads + (self.tails + 3) // 4 * 4
 
     def least_cycles(self, clusters: int, width: int) -> float:
         """Return `cycles` of a first step that leaves nothing but what it has to look at."""
@@ -71,7 +72,7 @@ def forms_for(sample: FloatArray, isa: str, int8: bool) -> list[Form]:
     origin = rows.mean(axis=0)
     none = np.empty((0, dims))
     forms = [Form("float32", origin, none, dims)]
-    if int8 and dims >= 8:
+    if int8 and dims >= INT8_DIMS:
         forms.append(Form("int8", origin, none, 0))
     counts = [count for count in HEADS if int8 and 4 * count <= dims]
     if counts:

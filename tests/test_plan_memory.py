@@ -1,0 +1,92 @@
+"""What a path takes beside the rows is bounded, told beforehand, and limited by `memory_limit`."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from macqueen import KMeans, RunConfig, plan
+
+MIB = 2**20
+NORMAL = np.random.default_rng(0).normal(size=4_000_000)
+VALUES = {dtype: NORMAL.astype(dtype) for dtype in (np.float32, np.float64)}
+# One data set for each path: rows, columns, clusters.
+SHAPES = {
+    "sorted": (800_000, 1, 20),
+    "boxes": (600_000, 3, 64),
+    "packed": (600_000, 16, 32),
+    "pairs": (50_000, 768, 10),
+    "bounds": (200_000, 64, 320),
+}
+
+
+def most(rows, dims, clusters, itemsize=4):
+    """Bytes that no path takes more of, but for centers and what does not grow: docs/performance.md."""
+    return rows * (dims + 3 * clusters / 16 + 48) * itemsize / 4
+
+
+def resident(field):
+    """Memory of this process in bytes: VmRSS now, VmHWM at its highest."""
+    status = Path("/proc/self/status").read_text(encoding="utf-8")
+    (line,) = [line for line in status.splitlines() if line.startswith(field)]
+    return int(line.split()[1]) * 1024
+
+
+def fit(path):
+    """Train on the rows of a path, and say what the plan was and what it took."""
+    count, dims, clusters = SHAPES[path]
+    rows = np.random.default_rng(0).normal(size=(count, dims), scale=3).round(2).astype(np.float32)
+    model = KMeans(clusters, use_mini_batch=False, seed=0, config=RunConfig(save_checkpoints_steps=None))
+    model.train(rows[: clusters * 20], steps=1)  # loads what is loaded once
+    Path("/proc/self/clear_refs").write_text("5", encoding="utf-8")
+    before = resident("VmRSS")
+    model.train(rows, steps=12)
+    took = resident("VmHWM") - before
+    sys.stdout.write(json.dumps({"path": plan(rows, clusters).path, "took": took}))
+
+
+@pytest.mark.parametrize("path", SHAPES)
+def test_peak_memory_beside_the_rows(path):
+    """As the system measures it, with 24 MiB for all that does not grow with the rows."""
+    done = subprocess.run([sys.executable, __file__, path], capture_output=True, check=False)
+    assert done.returncode == 0, done.stderr.decode()
+    told = json.loads(done.stdout)
+    assert told["path"] == path
+    assert told["took"] <= most(*SHAPES[path]) + 24 * MIB
+
+
+@given(st.integers(1, 130), st.integers(2, 700), st.sampled_from(sorted(VALUES, key=str)))
+@settings(max_examples=60, deadline=None)
+def test_no_plan_takes_more_than_is_promised(dims, clusters, dtype):
+    values = VALUES[dtype]
+    count = len(values) // dims
+    rows = values[: count * dims].reshape(count, dims)
+    promised = most(count, dims, clusters, rows.itemsize) + 64 * clusters * dims + 4 * MIB
+    assert plan(rows, min(clusters, count)).memory <= promised
+
+
+@pytest.mark.parametrize("path", SHAPES)
+def test_any_memory_limit_gives_the_same_bits(path):
+    _, dims, clusters = SHAPES[path]
+    rows = np.random.default_rng(1).normal(size=(3000, dims)).astype(np.float32)
+    needed = plan(rows, clusters).memory
+    plans, results = [], set()
+    for limit in (needed, needed - 1, needed // 2, 1000):
+        config = RunConfig(memory_limit=limit, save_checkpoints_steps=None)
+        plans.append(plan(rows, clusters, config=config))
+        assert plans[-1].memory <= limit or plans[-1].path == "plain"
+        model = KMeans(clusters, use_mini_batch=False, seed=0, config=config).train(rows, steps=6)
+        results.add(model.cluster_centers().tobytes() + model.labels(rows).tobytes())
+    assert [plans[0].path, plans[-1].path] == [path, "plain"]
+    assert len(results) == 1
+
+
+if __name__ == "__main__":
+    fit(sys.argv[1])
