@@ -220,6 +220,18 @@ def test_rows_that_the_grid_does_not_tell_apart_go_the_plain_way(monkeypatch):
     assert len(steps) == 1
 
 
+def test_bounds_of_pairs_that_do_not_pay_are_left_after_a_step(monkeypatch):
+    rows = np.random.default_rng(0).normal(size=(4000, 40), scale=1e20).astype(np.float32)
+    results = []
+    for path in ("pairs", "plain"):
+        monkeypatch.setenv("MACQUEEN_FORCE_PATH", path)
+        steps, add_to = [], Pairs.add_to
+        monkeypatch.setattr(Pairs, "add_to", lambda *args, to=add_to, seen=steps: seen.append(1) or to(*args))
+        results.append(in_memory(20, rows[:20], use_mini_batch=False).train(rows, steps=4).cluster_centers().tobytes())
+        assert len(steps) == (path == "pairs")
+    assert results[0] == results[1]
+
+
 def test_the_plan_takes_packed_rows_for_few_clusters_and_pairs_for_wide_rows():
     random = np.random.default_rng(0)
     rows = random.normal(size=(4000, 16)).astype(np.float32)

@@ -111,7 +111,7 @@ class Pairs(_FewClusters):
     """Rows with a bound of the distance to each of few centers that outlives a step."""
 
     NATIVE = _core.Pairs32, _core.Pairs64
-    WORTH = 1.0
+    WORTH = 0.3
 
     @staticmethod
     def memory(rows: int, dims: int, clusters: int) -> int:
