@@ -164,7 +164,8 @@ class Peer:
     fewest_dims: int = 1  # it refuses fewer
 
 
-# Left out: geokmeans 0.1.2 (one thread, float64, some 50 times slower on W6a) and scikit-learn's elkan, which was not
+# Left out: kmeans1d and ckmeans (the optimum of one dimension, another problem, and no workload has one dimension),
+# fastkmeans (needs PyTorch), geokmeans 0.1.2 (one thread, float64, some 50 times slower on W6a) and scikit-learn's elkan, which was not
 # faster than its lloyd on any of W1, W4, W6a and W9.
 PEERS = {
     "macqueen": Peer(macqueen, "macqueen"),
