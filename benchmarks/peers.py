@@ -165,8 +165,8 @@ class Peer:
 
 
 # Left out: kmeans1d and ckmeans (the optimum of one dimension, another problem, and no workload has one dimension),
-# fastkmeans (needs PyTorch), geokmeans 0.1.2 (one thread, float64, some 50 times slower on W6a) and scikit-learn's elkan, which was not
-# faster than its lloyd on any of W1, W4, W6a and W9.
+# fastkmeans (needs PyTorch), geokmeans 0.1.2 (one thread, float64, some 50 times slower on W6a) and scikit-learn's
+# elkan, which was not faster than its lloyd on any of W1, W4, W6a and W9.
 PEERS = {
     "macqueen": Peer(macqueen, "macqueen"),
     "scikit-learn": Peer(sklearn_lloyd, "scikit-learn"),
