@@ -37,17 +37,12 @@ def resident(field: str) -> float:
 
 
 def forget_peak() -> None:
-    """Let VmHWM start again, so that loading the rows and judging do not hide what a fit takes."""
-    give_back()
-    with contextlib.suppress(OSError):
-        Path("/proc/self/clear_refs").write_text("5", encoding="utf-8")
-
-
-def give_back() -> None:
-    """Return freed memory to the system, so that what judging took is not taken for what a fit needs."""
+    """Let VmHWM start again, so that loading the rows and judging do not hide what a fit takes, nor lend it memory."""
     gc.collect()
     with contextlib.suppress(OSError, AttributeError):
         ctypes.CDLL(None).malloc_trim(0)
+    with contextlib.suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5", encoding="utf-8")
 
 
 def likely_nearest(rows: Rows, centers: Rows) -> Iterator[tuple[slice, NDArray[np.int64], NDArray[np.bool_]]]:

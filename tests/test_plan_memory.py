@@ -13,8 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from macqueen import KMeans, RunConfig, plan
+from macqueen.engine.kernels import Kernels
 
 MIB = 2**20
+INT8 = Kernels(1).int8
 NORMAL = np.random.default_rng(0).normal(size=4_000_000)
 VALUES = {dtype: NORMAL.astype(dtype) for dtype in (np.float32, np.float64)}
 # One data set for each path: rows, columns, clusters.
@@ -29,7 +31,8 @@ SHAPES = {
 
 def most(rows, dims, clusters, itemsize=4):
     """Bytes that no path takes more of, but for centers and what does not grow: docs/performance.md."""
-    return rows * (dims + 3 * clusters / 16 + 48) * itemsize / 4
+    copy = dims if INT8 else 4 * dims  # without products of 8-bit integers sketches are float32
+    return rows * (copy + 3 * clusters / 16 + 48) * itemsize / 4
 
 
 def resident(field):

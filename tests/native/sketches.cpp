@@ -28,8 +28,6 @@ std::vector<const Kernels*> tables() {
   return result;
 }
 
-// Centers that move, by less each time: at first most rows of a block look at a group, then few, in lists of all
-// lengths.
 // Steps that move all centers ever less, then far, then less again: where there are tiles, rows meet all groups, then
 // bounds are stored and open some of them, then that does not pay. In every other step there is a second thread, which
 // has seen nothing of the step before.
