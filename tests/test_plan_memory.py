@@ -29,9 +29,9 @@ SHAPES = {
 }
 
 
-def most(rows, dims, clusters, itemsize=4):
+def most(path, rows, dims, clusters, itemsize=4):
     """Bytes that no path takes more of, but for centers and what does not grow: docs/performance.md."""
-    copy = dims if INT8 else 4 * dims  # without products of 8-bit integers sketches are float32
+    copy = dims if path != "bounds" or (INT8 and dims >= 8) else 4 * dims  # float32 sketches
     return rows * (copy + 3 * clusters / 16 + 48) * itemsize / 4
 
 
@@ -62,17 +62,19 @@ def test_peak_memory_beside_the_rows(path):
     assert done.returncode == 0, done.stderr.decode()
     told = json.loads(done.stdout)
     assert told["path"] == path
-    assert told["took"] <= most(*SHAPES[path]) + 24 * MIB
+    assert told["took"] <= most(path, *SHAPES[path]) + 24 * MIB
 
 
 @given(st.integers(1, 130), st.integers(2, 700), st.sampled_from(sorted(VALUES, key=str)))
 @settings(max_examples=60, deadline=None)
 def test_no_plan_takes_more_than_is_promised(dims, clusters, dtype):
+    """Few columns hold most squares, so that sketches would best have axes; a small packed copy may take more."""
     values = VALUES[dtype]
     count = len(values) // dims
-    rows = values[: count * dims].reshape(count, dims)
-    promised = most(count, dims, clusters, rows.itemsize) + 64 * clusters * dims + 4 * MIB
-    assert plan(rows, min(clusters, count)).memory <= promised
+    rows = values[: count * dims].reshape(count, dims) * np.where(np.arange(dims) < 16, 1, 0.1).astype(dtype)
+    chosen = plan(rows, clusters, config=RunConfig(num_threads=2))
+    promised = most(chosen.path, count, dims, clusters, rows.itemsize) + 64 * clusters * dims
+    assert chosen.memory <= (max(promised, 4 * MIB) if chosen.path == "packed" else promised)
 
 
 @pytest.mark.parametrize("path", SHAPES)

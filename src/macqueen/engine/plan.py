@@ -150,9 +150,8 @@ class Planner:
             return self._pairs(reason)
         return self._bounds(reason) if path == "bounds" else self._plain(reason)
 
-    def _allowed(self, memory: int) -> bool:
-        """Tell whether a path takes no more than it may, and than is promised of every path (docs/performance.md)."""
-        copy = self.dims if self.int8 and self.dims >= INT8_DIMS else 4 * self.dims
+    def _allowed(self, memory: int, copy: int) -> bool:
+        """Tell whether a path takes no more than it may, and than is promised with `copy` bytes for float32 rows."""
         each = (copy + 3 * self.clusters / 16 + 48) * self.prepared.dtype.itemsize / 4
         return memory <= min(self.memory_limit, self.count * each + 64 * self.clusters * self.dims)
 
@@ -181,7 +180,7 @@ class Planner:
 
     def _boxes_can_pay(self) -> bool:
         few = self.dims <= BOX_DIMS and self.clusters >= BOX_CLUSTERS and BOX_ROWS <= self.count <= MOST_BOX_ROWS
-        return few and self._allowed(self._boxes("").memory)
+        return few and self._allowed(self._boxes("").memory, self.dims)
 
     def _boxes(self, reason: str) -> Plan:
         memory = Boxes.memory(self.count, self.dims, self.clusters, self.prepared.dtype.itemsize)
@@ -215,10 +214,11 @@ class Planner:
         if not self._sketchable(sample):
             return self._plain("values are too large or too small for sketches")
         native: Any = self.prepared.native
+        copy = self.dims if self.int8 and self.dims >= INT8_DIMS else 4 * self.dims
         best, least = None, float("inf")
         for form in self._forms_by_cost(sample):
             memory = Bounds.memory(self.count, self.dims, self.clusters, form)
-            if not self._allowed(memory) or form.least_cycles(self.clusters, self.lanes) > least:
+            if not self._allowed(memory, copy) or form.least_cycles(self.clusters, self.lanes) > least:
                 continue  # it would not be the best if it left nothing
             tried = sketched(sample, form, self.kernels).trial(self.kernels.threads, native)
             opened, left, hard = (each / len(sample) for each in (tried.opened, tried.candidates, tried.hard))
