@@ -187,17 +187,19 @@ void bind_rows(nb::module_& m, const char* name, const char* boxes_name, const c
       .def(
           "__init__",
           [](S* self, const std::string& isa, Threads& threads, Matrix<const T> rows, Vector<const double> origin,
-             Matrix<const double> axes, size_t heads) {
+             Matrix<const double> axes, size_t heads, size_t share) {
             const size_t n = rows.shape(0), d = rows.shape(1), used = axes.shape(0);
             expect(n > 0 && d > 0 && origin.size() == d && axes.shape(1) == d, "rows (n, d), origin (d,), axes (a, d)");
             expect(used == 0 ? heads == 0 || heads == d : heads == used && used <= d,
                    "heads: all columns, none, or the axes");
+            expect(share > 0, "share: 1 or more");
             const Kernels& kernels = find_kernels(isa);
-            const SketchPlan plan{{origin.data(), origin.data() + d}, {axes.data(), axes.data() + used * d}, heads};
+            const double *const at = origin.data(), *const axis = axes.data();
+            const SketchPlan plan{{at, at + d}, {axis, axis + used * d}, heads, share};
             nb::gil_scoped_release release;
             new (self) S(threads, kernels, rows.data(), n, d, plan);
           },
-          "isa"_a, "threads"_a, "rows"_a, "origin"_a, "axes"_a, "heads"_a, nb::keep_alive<1, 4>())
+          "isa"_a, "threads"_a, "rows"_a, "origin"_a, "axes"_a, "heads"_a, "share"_a = 1, nb::keep_alive<1, 4>())
       .def(StepOf<T, S>())
       .def(
           "trial",

@@ -31,16 +31,16 @@ void BoundedRows<T>::move_centers(Threads& threads, const Centers<T>& centers) {
       std::copy_n(now, d, &before_[c * d]);
     }
   });
-  std::vector<double> longest(groups_, 0);
+  std::vector<double> longest(spans_, 0);
   for (size_t c = 0; c < k; ++c) {
     if (moves[c] > 0) paths_[c] = rounded_up((static_cast<double>(paths_[c]) + moves[c]) * kUp);
-    double& most = longest[static_cast<size_t>(places_[c]) / kGroup];
+    double& most = longest[static_cast<size_t>(places_[c]) / (kGroup * share_)];
     most = std::max(most, moves[c]);
   }
   double most = 0;
-  for (size_t g = 0; g < groups_; ++g) {
-    if (longest[g] > 0) group_paths_[g] = rounded_up((static_cast<double>(group_paths_[g]) + longest[g]) * kUp);
-    most = std::max(most, longest[g]);
+  for (size_t s = 0; s < spans_; ++s) {
+    if (longest[s] > 0) span_paths_[s] = rounded_up((static_cast<double>(span_paths_[s]) + longest[s]) * kUp);
+    most = std::max(most, longest[s]);
   }
   if (most > 0) longest_path_ = rounded_up((static_cast<double>(longest_path_) + most) * kUp);
 }
@@ -98,7 +98,7 @@ void BoundedRows<T>::forget_paths(Threads& threads, const Kernels& kernels) {
   threads.run(units_.size() / kSketchRows, [&](int, size_t block) {
     const size_t first = block * kSketchRows, count = std::min(kSketchRows, n_ - first);
     if (way_ == Way::kLists) {
-      kernels.take_off_paths(&bounds_[first * groups_], &units_[first], group_paths_.data(), groups_);
+      kernels.take_off_paths(bounds(block), &units_[first], span_paths_.data(), spans_);
     }
     for (size_t row = first; row < first + count; ++row) {
       const float rest = least_[row] - longest_path_, path = paths_[static_cast<size_t>(labels_[row])];
@@ -111,7 +111,7 @@ void BoundedRows<T>::forget_paths(Threads& threads, const Kernels& kernels) {
     const float rest = paths_before_[c] - paths_[c];
     paths_before_[c] = rest + std::abs(rest) * kFloatSlack;
   }
-  std::fill(group_paths_.begin(), group_paths_.end(), 0.0f);
+  std::fill(span_paths_.begin(), span_paths_.end(), 0.0f);
   std::fill(paths_.begin(), paths_.end(), 0.0f);
   longest_path_ = 0;
 }

@@ -34,6 +34,7 @@ template <class T>
 void BoundedRows<T>::begin(const Centers<T>& centers, std::vector<int32_t> places) {
   const size_t k = centers.k(), d = form_.d;
   groups_ = (k + kGroup - 1) / kGroup;
+  spans_ = (groups_ + share_ - 1) / share_;
   places_ = std::move(places);
   centers_at_.assign(groups_ * kGroup, -1);
   for (size_t c = 0; c < k; ++c) centers_at_[static_cast<size_t>(places_[c])] = static_cast<int32_t>(c);
@@ -41,7 +42,7 @@ void BoundedRows<T>::begin(const Centers<T>& centers, std::vector<int32_t> place
   way_ = tiled_ ? Way::kAll : Way::kStore;
   if (!tiled_) make_bounds();
   paths_.assign(k, 0);
-  group_paths_.assign(groups_, 0);
+  span_paths_.assign(spans_, 0);
   screens_ = form_.screens();
   most_candidates_ = std::clamp(static_cast<int32_t>(k / 8), kFewCandidates, kMostCandidates);
   before_.assign(centers.values(), centers.values() + k * d);
@@ -67,18 +68,13 @@ void BoundedRows<T>::begin(const Centers<T>& centers, std::vector<int32_t> place
   }
 }
 
-template <class T>
-void BoundedRows<T>::make_bounds() {
-  if (!bounds_) bounds_ = raw_lines<uint16_t>(blocks() * kSketchRows * groups_);
-}
-
 // After the first step. Where there are tiles, bounds are kept once few rows move, unless that turns out not to pay.
 template <class T>
 void BoundedRows<T>::choose_way(Threads& threads, const Kernels& kernels) {
   if (way_ == Way::kStore) {
     way_ = Way::kLists;
     // Lists leave alone what no list touches. What a thread has found before is of other blocks, and only
-    // `store_groups` takes it away again, which a thread that had no block in the last step has not come by.
+    // `store_bounds` takes it away again, which a thread that had no block in the last step has not come by.
     for (auto& slot : slots_) std::fill(slot->found.begin(), slot->found.end(), kUntouched);
   }
   if (way_ == Way::kAll && moved_ < calm_) {
@@ -128,8 +124,7 @@ void BoundedRows<T>::step_blocks(Threads& threads, const Centers<T>& centers, si
     Slot& slot = *slots_[static_cast<size_t>(index)];
     const size_t first = begin + task * kBlocksPerTask, last = std::min(end, first + kBlocksPerTask);
     if (way_ == Way::kStore) {
-      const size_t bounds = kSketchRows * groups_;
-      map_pages(&bounds_[first * bounds], (last - first) * bounds * sizeof(uint16_t));
+      map_pages(bounds(first), (last - first) * kSketchRows * spans_ * sizeof(uint16_t));
     }
     if (labels_[first * kSketchRows] < 0) {
       const size_t rows = std::min(n_, last * kSketchRows) - first * kSketchRows;
@@ -213,8 +208,7 @@ void BoundedRows<T>::look(const Centers<T>& centers, size_t first, size_t count,
     slot.done.opened += static_cast<double>(count * groups_);
     return;
   }
-  centers.kernels().open_groups(&bounds_[first * groups_], &units_[first], slot.upper.data(), group_paths_.data(),
-                                groups_, slot.least.data(), slot.lists.data(), slot.list_counts.data());
+  open_groups(centers.kernels(), first / kSketchRows, slot);
   look_at_lists(centers.kernels(), work, screens_, slot);
 }
 
@@ -232,7 +226,7 @@ template <class T>
 void BoundedRows<T>::look_first(const Kernels& kernels, const SketchBlock& work, size_t first, size_t count,
                                 Slot& slot) {
   if (way_ == Way::kStore) {  // pages are written before they are read
-    std::fill_n(&bounds_[first * groups_], kSketchRows * groups_, uint16_t{0});
+    std::fill_n(bounds(first / kSketchRows), kSketchRows * spans_, uint16_t{0});
   }
   std::fill(slot.least.begin(), slot.least.end(), kFar);
   kernels.interleave_sketches(form_, work.sketches, count, work.lanes);
@@ -274,8 +268,7 @@ void BoundedRows<T>::step(const Centers<T>& centers, size_t block, Slot& slot) {
   if (way_ == Way::kAll) {
     kernels.least_found(slot.found.data(), slot.squares.data(), groups_, slot.least.data());
   } else {
-    kernels.store_groups(slot.found.data(), slot.squares.data(), &units_[first], group_paths_.data(), groups_,
-                         slot.list_counts.data(), slot.least.data(), &bounds_[first * groups_]);
+    store_bounds(kernels, block, slot);
   }
   for (const uint8_t i : slot.opened) least_[first + i] = (slot.least[i] + longest_path_) * kFloatDown;
 }
@@ -358,14 +351,14 @@ void BoundedRows<T>::finish(const Centers<T>& centers, size_t row, size_t place,
     const float path = paths_[static_cast<size_t>(label)];
     upper_[row] = rounded_up(own - static_cast<double>(path));
     doubts_[row] = slot.names.size() == 1 ? kFar : -path;
-    if (before >= 0) {  // the bound of its group is for the old center, too, from now on
+    if (before >= 0) {  // the bound of its span is for the old center, too, from now on
       const auto at = static_cast<size_t>(places_[static_cast<size_t>(before)]);
       // It is near the row, which will have to be looked at again: where nothing is kept of groups, that is enough.
       const double left = way_ == Way::kAll ? 0 : std::max(0.0, distance(before) * kDown - 0x1p-60);
       const double rest = left * left - std::abs(squares) * static_cast<double>(kFloatUp) - 0x1p-79;
       found(at) = std::min(found(at), rounded_down(rest));
       int32_t& listed = slot.list_counts[at / kGroup];
-      listed = std::max(listed, 1);  // `store_groups` leaves out groups that no row of the block has opened
+      listed = std::max(listed, 1);  // `store_bounds` leaves out groups that no row of the block has opened
     }
     if (before >= 0) slot.changes.note(rows_ + row * form_.d, before, label);
     labels_[row] = label;

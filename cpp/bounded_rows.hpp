@@ -17,6 +17,7 @@ struct SketchPlan {
   std::vector<double> origin;  // (d,)
   std::vector<double> axes;    // (heads, d): orthonormal, kept in float32, beside the rest in int8; or empty
   size_t heads;                // without axes: d, all in float32, or 0, all in int8
+  size_t share = 1;            // groups of centers that share a stored bound, at least 1
 };
 
 // What a step did.
@@ -74,10 +75,13 @@ class BoundedRows {
   void move_centers(Threads& threads, const Centers<T>& centers);
   void sketch_centers(Threads& threads, const Centers<T>& centers);
   void choose_way(Threads& threads, const Kernels& kernels);
-  void make_bounds();
   void step(const Centers<T>& centers, size_t block, Slot& slot);
   void set_room();
   void forget_paths(Threads& threads, const Kernels& kernels);
+  void make_bounds();
+  uint16_t* bounds(size_t block) const { return &bounds_[block * kSketchRows * spans_]; }
+  void open_groups(const Kernels& kernels, size_t block, Slot& slot);
+  void store_bounds(const Kernels& kernels, size_t block, Slot& slot);
   void open(const Centers<T>& centers, size_t first, size_t count, Slot& slot);
   void measure(const Centers<T>& centers, size_t first, size_t count, Slot& slot);
   void follow(const Kernels& kernels, size_t first, size_t count, Slot& slot);
@@ -107,16 +111,17 @@ class BoundedRows {
   std::vector<float> doubts_;    // how much less than `upper_` that distance may be, less its path
   std::vector<float> least_;     // at most the distance to any other center, plus the longest path
   Lines<float> units_;           // of `bounds_`
-  // (blocks, groups, rows): at most the distance to the nearest other center of the group, plus the group's path
+  // (blocks, spans, rows): at most the distance to the nearest other center of the span, plus the span's path
   RawLines<uint16_t> bounds_;
 
-  // Of the centers: places are those in groups, -1 where nobody is.
-  size_t groups_ = 0;
+  // Of the centers: places are those in groups, -1 where nobody is. A span is `share` groups side by side.
+  size_t groups_ = 0, spans_ = 0;
+  const size_t share_;
   std::vector<int32_t> places_, centers_at_;
   std::vector<T> before_;            // (k, d) of the step before
   std::vector<float> paths_;         // (k,) how far each has come, rounded up
   std::vector<float> paths_before_;  // of the step before
-  std::vector<float> group_paths_;
+  std::vector<float> span_paths_;
   float longest_path_ = 0;
   double room_ = 0;     // the longest path that `bounds_` have room for
   bool tiled_ = false;  // rows can meet all groups by tiles

@@ -42,6 +42,7 @@ BoundedRows<T>::BoundedRows(Threads& threads, const Kernels& kernels, const T* r
       form_{},
       tops_((n + kSketchRows - 1) / kSketchRows),
       labels_(n, -1),
+      share_(plan.share),
       calm_(kCalm * static_cast<double>(n)),
       squares_(d) {
   const PinFloatingPoint pin;

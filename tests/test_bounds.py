@@ -65,16 +65,17 @@ def form_of(kind, random, rows, isa):
     d=st.sampled_from([1, 2, 3, 4, 5, 7, 8, 15, 16, 17, 33, 64, 65, 130]),
     k=st.sampled_from([1, 2, 7, 15, 16, 17, 40, 130, 300]),
     start=st.sampled_from([1, 1, 1.5, 100]),
+    share=st.sampled_from([1, 1, 2, 3, 8]),
     seed=st.integers(0, 2**32),
     isa=st.sampled_from(_core.available_isas()),
     count=st.sampled_from(sorted(THREADS)),
 )
-@example("groups", "float32", np.float32, 3000, 4, 130, 1, 4064, "scalar", 1)  # a row left a group none had opened
-def test_every_step_adds_up_what_a_plain_pass_does(kind, form, dtype, n, d, k, start, seed, isa, count):
+@example("groups", "float32", np.float32, 3000, 4, 130, 1, 1, 4064, "scalar", 1)  # a row left a group none had opened
+def test_every_step_adds_up_what_a_plain_pass_does(kind, form, dtype, n, d, k, start, share, seed, isa, count):
     random = np.random.default_rng(seed)
     rows = np.ascontiguousarray(KINDS[kind](random, n, d), dtype)
     make = _core.Bounded32 if dtype == np.float32 else _core.Bounded64
-    bounded = make(isa, THREADS[count], rows, *form_of(form, random, rows, isa))
+    bounded = make(isa, THREADS[count], rows, *form_of(form, random, rows, isa), share)
     prepare = _core.Centers32 if dtype == np.float32 else _core.Centers64
     with np.errstate(over="ignore"):
         centers = np.ascontiguousarray(np.clip(rows[random.integers(n, size=k)] * start, -3e38, 3e38), dtype)
@@ -87,12 +88,13 @@ def test_every_step_adds_up_what_a_plain_pass_does(kind, form, dtype, n, d, k, s
         centers = np.where(counts[:, None] > 0, sums / np.maximum(counts, 1)[:, None], centers).astype(dtype)
 
 
+@pytest.mark.parametrize("share", [1, 2])
 @pytest.mark.parametrize("form", ["float32", "int8"])
-def test_many_steps_forget_their_paths(form):
+def test_many_steps_forget_their_paths(form, share):
     random = np.random.default_rng(1)
     rows = random.normal(size=(600, 6)).astype(np.float32)
     isa = _core.find_isa("")
-    bounded = _core.Bounded32(isa, THREADS[1], rows, *form_of(form, random, rows, isa))
+    bounded = _core.Bounded32(isa, THREADS[1], rows, *form_of(form, random, rows, isa), share)
     for _ in range(60):  # centers that jump about: their paths soon exceed what the stored bounds have room for
         centers = rows[random.integers(600, size=40)]
         ready, found, plain = _core.Centers32("", centers), _core.Totals(40, 6), _core.Totals(40, 6)

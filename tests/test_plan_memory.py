@@ -93,5 +93,15 @@ def test_any_memory_limit_gives_the_same_bits(path):
     assert len(results) == 1
 
 
+def test_below_what_bounds_take_groups_share_them():
+    rows = np.random.default_rng(1).normal(size=(30_000, 64)).astype(np.float32)
+    plans = [plan(rows, 1000)]
+    while plans[-1].path == "bounds":
+        plans.append(plan(rows, 1000, config=RunConfig(memory_limit=plans[-1].memory - 1)))
+    shared = [each.form.partition("a bound for ")[2] for each in plans]
+    assert shared[:4] == ["", "32 centers", "64 centers", "128 centers"]
+    assert plans[-1].path == "plain"
+
+
 if __name__ == "__main__":
     fit(sys.argv[1])

@@ -105,7 +105,7 @@ AddRows<T> boxes(Threads& threads, const Kernels& kernels, const Case<T>& c) {
 // Origin and axes that suit the rows: whichever they are, no bit depends on them.
 template <class T>
 SketchPlan sketch_plan(Path path, const Kernels& kernels, const Case<T>& c) {
-  SketchPlan plan{std::vector<double>(c.d, 0.0), {}, path == Path::kFloat32 ? c.d : 0};
+  SketchPlan plan{std::vector<double>(c.d, 0.0), {}, path == Path::kFloat32 ? c.d : 0, 1 + c.k % 3};
   for (size_t i = 0; i < c.n * c.d; ++i) {
     plan.origin[i % c.d] += static_cast<double>(c.rows[i]) / static_cast<double>(c.n);
   }

@@ -89,6 +89,8 @@ void far_center(Threads& threads) {
       plans.push_back({std::vector<double>(c.d, 0.0), {}, 0});
       plans.push_back({std::vector<double>(c.d, 0.0), axes, 4});
     }
+    plans.push_back(plans.back());
+    plans.back().share = 2;
     for (const SketchPlan& plan : plans) {
       BoundedRows<float> rows(threads, *kernels, c.rows.data(), c.n, c.d, plan);
       for (const float size : {1e25f, 1.0f, 1e30f}) {

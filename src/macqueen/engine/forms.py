@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +24,7 @@ class Form:
     origin: NDArray[np.float64]  # (d,)
     axes: NDArray[np.float64]  # (a, d), orthonormal rows; a may be 0
     heads: int  # coordinates in float32: all columns, none, or the axes
+    share: int = 1  # groups that share a stored bound
 
     @property
     def tails(self) -> int:
@@ -34,6 +35,10 @@ class Form:
     def record(self) -> int:
         """Bytes of a row's sketch."""
         return 24 + 4 * self.heads + (self.tails + 3) // 4 * 4
+
+    def sharing(self, share: int) -> Form:
+        """Return the same with so many groups that share a stored bound."""
+        return replace(self, name=f"{self.name}, a bound for {share * GROUP} centers", share=share)
 
     def least_cycles(self, clusters: int, width: int) -> float:
         """Return `cycles` of a first step that leaves nothing but what it has to look at."""

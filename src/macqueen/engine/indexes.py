@@ -84,8 +84,8 @@ class Bounds:
     @staticmethod
     def memory(rows: int, dims: int, clusters: int, form: Form) -> int:
         """Return the bytes that bounds take beside the rows."""
-        groups = -(-clusters // GROUP)
-        return rows * (form.record + 20 + 2 * groups) + clusters * dims * 40
+        spans = -(-clusters // (GROUP * form.share))
+        return rows * (form.record + 20 + 2 * spans) + clusters * dims * 40
 
 
 class _FewClusters:
@@ -152,7 +152,7 @@ def checked(make: Callable[[], Any], rows: FloatArray, kernels: Kernels, name: R
 def sketched(rows: FloatArray, form: Form, kernels: Kernels) -> Any:
     """Return the native object for rows."""
     make = _core.Bounded32 if rows.dtype == np.float32 else _core.Bounded64
-    return make(kernels.isa, kernels.threads, rows, form.origin, form.axes, form.heads)
+    return make(kernels.isa, kernels.threads, rows, form.origin, form.axes, form.heads, form.share)
 
 
 def step(native: Any, prepared: Prepared, totals: _core.Totals) -> Any:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from macqueen.engine import forms
-from macqueen.engine.forms import INT8_DIMS, Form
+from macqueen.engine.forms import GROUP, INT8_DIMS, Form
 from macqueen.engine.indexes import Bounds, Boxes, Index, Packed, Pairs, Sorted, sketched
 from macqueen.engine.kernels import Kernels
 from macqueen.engine.prepared import Prepared
@@ -216,10 +216,11 @@ class Planner:
         native: Any = self.prepared.native
         copy = self.dims if self.int8 and self.dims >= INT8_DIMS else 4 * self.dims
         best, least = None, float("inf")
-        for form in self._forms_by_cost(sample):
-            memory = Bounds.memory(self.count, self.dims, self.clusters, form)
-            if not self._allowed(memory, copy) or form.least_cycles(self.clusters, self.lanes) > least:
+        for fine in self._forms_by_cost(sample):
+            form = self._fitting(fine, copy)
+            if form is None or form.least_cycles(self.clusters, self.lanes) > least:
                 continue  # it would not be the best if it left nothing
+            memory = Bounds.memory(self.count, self.dims, self.clusters, form)
             tried = sketched(sample, form, self.kernels).trial(self.kernels.threads, native)
             opened, left, hard = (each / len(sample) for each in (tried.opened, tried.candidates, tried.hard))
             cycles = form.cycles(self.clusters, self.lanes, opened, left, hard)
@@ -232,6 +233,16 @@ class Planner:
         if not reason and least > 2 * self._plain_cycles():
             return self._plain("sketches would leave too many centers")
         return best
+
+    def _fitting(self, fine: Form, copy: int) -> Form | None:
+        """Return the form with as few groups to a bound as it may have, if any."""
+        form, groups, share = fine, -(-self.clusters // GROUP), 1
+        while not self._allowed(Bounds.memory(self.count, self.dims, self.clusters, form), copy):
+            if share >= groups:
+                return None
+            share *= 2
+            form = fine.sharing(share)
+        return form
 
     def _forms_by_cost(self, sample: FloatArray) -> list[Form]:
         found = forms.forms_for(sample, self.kernels.isa, self.int8)
