@@ -4,8 +4,9 @@ The second is the same package built with -DMACQUEEN_UNCHECKED=ON (cpp/unchecked
 which are merged as such; a row's label is the best of the float32 screen, or of float32 distances where a sketch or a
 box left several centers. Everything else is the same code: reading, bounds, the plan, the update.
 
-Both have a process of their own, fits alternate, and the ratios are those of medians: of the time that passed, and of
-the processors' time of all threads, which other work on the machine disturbs less.
+Both have a process of their own, and fits alternate, one first in one turn and second in the next. The ratios are
+medians over the turns, since other work on the machine changes its pace within seconds: of the time that passed, and of
+the processors' time of all threads, which that disturbs less. Quartiles say how far they can be trusted.
 """
 
 from __future__ import annotations
@@ -35,13 +36,17 @@ def show(case: str, steps: int, told: dict[str, list[dict[str, Any]]], verdicts:
     def middle(build: str, what: str) -> float:
         return statistics.median(answer[what] for answer in told[build]) / steps * 1e3
 
-    share, cpu_share = (middle("exact", what) / middle("unchecked", what) - 1 for what in ("seconds", "cpu_seconds"))
+    def shares(what: str) -> list[float]:
+        ratios = [one[what] / other[what] - 1 for one, other in zip(*(told[build] for build in BUILDS), strict=True)]
+        return statistics.quantiles(ratios, method="inclusive") if len(ratios) > 1 else ratios * 3
+
+    (_, share, _), (low, cpu_share, high) = shares("seconds"), shares("cpu_seconds")
     costs = {build: verdict["cost"] for build, verdict in verdicts.items()}
     wrong = {build: verdict["mismatches"] for build, verdict in verdicts.items()}
     exact, unchecked = (middle(build, "seconds") for build in BUILDS)
     print(
         f"{case:4}{steps:3} steps  ms a step: exact {exact:9.3f}, unchecked {unchecked:9.3f}  "
-        f"exactness {share:+7.1%}, of processor time {cpu_share:+7.1%} (goal {GOALS[case]:.0%})  "
+        f"exactness {share:+6.1%}, of processor time {cpu_share:+6.1%} ({low:+.1%} to {high:+.1%}; goal {GOALS[case]:.0%})  "
         f"wrong labels {wrong['exact']}, {wrong['unchecked']}  cost {costs['unchecked'] / costs['exact'] - 1:+.1e}",
         flush=True,
     )

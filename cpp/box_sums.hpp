@@ -1,7 +1,8 @@
 // Exact sums of the rows of a box that came to a cluster or left it: most rows of a box share a few clusters, so that
 // whole columns are added up on the grids (cpp/accumulate.hpp) before a cell is touched.
 //
-// On a grid a value is an integer of at most 2^40 steps; times a weight below 2^16, over 64 rows, it stays within 2^62.
+// Weights are below 2^16, so that those of a box count for at most 2^22 rows: a grid that is made for these holds sums
+// of its rows, times their weights (cpp/grid_buffer.hpp).
 #pragma once
 
 #include "accumulate.hpp"

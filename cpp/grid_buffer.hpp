@@ -2,6 +2,7 @@
 #pragma once
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 #include <cstdlib>
 #include <limits>
@@ -36,8 +37,7 @@ class GridBuffer {
   // Readies the grid for `rows` more rows, most of whose magnitudes are below 2^top, and all below 2^all: where the
   // grid reaches so far, nobody looks at them again.
   void prepare(int top, size_t rows, exact::Sums& sums, int all = kUnknownTop) {
-    constexpr size_t kRowsBeforeFlush = size_t{1} << 22;
-    if (ready_ && top <= top_ && rows_ + rows <= kRowsBeforeFlush) {
+    if (ready_ && top <= top_ && rows_ + rows <= most_rows_) {
       rows_ += rows;
       view_.fits = all <= top_;
       return;
@@ -53,6 +53,8 @@ class GridBuffer {
     ready_ = true;
     top_ = top;
     rows_ = rows;
+    most_rows_ = std::bit_ceil(std::clamp(std::max(cells_ / 4, rows), kLeastRows, kMostRows));
+    bits_ = kCellBits - std::countr_zero(most_rows_);
     for (int level = 0; level < kLevels; ++level) {
       view_.levels[level] = cells_of(level);
       view_.shifts[level] = std::ldexp(1.5, 52 + grid(level));
@@ -103,15 +105,21 @@ class GridBuffer {
     return reinterpret_cast<int64_t*>((begin + 63) / 64 * 64);
   }
 
+  // A cell holds the sum of 2^(kCellBits - b) values of b bits. The fewer rows are added before the cells are moved on,
+  // the fewer of them leave something to the second grid; moving takes about as long as adding two values to each cell.
+  static constexpr int kCellBits = 62;
+  static constexpr size_t kLeastRows = size_t{1} << 14, kMostRows = size_t{1} << 22;
+
   // Exponent of a level's grid.
-  int grid(int level) const { return top_ - 40 * (level + 1); }
+  int grid(int level) const { return top_ - bits_ - kGridBits * level; }
 
   size_t cells_ = 0;
   Level levels_[kLevels];
   SumBuffer view_{{}, {}, 0, 1, nullptr, false};
   bool ready_ = false;
   int top_ = 0;
-  size_t rows_ = 0;
+  size_t rows_ = 0, most_rows_ = 0;
+  int bits_ = 0;
 };
 
 }  // namespace macqueen

@@ -83,9 +83,9 @@ struct NearScratch {
   float* sorting;    // (stride + width,)
 };
 
-// Exact sums of one thread: integers on kLevels grids, each 2^40 times finer than the one before, the first one
-// 2^(top - 40) (cpp/accumulate.hpp). Four reach 160 bits below the largest value.
-constexpr int kLevels = 4;
+// Exact sums of one thread: integers on kLevels grids, each 2^kGridBits times finer than the one before, the first one
+// at least so much finer than 2^top (cpp/accumulate.hpp). Four reach 160 bits below the largest value.
+constexpr int kLevels = 4, kGridBits = 40;
 struct SumBuffer {
   int64_t* levels[kLevels];  // (cells,) each
   double shifts[kLevels];    // 1.5 * 2^52 * grid
