@@ -46,7 +46,8 @@ def show(case: str, steps: int, told: dict[str, list[dict[str, Any]]], verdicts:
     exact, unchecked = (middle(build, "seconds") for build in BUILDS)
     print(
         f"{case:4}{steps:3} steps  ms a step: exact {exact:9.3f}, unchecked {unchecked:9.3f}  "
-        f"exactness {share:+6.1%}, of processor time {cpu_share:+6.1%} ({low:+.1%} to {high:+.1%}; goal {GOALS[case]:.0%})  "
+        f"exactness {share:+6.1%}, of processor time {cpu_share:+6.1%} ({low:+.1%} to {high:+.1%}), "
+        f"goal {GOALS[case]:.0%}  "
         f"wrong labels {wrong['exact']}, {wrong['unchecked']}  cost {costs['unchecked'] / costs['exact'] - 1:+.1e}",
         flush=True,
     )
