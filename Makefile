@@ -21,7 +21,7 @@ SOURCES := pyproject.toml CMakeLists.txt README.md LICENSE \
 CPP     := $(shell find cpp tests/native benchmarks -name '*.cpp' -o -name '*.hpp' 2>/dev/null)
 
 .DELETE_ON_ERROR:
-.PHONY: help demo test check bench bench-quick bench-seeding bench-reading bench-out-of-core bench-exactness bench-growth bench-hooks bench-tensorflow compare-tensorflow tensorboard sanitize neon clean
+.PHONY: help demo test check bench bench-quick bench-seeding bench-reading bench-out-of-core bench-exactness bench-bits bench-growth bench-hooks bench-tensorflow compare-tensorflow tensorboard sanitize neon clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 26
@@ -63,6 +63,9 @@ bench-out-of-core: $(STAMPS)/bench  ## measure training from a file of 6.4 GB (W
 
 bench-exactness: $(STAMPS)/bench $(STAMPS)/unchecked  ## measure what exact sums and decisions cost a step
 	$(BIN)/python benchmarks/exactness.py build/unchecked/site
+
+bench-bits: $(STAMPS)/bench  ## compare the bits of results over threads and over runs, with other libraries
+	$(BIN)/python benchmarks/bits.py
 
 bench-hooks: $(STAMPS)/bench  ## measure what event files and hooks cost a step
 	$(BIN)/python benchmarks/hooks.py

@@ -139,6 +139,16 @@ def summary(content: Result) -> Table:
     return Table(columns.split(", "), rows)
 
 
+def plans(results: list[Result]) -> Table:
+    """Make a line for each workload: what macqueen planned, beside what came of it."""
+    rows = []
+    for ours in {result["case"]: result for result in results if result["contender"] == "macqueen"}.values():
+        added = ours["peak_mib"] - ours["before_mib"]
+        seconds = f"{1e3 * ours['planned_seconds']:,.2f}", f"{1e3 * ours['step_seconds']:,.2f}"
+        rows.append([ours["case"], ours["path"], *seconds, f"{ours['planned_mib']:,.1f}", f"{added:,.1f}"])
+    return Table(["workload", "path", "ms of the first step: planned", "taken", "MiB: planned", "taken"], rows)
+
+
 def means(results: list[Result]) -> list[str]:
     """Return the geometric means over workloads, and the workloads where macqueen is not the fastest."""
     lines = []
@@ -204,6 +214,8 @@ def write(content: Result, page: Path) -> None:
         "differ from brute force in float64. MiB: peak memory added to the rows, of n (d + 3 k / 16 + 48) + 64 k d "
         "bytes, and what does not grow.\n",
         f"![ratios]({page.stem}.png)\n",
+        "What was planned; a fit of one step makes a plan, a model and its first state, too:\n",
+        plans(content["results"]).markdown(),
         details(content["results"]).markdown(),
         *(f"- {note}" for note in notes(content)),
         "\n" + ", ".join(f"{name} {version}" for name, version in machine["versions"].items() if version),

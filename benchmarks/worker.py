@@ -1,6 +1,6 @@
 """One contender on one workload in its own process; it fits once for each line that it is sent.
 
-Lines on standard input: `fit STEPS`, `judge`, `end`. One line of JSON answers each.
+Lines on standard input: `fit STEPS`, `judge`, `store`, `end`. One line of JSON answers each.
 """
 
 from __future__ import annotations
@@ -90,7 +90,7 @@ class Worker:
     """Holds the rows and remembers the centers of the last fit."""
 
     def __init__(self, peer: str, folder: Path, threads: int) -> None:
-        self.peer, self.threads, self.fits = peer, threads, 0
+        self.peer, self.folder, self.threads, self.fits = peer, folder, threads, 0
         self.rows, self.init = np.load(folder / "rows.npy"), np.load(folder / "init.npy")
         self.fitted: tuple[Rows, Labels] | None = None
         self.notes: set[str] = set()
@@ -125,17 +125,38 @@ class Worker:
         self.notes |= {str(warning.message) for warning in caught if "stopped after" in str(warning.message)}
         return seconds, cpu_seconds
 
+    def store(self) -> dict[str, Any]:
+        """Write the last centers to a file of this process."""
+        assert self.fitted is not None
+        path = self.folder / f"centers-{os.getpid()}.npy"
+        np.save(path, np.ascontiguousarray(self.fitted[0], dtype=np.float32))
+        return {"path": str(path)}
+
     def judge(self) -> dict[str, Any]:
         """Cost of the last centers, and labels of all rows that differ from brute force."""
         assert self.fitted is not None
         centers, labels = self.fitted
         expected, cost = nearest(self.rows, centers)
-        return {
+        verdict = {
             "cost": cost,
             "mismatches": int((labels(self.rows) != expected).sum()),
             "shape": [*self.rows.shape, len(self.init)],
             "notes": sorted(self.notes),
             "pools": pools(),
+        }
+        return verdict | (self.plan() if self.peer == "macqueen" else {})
+
+    def plan(self) -> dict[str, Any]:
+        """What macqueen plans to do, and the time of the one step that it predicts the time of."""
+        from macqueen import RunConfig, plan
+
+        chosen = plan(self.rows, len(self.init), config=RunConfig(num_threads=self.threads))
+        first = statistics.median(self.time_fit(1)[0] for _ in range(3))
+        return {
+            "path": f"{chosen.path} ({chosen.form})" if chosen.form else chosen.path,
+            "planned_mib": chosen.memory / 2**20,
+            "planned_seconds": chosen.seconds,
+            "step_seconds": first,
         }
 
 
