@@ -147,7 +147,7 @@ class Worker:
         return verdict | (self.plan() if self.peer == "macqueen" else {})
 
     def plan(self) -> dict[str, Any]:
-        """What macqueen plans to do, and the time of the one step that it predicts the time of."""
+        """Return what macqueen plans to do, and the time of the one step that it predicts the time of."""
         from macqueen import RunConfig, plan
 
         chosen = plan(self.rows, len(self.init), config=RunConfig(num_threads=self.threads))
