@@ -149,11 +149,13 @@ BoundedStep BoundedRows<T>::end_step(Threads& threads, Totals& totals) {
   return done;
 }
 
-// How far centers may go before half of the rows have no room left for it.
+// How far centers may go before half of the rows, by a sample of them, have no room left for it.
 template <class T>
 void BoundedRows<T>::set_room() {
-  std::vector<float> units(units_.begin(), units_.begin() + static_cast<std::ptrdiff_t>(n_));
-  const auto middle = units.begin() + static_cast<std::ptrdiff_t>(n_ / 2);
+  constexpr size_t kSampleRows = 1 << 13;
+  std::vector<float> units;
+  for (size_t row = 0; row < n_; row += n_ / kSampleRows + 1) units.push_back(units_[row]);
+  const auto middle = units.begin() + static_cast<std::ptrdiff_t>(units.size() / 2);
   std::nth_element(units.begin(), middle, units.end());
   room_ = static_cast<double>(*middle) * 65535 * (1 - 1 / static_cast<double>(kRoom));
 }

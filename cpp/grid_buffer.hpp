@@ -53,7 +53,7 @@ class GridBuffer {
     ready_ = true;
     top_ = top;
     rows_ = rows;
-    most_rows_ = std::bit_ceil(std::clamp(std::max(cells_ / 4, rows), kLeastRows, kMostRows));
+    most_rows_ = std::bit_ceil(std::clamp(std::max(cells_ / 2, rows), kLeastRows, kMostRows));
     bits_ = kCellBits - std::countr_zero(most_rows_);
     for (int level = 0; level < kLevels; ++level) {
       view_.levels[level] = cells_of(level);
@@ -106,7 +106,7 @@ class GridBuffer {
   }
 
   // A cell holds the sum of 2^(kCellBits - b) values of b bits. The fewer rows are added before the cells are moved on,
-  // the fewer of them leave something to the second grid; moving takes about as long as adding two values to each cell.
+  // the fewer of them leave something to the second grid; moving a cell takes about as long as adding two values to it.
   static constexpr int kCellBits = 62;
   static constexpr size_t kLeastRows = size_t{1} << 14, kMostRows = size_t{1} << 22;
 
