@@ -26,8 +26,7 @@ def fitted(peer: str, folder: str, threads: int, steps: int) -> Rows:
         contender = Contender(peer, folder, threads)
         ends.callback(contender.end)
         contender.answer()
-        contender.ask(f"fit {steps}")
-        return np.load(contender.ask("store")["path"])
+        return np.load(contender.ask(f"store {steps}")["path"])
 
 
 def differing(one: Rows, other: Rows) -> int:

@@ -142,7 +142,7 @@ def summary(content: Result) -> Table:
 def plans(results: list[Result]) -> Table:
     """Make a line for each workload: what macqueen planned, beside what came of it."""
     rows = []
-    for ours in {result["case"]: result for result in results if result["contender"] == "macqueen"}.values():
+    for ours in {result["case"]: result for result in results if "path" in result}.values():
         added = ours["peak_mib"] - ours["before_mib"]
         seconds = f"{1e3 * ours['planned_seconds']:,.2f}", f"{1e3 * ours['step_seconds']:,.2f}"
         rows.append([ours["case"], ours["path"], *seconds, f"{ours['planned_mib']:,.1f}", f"{added:,.1f}"])

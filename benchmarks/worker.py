@@ -1,6 +1,6 @@
 """One contender on one workload in its own process; it fits once for each line that it is sent.
 
-Lines on standard input: `fit STEPS`, `judge`, `store`, `end`. One line of JSON answers each.
+Lines on standard input: `fit STEPS`, `judge`, `store STEPS`, `end`. One line of JSON answers each.
 """
 
 from __future__ import annotations
@@ -125,8 +125,9 @@ class Worker:
         self.notes |= {str(warning.message) for warning in caught if "stopped after" in str(warning.message)}
         return seconds, cpu_seconds
 
-    def store(self) -> dict[str, Any]:
-        """Write the last centers to a file of this process."""
+    def store(self, steps: int) -> dict[str, Any]:
+        """Fit once and write the centers to a file of this process."""
+        self.time_fit(steps)
         assert self.fitted is not None
         path = self.folder / f"centers-{os.getpid()}.npy"
         np.save(path, np.ascontiguousarray(self.fitted[0], dtype=np.float32))

@@ -1,4 +1,4 @@
-// What one thread holds during a step over bounds; for cpp/bounded_rows.cpp and cpp/bounded_sketches.cpp.
+// What one thread holds during a step over bounds; for the parts of cpp/bounded_rows.hpp.
 #pragma once
 
 #include <limits>

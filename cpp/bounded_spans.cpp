@@ -24,7 +24,7 @@ void BoundedRows<T>::open_groups(const Kernels& kernels, size_t block, Slot& slo
   }
 }
 
-// Stores what was found in the groups that were opened, and makes nothing of it.
+// Stores what was found in the groups that were opened, and leaves `found` as untouched again.
 template <class T>
 void BoundedRows<T>::store_bounds(const Kernels& kernels, size_t block, Slot& slot) {
   for (size_t s = 0; share_ > 1 && s < spans_; ++s) {  // forwards: what a span takes lies behind those before it
@@ -34,15 +34,15 @@ void BoundedRows<T>::store_bounds(const Kernels& kernels, size_t block, Slot& sl
     const int32_t most = *std::max_element(counts + at(first), counts + at(last));
     slot.list_counts[s] = most;
     if (most == 0) continue;
-    for (size_t i = 0; i < kSketchRows; ++i) {
-      float least = kUntouched;
-      for (size_t g = first; g < last; ++g) {
-        float& found = slot.found[g * kSketchRows + i];
-        least = std::min(least, found);
-        found = kUntouched;
-      }
-      slot.found[s * kSketchRows + i] = least;
+    float* const least = &slot.found[first * kSketchRows];
+    for (size_t g = first + 1; g < last; ++g) {
+      float* const found = &slot.found[g * kSketchRows];
+      for (size_t i = 0; i < kSketchRows; ++i) least[i] = std::min(least[i], found[i]);
+      std::fill_n(found, kSketchRows, kUntouched);
     }
+    if (s == first) continue;
+    std::copy_n(least, kSketchRows, &slot.found[s * kSketchRows]);
+    std::fill_n(least, kSketchRows, kUntouched);
   }
   kernels.store_groups(slot.found.data(), slot.squares.data(), &units_[block * kSketchRows], span_paths_.data(), spans_,
                        slot.list_counts.data(), slot.least.data(), bounds(block));

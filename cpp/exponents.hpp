@@ -10,7 +10,7 @@
 
 namespace macqueen {
 
-// The grids of a buffer reach 160 bits further down and must themselves be numbers.
+// The grids of a buffer reach up to 168 bits further down and must themselves be numbers.
 constexpr int kLowestTop = -900;
 
 // Smallest e with |value| < 2^e, from the bits of the largest magnitude of type T.
@@ -24,7 +24,8 @@ int top_exponent(uint64_t bits) {
 // row where it is not far above: an outlier must not coarsen the grid for all, while a row that the grid does not hold
 // costs as much as a hundred that it does.
 inline int usual_of(std::vector<int>& tops) {
-  constexpr int kNotFar = 4;  // float32 loses nothing on a grid coarser by 2^4, unless it is 2^-12 of the largest
+  constexpr int kNotFar =
+      4;  // float32 loses nothing on a grid coarser by 2^4, unless it is 2^-12 of the largest, at worst
   const auto usual = tops.begin() + static_cast<std::ptrdiff_t>(tops.size() - 1 - tops.size() / 16);
   std::nth_element(tops.begin(), usual, tops.end());
   return std::min(*std::max_element(usual, tops.end()), *usual + kNotFar);

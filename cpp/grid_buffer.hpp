@@ -34,8 +34,8 @@ class GridBuffer {
     for (size_t cell = 0; cell < cells; cell += kPage) static_cast<volatile int64_t&>(cells_of(0)[cell]) = 0;
   }
 
-  // Readies the grid for `rows` more rows, most of whose magnitudes are below 2^top, and all below 2^all: where the
-  // grid reaches so far, nobody looks at them again.
+  // Readies the grid for `rows` <= kMostRows more rows, most of whose magnitudes are below 2^top, and all below 2^all:
+  // where the grid reaches so far, nobody looks at them again.
   void prepare(int top, size_t rows, exact::Sums& sums, int all = kUnknownTop) {
     if (ready_ && top <= top_ && rows_ + rows <= most_rows_) {
       rows_ += rows;

@@ -305,9 +305,9 @@ struct Kernels {
   // listed, or too much in doubt. Null where there are no int8 tails.
   void (*moved_bounds)(const SketchForm& form, const MovePanels& moves, const SketchRows& sketches, const uint8_t* list,
                        size_t count, const int32_t* labels, float* upper, float* doubts);
-  // Bounds of a block, stored (groups, rows) in units (rows,) beside the paths (groups,) of their groups: appends each
-  // row to the list (groups, kListStride) of every group whose bound does not pass upper (rows,); least (rows,) out: of
-  // the other groups.
+  // Bounds of a block, stored (groups, rows) in units (rows,) beside the paths (groups,) of their groups, each of which
+  // may stand for several: appends each row to the list (groups, kListStride) of every group whose bound does not pass
+  // upper (rows,); least (rows,) out: of the other groups.
   void (*open_groups)(const uint16_t* stored, const float* units, const float* upper, const float* path, size_t groups,
                       float* least, uint8_t* lists, int32_t* counts);
   // rows (count) -> out, interleaved; the numbers stay

@@ -103,6 +103,19 @@ def test_many_steps_forget_their_paths(form, share):
         assert digits(found) == digits(plain)
 
 
+@pytest.mark.parametrize("share", [1, 5])
+def test_groups_that_share_a_bound_are_opened_together(share):
+    isa, random = _core.find_isa(""), np.random.default_rng(1)
+    rows = random.normal(size=(3000, 40)).astype(np.float32)
+    bounded = _core.Bounded32(isa, THREADS[1], rows, *form_of("int8", random, rows, isa), share)
+    centers, opened = rows[:80].copy(), []  # 5 groups
+    for _ in range(30):
+        found = _core.Totals(80, 40)
+        opened.append(step(bounded, THREADS[1], _core.Centers32(isa, centers), found).opened)
+        centers = (found.rounded(THREADS[1])[0] / found.counts()[:, None]).astype(np.float32)
+    assert any(each % 5 for each in opened[1:]) == (share == 1)
+
+
 def test_distances_follow_own_centers_without_reading_rows():
     isa = _core.find_isa("")
     if not _core.vectors_of(isa)[1]:

@@ -15,7 +15,6 @@ from tests import core, oracle, strategies
 from tests.core import ISAS, THREADS, digits
 
 DIGIT = 40  # bits of a digit
-FLUSH = 1 << 22  # rows a grid takes before it is emptied
 LARGE = 5000  # rows: many blocks, worth several threads at k = 17, d = 9
 
 each_kind = pytest.mark.parametrize("kind", strategies.KINDS)
@@ -309,16 +308,19 @@ def test_inputs_are_unwritten(isa, dtype):
 
 @each_isa
 @each_dtype
-def test_more_rows_than_a_grid_takes(isa, dtype):
-    """Twice 2^22 rows of the largest value below a power of two would pass an int64: the grid is emptied before."""
-    n = 2 * FLUSH + 1000
+@pytest.mark.parametrize("clusters", [1, 1 << 17])
+def test_more_rows_than_a_grid_takes(isa, dtype, clusters):
+    """Twice as many rows of the largest value below a power of two would pass an int64: the grid is emptied before."""
+    most = max(1 << 14, clusters // 2)  # rows of 62 - log2(most) bits
+    n = 2 * most + 1000
     value = float(np.nextafter(dtype(1), dtype(0)))
-    assert n * 2**DIGIT * value > 2**63 - 1
-    rows = np.full((n, 1), value, dtype=dtype)
-    step = core.accumulate(isa, rows, np.zeros((1, 1), dtype=dtype), _core.Threads(1))
-    assert exact_values(step.totals.sums_digits()) == [n * Fraction(value)]
+    assert n * 2**62 // most * value > 2**63 - 1
+    rows, centers = np.full((n, 1), value, dtype=dtype), np.arange(clusters, dtype=dtype)[:, None]
+    centers[1:] += 1
+    step = core.accumulate(isa, rows, centers, _core.Threads(1))
+    assert exact_values(step.totals.sums_digits())[0] == n * Fraction(value)
     assert exact_values(step.totals.squares_digits()) == [n * Fraction(value) ** 2]
-    assert step.totals.counts().tolist() == [n]
+    assert step.totals.counts()[0] == n
 
 
 def test_many_merges():

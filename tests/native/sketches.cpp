@@ -38,7 +38,7 @@ void moving_centers() {
       Case<float> c = make_case<float>(kind, 2065, 70, d);
       for (const Kernels* kernels : tables()) {
         if (!kernels->sketch_tails) continue;
-        BoundedRows<float> rows(one, *kernels, c.rows.data(), c.n, d, {std::vector<double>(d, 0.0), {}, 0});
+        BoundedRows<float> rows(one, *kernels, c.rows.data(), c.n, d, {std::vector<double>(d, 0.0), {}, 0, 1 + d % 3});
         std::vector<float> at = c.centers;
         std::string opened;  // all groups, or some
         for (int step = 0; step < 18; ++step) {

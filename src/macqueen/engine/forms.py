@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from macqueen import _core
 from macqueen.state import FloatArray
 
-GROUP = 16  # centers that share a bound
+GROUP = 16  # centers that are looked at together
 AXES_ROWS = 512  # of the sample, at most, that axes are found by
 INT8_DIMS = 8  # with fewer, a tail takes no less than the coordinates
 HEADS = (4, 8, 16)  # leading axes kept in float32 beside an int8 tail
@@ -38,7 +38,7 @@ class Form:
 
     def sharing(self, share: int) -> Form:
         """Return the same with so many groups that share a stored bound."""
-        return replace(self, name=f"{self.name}, a bound for {share * GROUP} centers", share=share)
+        return replace(self, name=f"{self.name}, a bound for {share} groups", share=share)
 
     def least_cycles(self, clusters: int, width: int) -> float:
         """Return `cycles` of a first step that leaves nothing but what it has to look at."""

@@ -52,7 +52,8 @@ class Plan:
     memory : int
         Bytes beside the rows, predicted.
     form : str
-        How rows are sketched on the path ``bounds``: ``float32``, ``int8``, ``int8 and 8 axes``, ...; "" on others.
+        How rows are sketched on the path ``bounds``: ``float32``, ``int8``, ``int8 and 8 axes``, ..., and how many groups
+        of 16 centers share a bound, where memory is short; "" on others.
     """
 
     path: str
@@ -150,10 +151,10 @@ class Planner:
             return self._pairs(reason)
         return self._bounds(reason) if path == "bounds" else self._plain(reason)
 
-    def _allowed(self, memory: int, copy: int) -> bool:
-        """Tell whether a path takes no more than it may, and than is promised with `copy` bytes for float32 rows."""
+    def _promised(self, copy: int) -> float:
+        """Return the bytes that no path takes more of, with `copy` for a float32 row."""
         each = (copy + 3 * self.clusters / 16 + 48) * self.prepared.dtype.itemsize / 4
-        return memory <= min(self.memory_limit, self.count * each + 64 * self.clusters * self.dims)
+        return self.count * each + 64 * self.clusters * self.dims
 
     def _seconds(self, cycles: float) -> float:
         return self.count * cycles / CYCLES_PER_SECOND / self.kernels.count
@@ -180,7 +181,7 @@ class Planner:
 
     def _boxes_can_pay(self) -> bool:
         few = self.dims <= BOX_DIMS and self.clusters >= BOX_CLUSTERS and BOX_ROWS <= self.count <= MOST_BOX_ROWS
-        return few and self._allowed(self._boxes("").memory, self.dims)
+        return few and self._boxes("").memory <= min(self.memory_limit, self._promised(self.dims))
 
     def _boxes(self, reason: str) -> Plan:
         memory = Boxes.memory(self.count, self.dims, self.clusters, self.prepared.dtype.itemsize)
@@ -235,14 +236,16 @@ class Planner:
         return best
 
     def _fitting(self, fine: Form, copy: int) -> Form | None:
-        """Return the form with as few groups to a bound as it may have, if any."""
+        """Return the form with as few groups to a bound as the limit allows, if any."""
+
+        def memory(form: Form) -> int:
+            return Bounds.memory(self.count, self.dims, self.clusters, form)
+
         form, groups, share = fine, -(-self.clusters // GROUP), 1
-        while not self._allowed(Bounds.memory(self.count, self.dims, self.clusters, form), copy):
-            if share >= groups:
-                return None
+        while memory(form) > self.memory_limit and share < groups:
             share *= 2
             form = fine.sharing(share)
-        return form
+        return form if memory(form) <= self.memory_limit and memory(fine) <= self._promised(copy) else None
 
     def _forms_by_cost(self, sample: FloatArray) -> list[Form]:
         found = forms.forms_for(sample, self.kernels.isa, self.int8)
