@@ -52,8 +52,8 @@ class Plan:
     memory : int
         Bytes beside the rows, predicted.
     form : str
-        How rows are sketched on the path ``bounds``: ``float32``, ``int8``, ``int8 and 8 axes``, ..., and how many groups
-        of 16 centers share a bound, where memory is short; "" on others.
+        How rows are sketched on the path ``bounds``: ``float32``, ``int8``, ``int8 and 8 axes``, ..., and how many
+        groups of 16 centers share a bound, where memory is short; "" on others.
     """
 
     path: str
