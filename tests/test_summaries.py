@@ -282,7 +282,7 @@ try:
     for step in range(100):
         writer.scalars(step, 100.0 * step, {"loss": step})
 except SummaryError as error:
-    print(error)
+    print(error, flush=True)
     import os; os._exit(0)
 """
     done = subprocess.run([sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, check=True)
