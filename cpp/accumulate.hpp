@@ -180,8 +180,8 @@ struct SquareColumns {
   // Takes squares; returns what both grids leave of them. Where that is not 0, nothing of the sums holds.
   inline Doubles take(const Doubles& square, double coarse, double fine) {
     const Doubles t = square + coarse, rest = square - (t - coarse), u = rest + fine;
-    first += reinterpret_cast<Longs>(t);
-    second += reinterpret_cast<Longs>(u);
+    first += as_longs(t);
+    second += as_longs(u);
     return rest - (u - fine);
   }
   void add_to(SumBuffer& s, size_t j0, size_t count, uint64_t rows) const {
@@ -202,7 +202,7 @@ inline bool add_fitting_columns(const float* rows, size_t n, size_t d, size_t j0
   Longs left = {};
   for (size_t i = 0; i < n; ++i) {
     const Doubles v = load_doubles(rows + i * d + j0);
-    left |= reinterpret_cast<Longs>(sums.take(v * v, coarse, fine));
+    left |= as_longs(sums.take(v * v, coarse, fine));
   }
   if (any_set(left)) return false;
   sums.add_to(s, j0, kDoubleLanes, n);
@@ -221,7 +221,7 @@ inline void add_square_columns(const float* rows, const int32_t* labels, size_t 
     const Doubles v = count == kDoubleLanes ? load_doubles(x) : load_doubles(x, count), square = v * v;
     SquareColumns with = sums;
     const Doubles left = with.take(square, coarse, fine);
-    if (any_set(reinterpret_cast<Longs>(square >= limit) | reinterpret_cast<Longs>(left != 0))) {
+    if (any_set(reaches(square, limit) | nonzero(left))) {
       add_any_squares(x, count, j0, s);
       continue;
     }

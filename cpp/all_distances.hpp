@@ -10,17 +10,25 @@ namespace {
 
 constexpr size_t kSideRows = kWidth == 16 ? 4 : 2, kSideCenters = kSideRows;  // as many as registers hold
 
+#if defined(__AVX512F__) || defined(__AVX2__)
 typedef double TwoDoubles __attribute__((vector_size(16)));
-typedef double FourDoubles __attribute__((vector_size(32)));
-
+#if defined(__AVX512F__)
+inline __m256d sum_of_halves(const Doubles& v) { return _mm512_castpd512_pd256(v) + _mm512_extractf64x4_pd(v, 1); }
+#else
+inline __m256d sum_of_halves(const Doubles& v) { return v.low + v.high; }
+#endif
 // `sum_lanes` of both.
 inline TwoDoubles sum_lanes(const Doubles& a, const Doubles& b) {
-  const FourDoubles x = __builtin_shufflevector(a, a, 0, 1, 2, 3) + __builtin_shufflevector(a, a, 4, 5, 6, 7);
-  const FourDoubles y = __builtin_shufflevector(b, b, 0, 1, 2, 3) + __builtin_shufflevector(b, b, 4, 5, 6, 7);
-  const FourDoubles even = __builtin_shufflevector(x, y, 0, 4, 2, 6), odd = __builtin_shufflevector(x, y, 1, 5, 3, 7);
-  return (__builtin_shufflevector(even, even, 0, 1) + __builtin_shufflevector(even, even, 2, 3)) +
-         (__builtin_shufflevector(odd, odd, 0, 1) + __builtin_shufflevector(odd, odd, 2, 3));
+  const __m256d x = sum_of_halves(a), y = sum_of_halves(b);
+  const __m256d even = _mm256_unpacklo_pd(x, y), odd = _mm256_unpackhi_pd(x, y);
+  return (_mm256_castpd256_pd128(even) + _mm256_extractf128_pd(even, 1)) +
+         (_mm256_castpd256_pd128(odd) + _mm256_extractf128_pd(odd, 1));
 }
+#else
+inline RegisterDoubles sum_lanes(const Doubles& a, const Doubles& b) {
+  return RegisterDoubles{sum_lanes(a), sum_lanes(b)};
+}
+#endif
 
 // kSideRows rows and kSideCenters centers; out (kSideRows, kSideCenters).
 template <class T>
@@ -49,7 +57,7 @@ inline void pair_distances(const T* rows, const T* centers, size_t d, double* ou
   }
   each<0, kSideRows>([&](size_t r) __attribute__((always_inline)) {
     for (size_t c = 0; c < kSideCenters; c += 2) {
-      const TwoDoubles two = sum_lanes(sum[r][c], sum[r][c + 1]);
+      const auto two = sum_lanes(sum[r][c], sum[r][c + 1]);
       memcpy(out + r * kSideCenters + c, &two, sizeof two);
     }
   });

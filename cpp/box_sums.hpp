@@ -11,36 +11,35 @@ namespace macqueen {
 namespace MACQUEEN_ISA {
 namespace {
 
-typedef int64_t Steps __attribute__((vector_size(64)));  // as many as Doubles
-
 // Adds values of a column (kBoxRows,), times their weights and sign, to a cell. False, and nothing is done, where two
 // grids cannot hold them.
 template <class T>
 inline bool add_column(const T* column, uint64_t rows, const int32_t* weights, int64_t sign, size_t cell,
                        SumBuffer& s) {
   const double coarse = s.shifts[0], fine = s.shifts[1], limit = s.limit;
-  const Steps coarse_base = bits_of(coarse) - Steps{}, fine_base = bits_of(fine) - Steps{};
-  Steps first = {}, second = {}, unfit = {};
+  const auto coarse_base = static_cast<uint64_t>(bits_of(coarse)), fine_base = static_cast<uint64_t>(bits_of(fine));
+  constexpr uint64_t kBits[kDoubleLanes] = {1, 2, 4, 8, 16, 32, 64, 128};
+  const Longs bits = load_as<Longs>(kBits);
+  Longs first = {}, second = {}, unfit = {};
   for (size_t i = 0; i < kBoxRows; i += kDoubleLanes, rows >>= kDoubleLanes) {
-    const Steps taken = ((Steps{1, 2, 4, 8, 16, 32, 64, 128} & static_cast<int64_t>(rows & 255)) != 0);
-    const Doubles x = reinterpret_cast<Doubles>(reinterpret_cast<Steps>(load_doubles(column + i)) & taken);
+    const Longs taken = nonzero(bits & (rows & 255));
+    const Doubles x = as_doubles(as_longs(load_doubles(column + i)) & taken);
     const Doubles t = x + coarse, rest = x - (t - coarse), u = rest + fine, left = rest - (u - fine);
-    unfit |= (x >= limit) | (x <= -limit) | (left != 0);
-    Steps large = reinterpret_cast<Steps>(t) - coarse_base, small = reinterpret_cast<Steps>(u) - fine_base;
+    unfit |= reaches(absolute(x), limit) | nonzero(left);
+    Longs large = as_longs(t) - coarse_base, small = as_longs(u) - fine_base;
     if (weights != nullptr) {
-      Steps times;
-      for (size_t l = 0; l < kDoubleLanes; ++l) times[l] = weights[i + l];
+      const Longs times = load_as<Longs>(weights + i);
       large *= times;
       small *= times;
     }
     first += large;
     second += small;
   }
-  if (any_set(reinterpret_cast<Longs>(unfit))) return false;
+  if (any_set(unfit)) return false;
   int64_t large = 0, small = 0;
   for (size_t l = 0; l < kDoubleLanes; ++l) {
-    large += first[l];
-    small += second[l];
+    large += static_cast<int64_t>(first[l]);
+    small += static_cast<int64_t>(second[l]);
   }
   s.levels[0][cell] += sign * large;
   if (small == 0) return true;

@@ -22,6 +22,7 @@
 #pragma once
 
 #include "byte_form.hpp"
+#include "byte_products.hpp"
 #include "fetch.hpp"
 #include "packed.hpp"
 #include "pairs.hpp"
@@ -93,21 +94,20 @@ void byte_rows(const T* rows, size_t n, const ByteGrid& g, uint8_t* bytes, float
   }
 }
 
-#if defined(__AVX512VNNI__)
-constexpr size_t kByteTileRows = 4;
+#if defined(MACQUEEN_BYTE_PRODUCTS)
+constexpr size_t kByteTileRows = 4, kByteTileCenters = kWidth / kByteTileRows, kByteLanes = 4 * kWidth;
 
 // Adds the products of one part of kByteTileRows rows and of kCenters centers.
 template <size_t kCenters>
 inline __attribute__((always_inline)) void add_byte_part(const Ints (&rows)[kByteTileRows], const int8_t* centers,
                                                          size_t padded, Ints (&sum)[kCenters][kByteTileRows]) {
   each<0, kCenters>([&](size_t c) __attribute__((always_inline)) {
-    const Ints center = _mm512_loadu_si512(centers + c * padded);
-    each<0, kByteTileRows>(
-        [&](size_t r) __attribute__((always_inline)) { sum[c][r] = _mm512_dpbusd_epi32(sum[c][r], rows[r], center); });
+    const Ints center = load_bytes(centers + c * padded);
+    each<0, kByteTileRows>([&](size_t r) __attribute__((always_inline)) { add_products(sum[c][r], rows[r], center); });
   });
 }
 
-// Products of kByteTileRows rows (d,) and kCenters <= 4 centers, side by side for each center.
+// Products of kByteTileRows rows (d,) and kCenters centers, side by side for each center.
 template <size_t kCenters>
 inline Ints byte_tile(const uint8_t* const (&x)[kByteTileRows], size_t d, const int8_t* centers, size_t padded) {
   Ints sum[kCenters][kByteTileRows], rows[kByteTileRows];
@@ -115,23 +115,29 @@ inline Ints byte_tile(const uint8_t* const (&x)[kByteTileRows], size_t d, const 
     for (Ints& one : sum[c]) one = broadcast_int(0);
   }
   size_t j = 0;
-  for (; j + kBytePart <= d; j += kBytePart) {
-    for (size_t r = 0; r < kByteTileRows; ++r) rows[r] = _mm512_loadu_si512(x[r] + j);
+  for (; j + kByteLanes <= d; j += kByteLanes) {
+    for (size_t r = 0; r < kByteTileRows; ++r) rows[r] = load_bytes(x[r] + j);
     add_byte_part(rows, centers + j, padded, sum);
   }
   if (j < d) {  // what comes after may be under another thread's hands
-    const __mmask64 inside = ~uint64_t{0} >> (kBytePart - (d - j));
-    for (size_t r = 0; r < kByteTileRows; ++r) rows[r] = _mm512_maskz_loadu_epi8(inside, x[r] + j);
+    for (size_t r = 0; r < kByteTileRows; ++r) rows[r] = load_bytes(x[r] + j, d - j);
     add_byte_part(rows, centers + j, padded, sum);
   }
   Floats lanes[kWidth];
   for (size_t l = 0; l < kWidth; ++l) {
-    lanes[l] = _mm512_castsi512_ps(l < kCenters * kByteTileRows ? sum[l / kByteTileRows][l % kByteTileRows]
-                                                                : broadcast_int(0));
+    lanes[l] = as_floats(l < kCenters * kByteTileRows ? sum[l / kByteTileRows][l % kByteTileRows] : broadcast_int(0));
   }
-  return _mm512_castps_si512(merge_lanes(lanes, [](Floats a, Floats b) {
-    return _mm512_castsi512_ps(_mm512_add_epi32(_mm512_castps_si512(a), _mm512_castps_si512(b)));
-  }));
+  return as_ints(merge_lanes(lanes, [](Floats a, Floats b) { return as_floats(add_ints(as_ints(a), as_ints(b))); }));
+}
+
+// The same of 0 < count <= kByteTileCenters centers.
+inline Ints some_byte_tile(const uint8_t* const (&x)[kByteTileRows], size_t d, const int8_t* centers, size_t padded,
+                           size_t count) {
+  if constexpr (kByteTileCenters > 2) {
+    if (count == 4) return byte_tile<4>(x, d, centers, padded);
+    if (count == 3) return byte_tile<3>(x, d, centers, padded);
+  }
+  return count == 2 ? byte_tile<2>(x, d, centers, padded) : byte_tile<1>(x, d, centers, padded);
 }
 
 // Fetches the rows that come after the first `from` of a block, as many as a tile takes: they lie scattered.
@@ -142,7 +148,7 @@ inline void fetch_rows(const ByteGrid& g, const ByteBlock& block, size_t from) {
 }
 
 inline void byte_products(const ByteGrid& g, const ByteCenters& centers, const ByteBlock& block) {
-  const size_t padded = g.padded(), tiles = (centers.k + 3) / 4;
+  const size_t padded = g.padded(), tiles = (centers.k + kByteTileCenters - 1) / kByteTileCenters;
   for (size_t i = 0; i < block.count; i += kByteTileRows) {
     fetch_rows(g, block, i + kByteTileRows);
     const uint8_t* x[kByteTileRows];
@@ -151,12 +157,8 @@ inline void byte_products(const ByteGrid& g, const ByteCenters& centers, const B
     }
     for (size_t t = 0, c = 0; t < tiles; ++t) {  // of sizes that are as equal as they can be
       const size_t size = (centers.k - c + tiles - t - 1) / (tiles - t);
-      const int8_t* values = centers.values + c * padded;
       int32_t found[kWidth];
-      store_words(found, size == 4   ? byte_tile<4>(x, g.d, values, padded)
-                         : size == 3 ? byte_tile<3>(x, g.d, values, padded)
-                         : size == 2 ? byte_tile<2>(x, g.d, values, padded)
-                                     : byte_tile<1>(x, g.d, values, padded));
+      store_words(found, some_byte_tile(x, g.d, centers.values + c * padded, padded, size));
       for (size_t l = 0; l < size; ++l) {
         memcpy(block.products + (c + l) * kPairRows + i, found + l * kByteTileRows, kByteTileRows * sizeof *found);
       }

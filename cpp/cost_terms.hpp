@@ -23,18 +23,6 @@ struct DoubleDoubles {
   }
 };
 
-inline Doubles fused(const Doubles& a, const Doubles& b, const Doubles& c) {
-  Doubles result;
-  for (size_t l = 0; l < kDoubleLanes; ++l) result[l] = __builtin_fma(a[l], b[l], c[l]);
-  return result;
-}
-
-inline Doubles absolute(const Doubles& a) {
-  Doubles result;
-  for (size_t l = 0; l < kDoubleLanes; ++l) result[l] = __builtin_fabs(a[l]);
-  return result;
-}
-
 // Adds 2 S c - n c^2 of eight cells; `size` collects the magnitudes.
 inline void add_cells(const Doubles& high, const Doubles& low, const Doubles& c, double n, DoubleDoubles& sum,
                       Doubles& size) {

@@ -2,26 +2,12 @@
 // order, multiply and add rounded separately. The same bits on every instruction set.
 #pragma once
 
+#include "eights.hpp"
 #include "kernels.hpp"
-#include "simd.hpp"
 
 namespace macqueen {
 namespace MACQUEEN_ISA {
 namespace {
-
-// Eight values as float64; `count` < 8 pads with zeros, which change no bit of a sum of squares.
-template <class T>
-inline Doubles load_doubles(const T* p) {
-  Doubles v;
-  for (size_t l = 0; l < kDoubleLanes; ++l) v[l] = static_cast<double>(p[l]);
-  return v;
-}
-template <class T>
-inline Doubles load_doubles(const T* p, size_t count) {
-  Doubles v = {};
-  for (size_t l = 0; l < count; ++l) v[l] = static_cast<double>(p[l]);
-  return v;
-}
 
 // x - c, of a whole vector or of `count` values and zeros, rounded to float32.
 template <class T>

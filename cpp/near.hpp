@@ -23,7 +23,6 @@ namespace MACQUEEN_ISA {
 namespace {
 
 constexpr double kRounder = 0x1.8p52;  // y + kRounder - kRounder is the nearest integer
-typedef signed char Codes8 __attribute__((vector_size(8)));
 
 // Places a row (d,) on its grid; v (padded to 8,) scratch, codes (padded to 8,) out.
 template <class T>
@@ -35,8 +34,7 @@ void near_code(const T* x, const NearForm& f, double* v, int8_t* codes, NearCode
                                       : load_doubles(x + j, count) - load_doubles(f.origin + j, count);
     y *= f.scale;
     memcpy(v + j, &y, sizeof y);
-    const Doubles size = y < 0 ? -y : y;
-    top = size > top ? size : top;
+    top = larger_of(absolute(y), top);
     all += y * y;
   }
   double most = 0;
@@ -52,8 +50,7 @@ void near_code(const T* x, const NearForm& f, double* v, int8_t* codes, NearCode
     const Doubles gap = y - step * code;
     squares += code * code;
     gaps += gap * gap;
-    const Codes8 narrow = __builtin_convertvector(code, Codes8);
-    memcpy(codes + j, &narrow, sizeof narrow);
+    for (size_t l = 0; l < kDoubleLanes; ++l) codes[j + l] = static_cast<int8_t>(code[l]);
   }
   out->step = step;
   out->squares = step * step * sum_lanes(squares);

@@ -42,6 +42,19 @@ inline Floats merge_lanes(const Floats (&v)[kWidth], const Merge& merge) {
   const Ints order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
   return _mm512_permutexvar_ps(order, merged);
 }
+#elif defined(__AVX2__)
+template <class Merge>
+inline Floats merge_lanes(const Floats (&v)[kWidth], const Merge& merge) {
+  const auto pairs = [&](size_t i) {
+    return merge(_mm256_unpacklo_ps(v[i], v[i + 1]), _mm256_unpackhi_ps(v[i], v[i + 1]));
+  };
+  const auto quarters = [&](size_t i) {  // of each of four vectors, in each half
+    const Floats low = pairs(i), high = pairs(i + 2);
+    return merge(_mm256_shuffle_ps(low, high, 0x44), _mm256_shuffle_ps(low, high, 0xee));
+  };
+  const Floats low = quarters(0), high = quarters(4);
+  return merge(_mm256_permute2f128_ps(low, high, 0x20), _mm256_permute2f128_ps(low, high, 0x31));
+}
 #else
 template <class Merge>
 inline Floats merge_lanes(const Floats (&v)[kWidth], const Merge& merge) {

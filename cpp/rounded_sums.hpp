@@ -16,14 +16,9 @@ namespace MACQUEEN_ISA {
 namespace {
 
 inline Longs load_longs(const int64_t* p, size_t count) {
-  Longs v = {};
-  for (size_t l = 0; l < count; ++l) v[l] = static_cast<uint64_t>(p[l]);
-  return v;
-}
-inline Longs load_longs(const int64_t* p) {
-  Longs v;
-  memcpy(&v, p, sizeof v);
-  return v;
+  int64_t values[kDoubleLanes] = {};
+  for (size_t l = 0; l < count; ++l) values[l] = p[l];
+  return load_as<Longs>(values);
 }
 
 // value / 2^kDigitBits, to the nearest integer, for signed values below 2^62.
@@ -37,7 +32,7 @@ inline Doubles doubles_of(const Longs& value) {
   constexpr double kShift = 0x1.8p52;
   uint64_t bits;
   memcpy(&bits, &kShift, sizeof bits);
-  return reinterpret_cast<Doubles>(value + bits) - kShift;
+  return as_doubles(value + bits) - kShift;
 }
 
 // Rounds eight cells with the digits `values`; a lane of the result is not 0 where that cannot be told.
@@ -58,7 +53,7 @@ inline Longs round_lanes(Longs (&values)[kPlanes], const double* units, Doubles&
     rest.add((high - (total - part)) + (value - part));
     high = total;
   }
-  open |= reinterpret_cast<Longs>(rest.low != 0);
+  open |= nonzero(rest.low);
   DoubleDoubles sum{high, {}};
   sum.add(rest.high);
   high = sum.high;
@@ -73,26 +68,24 @@ inline size_t round_some(const int64_t* const* planes, const double* units, size
   const bool whole = lanes == kDoubleLanes;
   Longs values[kPlanes];
   for (int place = 0; place < kPlanes; ++place) {
-    values[place] = whole ? load_longs(planes[place] + cell) : load_longs(planes[place] + cell, lanes);
+    values[place] = whole ? load_as<Longs>(planes[place] + cell) : load_longs(planes[place] + cell, lanes);
   }
   Doubles h, l;
   const Longs open = round_lanes<kPlanes>(values, units, h, l);
-  size_t left = 0;
-  if (any_set(open)) {
-    for (size_t lane = 0; lane < lanes; ++lane) {
-      if (open[lane] == 0) continue;
-      l[lane] = __builtin_nan("");
-      ++left;
-    }
-  }
   if (whole) {
     memcpy(high, &h, sizeof h);
     memcpy(low, &l, sizeof l);
-    return left;
   }
-  for (size_t lane = 0; lane < lanes; ++lane) {
+  for (size_t lane = 0; lane < lanes && !whole; ++lane) {
     high[lane] = h[lane];
     low[lane] = l[lane];
+  }
+  if (!any_set(open)) return 0;
+  size_t left = 0;
+  for (size_t lane = 0; lane < lanes; ++lane) {
+    if (open[lane] == 0) continue;
+    low[lane] = __builtin_nan("");
+    ++left;
   }
   return left;
 }

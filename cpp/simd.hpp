@@ -251,22 +251,6 @@ inline float highest_of(Floats v) {
 }
 #endif
 
-// Eight float64 lanes whatever the register width: what is reported is summed in this fixed order.
-typedef double Doubles __attribute__((vector_size(64)));
-constexpr size_t kDoubleLanes = 8;
-
-typedef uint64_t Longs __attribute__((vector_size(64)));
-#if defined(__AVX512F__)
-inline bool any_set(const Longs& v) {
-  const auto bits = reinterpret_cast<__m512i>(v);
-  return _mm512_test_epi64_mask(bits, bits) != 0;
-}
-#else
-inline bool any_set(const Longs& v) { return ((v[0] | v[1]) | (v[2] | v[3]) | (v[4] | v[5]) | (v[6] | v[7])) != 0; }
-#endif
-
-inline double sum_lanes(const Doubles& v) { return ((v[0] + v[4]) + (v[2] + v[6])) + ((v[1] + v[5]) + (v[3] + v[7])); }
-
 // Lane l of vector i becomes lane i of vector l.
 #if defined(__AVX512F__)
 inline void transpose(Ints (&v)[kWidth]) {
@@ -290,6 +274,23 @@ inline void transpose(Ints (&v)[kWidth]) {
     v[4 + l] = _mm512_shuffle_i32x4(odd, later_odd, 0x88);
     v[8 + l] = _mm512_shuffle_i32x4(even, later_even, 0xdd);
     v[12 + l] = _mm512_shuffle_i32x4(odd, later_odd, 0xdd);
+  }
+}
+#elif defined(__AVX2__)
+inline void transpose(Ints (&v)[kWidth]) {
+  Ints fours[kWidth];  // of four vectors, lane l and 4 + l
+  for (size_t i = 0; i < kWidth; i += 4) {
+    const Ints low = _mm256_unpacklo_epi32(v[i], v[i + 1]), high = _mm256_unpackhi_epi32(v[i], v[i + 1]);
+    const Ints next_low = _mm256_unpacklo_epi32(v[i + 2], v[i + 3]);
+    const Ints next_high = _mm256_unpackhi_epi32(v[i + 2], v[i + 3]);
+    fours[i] = _mm256_unpacklo_epi64(low, next_low);
+    fours[i + 1] = _mm256_unpackhi_epi64(low, next_low);
+    fours[i + 2] = _mm256_unpacklo_epi64(high, next_high);
+    fours[i + 3] = _mm256_unpackhi_epi64(high, next_high);
+  }
+  for (size_t l = 0; l < 4; ++l) {
+    v[l] = _mm256_permute2x128_si256(fours[l], fours[4 + l], 0x20);
+    v[4 + l] = _mm256_permute2x128_si256(fours[l], fours[4 + l], 0x31);
   }
 }
 #else

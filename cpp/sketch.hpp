@@ -26,6 +26,7 @@
 #include <stddef.h>
 
 #include "assign.hpp"
+#include "byte_products.hpp"
 #include "fetch.hpp"
 
 namespace macqueen {
@@ -38,14 +39,6 @@ constexpr size_t kSketchTile = kWidth == 16 ? 8 : kWidth == 8 ? 4 : 2;  // rows 
 constexpr float kNobody = 1e18f;          // a bound beyond it means that a group has no other center
 constexpr float kOutward = 0x1p-20f;      // beside sums of a few float32
 constexpr double kMostSketched = 0x1p40;  // longer centers are always candidates
-
-#if defined(__AVX512VNNI__)
-constexpr bool kInt8Products = true;
-#else
-constexpr bool kInt8Products = false;
-#endif
-
-typedef int32_t Int32 __attribute__((may_alias, aligned(1)));
 
 inline bool can_be_sketched(float square) { return static_cast<double>(square) < kMostSketched * kMostSketched; }
 
@@ -132,11 +125,12 @@ inline void coordinates(const T* const* rows, size_t count, const SketchForm& f,
 // chain.
 inline double relative(const SketchForm& f) { return static_cast<double>(f.padded() / kWidth + kWidth + 4) * 0x1p-23; }
 
-// A tail on the grid of its largest value: integers from -127 to 127; fewer where sums of so many would pass 2^24,
-// which float32 holds, or of their products 2^31.
-inline float most_tail(const SketchForm& f) {
+// A tail on the grid of its largest value: integers up to `most`; fewer where sums of so many would pass 2^24, which
+// float32 holds, or of their products 2^31.
+inline float most_tail(const SketchForm& f, int32_t most) {
   constexpr size_t kMostSum = size_t{1} << 24;
-  return f.padded() <= kMostSum / 128 ? 127 : static_cast<float>(kMostSum / f.padded());
+  return static_cast<float>(f.padded() <= kMostSum / 128 ? static_cast<size_t>(most)
+                                                         : kMostSum / 128 * static_cast<size_t>(most) / f.padded());
 }
 
 // Of rows whose coordinates are made together.
@@ -157,10 +151,12 @@ inline float highest(const float* v, const SketchForm& f) {
   return highest_of(high);
 }
 
-// v (padded,), of which the first f.tails count, none beyond `top`; integers (padded,) and a place of `tails` out.
-inline void to_grid(const float* v, float top, const SketchForm& f, int8_t* integers, size_t place, Tails& tails) {
+// v (padded,), of which the first f.tails count, none beyond `top`; integers (padded,) up to `most` and a place of
+// `tails` out.
+inline void to_grid(const float* v, float top, const SketchForm& f, int32_t most, int8_t* integers, size_t place,
+                    Tails& tails) {
   const Floats zero = broadcast(0), round = broadcast(12582912);  // 1.5 * 2^23: adding it rounds to an integer
-  const float step = top > 0x1p-100f ? top / most_tail(f) : 0;
+  const float step = top > 0x1p-100f ? top / most_tail(f, most) : 0;
   const Floats inverse = broadcast(step > 0 ? 1 / step : 0);
   Floats length = zero, grid_length = zero, error = zero, sum = zero;
   for (size_t j = 0; j < f.padded(); j += kWidth) {
@@ -229,7 +225,7 @@ inline void store_numbers(const Tails& tails, const float* squares, const Sketch
   each(out.tail + first, [&](size_t i) { return above(lengths.grid[i] * (1 + 0x1p-20)); });
   each(out.error + first, [&](size_t i) { return above(lengths.error[i]); });
   each(out.squares + first, [&](size_t i) { return below(static_cast<double>(squares[i]) * (1 - 0x1p-20)); });
-  each(out.offset + first, [&](size_t i) { return -128 * tails.sum[i]; });
+  each(out.offset + first, [&](size_t i) { return -kByteBias * tails.sum[i]; });
 }
 
 // Of a part that is not full, places beyond the rows get any numbers.
@@ -250,7 +246,7 @@ void sketch(const T* rows, size_t n, const SketchForm& f, float* scratch, const 
       const float* heads = f.columns == 0 ? own : at.y + r * f.heads;
       if (f.heads > 0) memcpy(out.heads + (first + r) * f.heads, heads, f.heads * sizeof(float));
       if (f.tails == 0) continue;
-      to_grid(own, highest(own, f), f, at.integers, r, tails);
+      to_grid(own, highest(own, f), f, kMostSigned, at.integers, r, tails);
       memcpy(out.tails + (first + r) * f.padded_tails(), at.integers, f.padded_tails());
     }
     store_numbers(tails, squares, f, first, *out.numbers);

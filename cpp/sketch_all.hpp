@@ -30,10 +30,10 @@ inline void take_lane(const SketchPanels& p, size_t group, size_t row, const int
   static_assert(kSketchLanes == 16);
   const Ints places = _mm512_slli_epi32(_mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15), 4);
   const auto name = static_cast<uint8_t>(row);
-  const Ints sum = _mm512_i32gather_epi32(places, products, sizeof *products);
+  const Ints sum[1][kGroupVectors] = {{_mm512_i32gather_epi32(places, products, sizeof *products)}};
   Floats t[1][kGroupVectors];
   begin_sums<1>(p, group, t);
-  add_tails<1>(p, group, *b.sketches.numbers, &name, &sum, t);
+  add_tails<1>(p, group, *b.sketches.numbers, &name, sum, t);
   take_near(p, group, row, t[0], b);
 }
 

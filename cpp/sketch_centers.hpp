@@ -7,14 +7,14 @@ namespace macqueen {
 namespace MACQUEEN_ISA {
 namespace {
 
-// Integers (padded,) of a center, 0: none, into its lane of the panels, with 128 added.
+// Integers (padded,) of a center, 0: none, into its lane of the panels, with kByteBias added.
 inline void lane_tails(const SketchForm& f, const int8_t* integers, size_t place, const SketchPanels& panels) {
-  constexpr uint32_t kZeros = 0x80808080;
+  constexpr uint32_t kOnes = 0x01010101, kZeros = kByteBias * kOnes;
   uint8_t* out = panels.tails + place / kGroup * f.padded_tails() * kGroup + place % kGroup * sizeof kZeros;
   for (size_t j = 0; j < f.padded_tails(); j += sizeof kZeros, out += kGroup * sizeof kZeros) {
     uint32_t four = 0;
     if (integers != nullptr) memcpy(&four, integers + j, sizeof four);
-    four ^= kZeros;
+    four = (four ^ 128 * kOnes) - (128 * kOnes - kZeros);
     memcpy(out, &four, sizeof four);
   }
 }
@@ -56,7 +56,7 @@ inline void place_center(const float* v, const float* y, float square, float top
   Tails tails{};
   Lengths lengths;
   if (f.tails > 0) {
-    to_grid(v, top, f, integers, 0, tails);
+    to_grid(v, top, f, kMostBiased, integers, 0, tails);
     lane_tails(f, integers, place, panels);
   }
   if (panels.tiles != nullptr) tile_tails(f, integers, place, panels);

@@ -64,7 +64,7 @@ inline const Word* lanes_of(const Word* words, size_t row, size_t size) {
 
 using LaneSums = Floats[kRowVectors][kLaneCenters];
 
-#if defined(__AVX512VNNI__)
+#if defined(MACQUEEN_BYTE_PRODUCTS)
 inline void lane_tails(const SketchForm& f, const SketchPanels& p, size_t place, const SketchRows& s, size_t row,
                        LaneSums& t) {
   const size_t end = f.padded_tails();
@@ -73,22 +73,32 @@ inline void lane_tails(const SketchForm& f, const SketchPanels& p, size_t place,
   Ints sum[kRowVectors][kLaneCenters];
   for (size_t r = 0; r < kRowVectors; ++r) {
     tails[r] = lanes_of(s.tails, row + r * kWidth, end / 4);
-    const Ints offset = _mm512_loadu_si512(s.numbers->offset + row + r * kWidth);
+    const Ints offset = load_bytes(s.numbers->offset + row + r * kWidth);
     for (size_t c = 0; c < kLaneCenters; ++c) sum[r][c] = offset;
   }
-  for (size_t j = 0; j < end; j += 4) {
-    Ints x[kRowVectors];
-    for (size_t r = 0; r < kRowVectors; ++r) x[r] = _mm512_loadu_si512(tails[r] + j * kSketchLanes);
+  size_t j = 0;
+  for (; j + 8 <= end; j += 8) {
+    Ints x[kRowVectors], y[kRowVectors];
+    for (size_t r = 0; r < kRowVectors; ++r) {
+      x[r] = load_bytes(tails[r] + j * kSketchLanes);
+      y[r] = load_bytes(tails[r] + (j + 4) * kSketchLanes);
+    }
     for (size_t c = 0; c < kLaneCenters; ++c) {
-      const Ints bytes = _mm512_set1_epi32(*reinterpret_cast<const Int32*>(panel + j * kGroup + c * 4));
-      for (size_t r = 0; r < kRowVectors; ++r) add_lane_products(sum[r][c], bytes, x[r]);
+      const uint8_t* four = panel + j * kGroup + c * 4;
+      const Ints bytes = four_bytes(four), more = four_bytes(four + 4 * kGroup);
+      for (size_t r = 0; r < kRowVectors; ++r) add_products(sum[r][c], bytes, x[r], more, y[r]);
+    }
+  }
+  if (j < end) {
+    for (size_t c = 0; c < kLaneCenters; ++c) {
+      const Ints bytes = four_bytes(panel + j * kGroup + c * 4);
+      for (size_t r = 0; r < kRowVectors; ++r) add_products(sum[r][c], bytes, load_bytes(tails[r] + j * kSketchLanes));
     }
   }
   for (size_t c = 0; c < kLaneCenters; ++c) {
     const Floats step = broadcast(p.step[place + c]);
     for (size_t r = 0; r < kRowVectors; ++r) {
-      t[r][c] =
-          multiply_add(load(s.numbers->scale + row + r * kWidth), _mm512_mul_ps(to_floats(sum[r][c]), step), t[r][c]);
+      t[r][c] = multiply_add(load(s.numbers->scale + row + r * kWidth), to_floats(sum[r][c]) * step, t[r][c]);
     }
   }
 }
@@ -133,7 +143,7 @@ inline void lane_minima(const SketchForm& f, const SketchPanels& p, size_t group
         t[r][c] = kScreens ? multiply_add(load(s.numbers->length + row + r * kWidth), tail, start) : start;
       }
     }
-#if defined(__AVX512VNNI__)
+#if defined(MACQUEEN_BYTE_PRODUCTS)
     if constexpr (kTails && !kScreens) lane_tails(f, p, place, s, row, t);
 #endif
     if (f.heads > 0) lane_heads(f, p, place, s, row, t);

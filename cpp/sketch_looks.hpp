@@ -3,84 +3,12 @@
 #pragma once
 
 #include "fetch.hpp"
+#include "sketch_minima.hpp"
 #include "sketch_tiles.hpp"
 
 namespace macqueen {
 namespace MACQUEEN_ISA {
 namespace {
-
-// The least of the kGroup values of kRows rows, kSketchTile or half of it, into `out` (kSketchTile,); returns which of
-// them do not pass the limit of their row.
-#if defined(__AVX512F__)
-template <size_t kRows>
-inline uint32_t row_minima(const Floats (*t)[kGroupVectors], const float* limits, const uint8_t* rows, float* out) {
-  const auto halves = [](Floats a, Floats b) {
-    return minimum(_mm512_shuffle_f32x4(a, b, 0x44), _mm512_shuffle_f32x4(a, b, 0xee));
-  };
-  const auto quarters = [](Floats a, Floats b) {
-    return minimum(_mm512_shuffle_f32x4(a, b, 0x88), _mm512_shuffle_f32x4(a, b, 0xdd));
-  };
-  const Floats low = quarters(halves(t[0][0], t[1][0]), halves(t[2][0], t[3][0]));
-  Floats high = low;
-  if constexpr (kRows == kSketchTile) high = quarters(halves(t[4][0], t[5][0]), halves(t[6][0], t[7][0]));
-  const Floats pairs = minimum(_mm512_unpacklo_ps(low, high), _mm512_unpackhi_ps(low, high));
-  const Floats least = minimum(pairs, _mm512_shuffle_ps(pairs, pairs, 0x4e));
-  const Ints order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 0, 0, 0, 0, 0, 0, 0, 0);
-  const __m256 in_order = _mm512_castps512_ps256(_mm512_permutexvar_ps(order, least));
-  _mm256_storeu_ps(out, in_order);
-  const __m256i places = _mm256_cvtepu8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(rows)));
-  return _mm256_cmp_ps_mask(in_order, _mm256_i32gather_ps(limits, places, sizeof(float)), _CMP_LE_OQ);
-}
-
-// The least lane of t, stored as `lanes`, whose bit in `without` is not set.
-inline float least_but(Floats t, const float*, uint32_t without) {
-  return _mm512_reduce_min_ps(_mm512_mask_mov_ps(broadcast(kHuge), static_cast<__mmask16>(~without), t));
-}
-#else
-template <size_t kRows>
-inline uint32_t row_minima(const Floats (*t)[kGroupVectors], const float* limits, const uint8_t* rows, float* out) {
-  uint32_t near = 0;
-  for (size_t r = 0; r < kRows; ++r) {
-    Floats least = t[r][0];
-    for (size_t v = 1; v < kGroupVectors; ++v) least = minimum(least, t[r][v]);
-    float lanes[kWidth];
-    store(lanes, least);
-    out[r] = lanes[0];
-    for (size_t l = 1; l < kWidth; ++l) out[r] = lanes[l] < out[r] ? lanes[l] : out[r];
-    near |= out[r] <= limits[rows[r]] ? 1u << r : 0u;
-  }
-  return near;
-}
-
-inline float least_but(Floats, const float* lanes, uint32_t without) {
-  float least = kHuge;
-  for (size_t l = 0; l < kWidth; ++l) least = (without >> l & 1) == 0 && lanes[l] < least ? lanes[l] : least;
-  return least;
-}
-#endif
-
-#if defined(__AVX512F__)
-inline Floats without_lane(Floats t, uint32_t lane) {
-  return _mm512_mask_mov_ps(t, static_cast<__mmask16>(1u << lane), broadcast(kHuge));
-}
-inline float least_of(const Floats* t) { return _mm512_reduce_min_ps(t[0]); }
-#else
-inline Floats without_lane(Floats t, uint32_t lane) {
-  float lanes[kWidth];
-  store(lanes, t);
-  lanes[lane] = kHuge;
-  return load(lanes);
-}
-inline float least_of(const Floats* t) {
-  float least = kHuge;
-  for (size_t v = 0; v < kGroupVectors; ++v) {
-    float lanes[kWidth];
-    store(lanes, t[v]);
-    for (const float lane : lanes) least = lane < least ? lane : least;
-  }
-  return least;
-}
-#endif
 
 // Keeps those candidates of a row that its limit still allows; the others count for their group.
 inline void drop_candidates(const SketchBlock& b, size_t row) {
@@ -108,11 +36,12 @@ inline float upper_bound(const SketchPanels& p, const SketchNumbers& numbers, si
 
 // A row whose bounds t (kGroup,) for a group are to be looked at one by one: notes the candidates, centers that do not
 // pass its limit; the others are the group's.
-inline void take_near(const SketchPanels& p, size_t group, size_t row, Floats* t, const SketchBlock& b) {
+inline void take_near(const SketchPanels& p, size_t group, size_t row, Floats (&t)[kGroupVectors],
+                      const SketchBlock& b) {
   float& found = b.found[group * kSketchRows + row];
   int32_t& count = b.counts[row];
   const auto own = static_cast<uint32_t>(b.own[row]) - static_cast<uint32_t>(group * kGroup);
-  if (own < kGroup) t[own / kWidth] = without_lane(t[own / kWidth], own % kWidth);
+  if (own < kGroup) t[own / kWidth] = without_lanes(t[own / kWidth], 1u << own % kWidth);
   const float least = least_of(t);
   found = least;
   if (!(least <= b.limit[row]) || count > b.most) return;
@@ -123,11 +52,13 @@ inline void take_near(const SketchPanels& p, size_t group, size_t row, Floats* t
   if (count == 0) fetch(b.rows + row * b.row_bytes, b.row_bytes);
   Candidate* list = b.candidates + row * static_cast<size_t>(b.most);
   const Floats limit = broadcast(b.limit[row]);
+  Floats others[kGroupVectors];
   float rest = kHuge;
   for (size_t v = 0; v < kGroupVectors; ++v) {
     float lanes[kWidth];
     store(lanes, t[v]);
     const uint32_t near = at_most_mask(t[v], limit);
+    others[v] = without_lanes(t[v], near);
     for (uint32_t mask = near; mask != 0; mask &= mask - 1) {
       const auto lane = static_cast<uint32_t>(__builtin_ctz(mask));
       if (count >= b.most) {
@@ -137,9 +68,9 @@ inline void take_near(const SketchPanels& p, size_t group, size_t row, Floats* t
       }
       list[count++] = {static_cast<int32_t>(group * kGroup + v * kWidth + lane), lanes[lane]};
     }
-    const float left = least_but(t[v], lanes, near);
-    rest = left < rest ? left : rest;
   }
+  const float left = least_of(others);
+  rest = left < rest ? left : rest;
   found = rest < found ? rest : found;
 }
 
@@ -189,10 +120,10 @@ void sketch_tiles(const SketchForm& f, const SketchPanels& p, size_t group, uint
   for (size_t i = 0; i < count; i += kRows) tile_sums(f, p, group, b.sketches, list + i, sums + i * kGroup);
   for (size_t i = 0; i < count; i += kSketchTile) {
     const uint8_t* rows = list + i;
-    Ints sum[kSketchTile];
+    Ints sum[kSketchTile][kGroupVectors];
     for (size_t r = 0; r < kSketchTile; ++r) {
       const Ints products = _mm512_load_si512(sums + (i + r) * kGroup);
-      sum[r] = add_ints(broadcast_int(b.sketches.numbers->offset[rows[r]]), products);
+      sum[r][0] = add_ints(broadcast_int(b.sketches.numbers->offset[rows[r]]), products);
     }
     Floats t[kSketchTile][kGroupVectors];
     begin_sums<kSketchTile>(p, group, t);
@@ -241,19 +172,6 @@ inline size_t screen_group(const SketchForm& f, const SketchPanels& p, size_t gr
   }
   if (i < count) screen_listed<kSketchTile / 2>(f, p, group, list, i, count, b, kept);
   return kept;
-}
-
-// Appends first + the lanes of `mask` to a list.
-inline void append_rows(uint32_t mask, size_t first, uint8_t* list, int32_t& count) {
-#if defined(__AVX512F__)
-  const __m512i lanes = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
-  const __m512i rows = _mm512_add_epi32(lanes, _mm512_set1_epi32(static_cast<int32_t>(first)));
-  const __m128i packed = _mm512_cvtepi32_epi8(_mm512_maskz_compress_epi32(static_cast<__mmask16>(mask), rows));
-  _mm_storeu_si128(reinterpret_cast<__m128i*>(list + count), packed);  // lists have room for a vector more
-  count += __builtin_popcount(mask);
-#else
-  for (; mask != 0; mask &= mask - 1) list[count++] = static_cast<uint8_t>(first + __builtin_ctz(mask));
-#endif
 }
 
 void look_at_groups(const SketchForm& f, const SketchPanels& p, size_t groups, bool screens, uint8_t* lists,

@@ -23,23 +23,17 @@ constexpr float kMostDoubt = 0.02f;  // of a square, what following it may add: 
 // D.(C + C') of a center, a little more; infinity or not a number where it cannot be told.
 template <class T>
 inline double change_of(const T* before, const T* now, const SketchForm& f) {
-  const auto terms = [&f](auto x, auto y, auto o, auto& sum, auto& size) __attribute__((always_inline)) {
-    const auto move = x - y, place = (x + y) * f.scale - (o + o), zero = move - move;
-    const auto far = (x < zero ? zero - x : x) + (y < zero ? zero - y : y), shift = o < zero ? zero - o : o;
-    sum += move * place;
-    size += (move < zero ? zero - move : move) * (far * f.scale + (shift + shift));
-  };
   Doubles sums = {}, sizes = {};
-  double sum = 0, size = 0;
-  size_t j = 0;
-  for (; j + kDoubleLanes <= f.d; j += kDoubleLanes) {
-    terms(load_doubles(now + j), load_doubles(before + j), load_doubles(f.shift + j), sums, sizes);
+  for (size_t j = 0; j < f.d; j += kDoubleLanes) {
+    const size_t count = f.d - j;
+    const bool whole = count >= kDoubleLanes;
+    const Doubles x = whole ? load_doubles(now + j) : load_doubles(now + j, count);
+    const Doubles y = whole ? load_doubles(before + j) : load_doubles(before + j, count);
+    const Doubles o = load_doubles(f.shift + j), move = x - y;
+    sums += move * ((x + y) * f.scale - (o + o));
+    sizes += absolute(move) * ((absolute(x) + absolute(y)) * f.scale + absolute(o + o));
   }
-  for (; j < f.d; ++j) {
-    terms(static_cast<double>(now[j]), static_cast<double>(before[j]), static_cast<double>(f.shift[j]), sum, size);
-  }
-  sum = (sum + sum_lanes(sums)) * f.scale;
-  size = (size + sum_lanes(sizes)) * f.scale;
+  const double sum = sum_lanes(sums) * f.scale, size = sum_lanes(sizes) * f.scale;
   if (!(size < kMostSketched * kMostSketched)) return __builtin_inf();
   return sum + __builtin_fabs(sum) * 0x1p-20 + size * static_cast<double>(f.d + 16) * 0x1p-52;
 }
@@ -61,9 +55,9 @@ void sketch_moves(const T* before, const T* now, size_t first, size_t count, con
   for (size_t i = 0; i < count; ++i) {
     if (!can_be_sketched(squares[i])) continue;
     const float* own = at.v + i * f.padded();
-    to_grid(own, highest(own, f), f, at.integers, i, tails);
+    to_grid(own, highest(own, f), f, kMostBiased, at.integers, i, tails);
     uint8_t* bytes = p.tails + (first + i) * f.tiled_tails();
-    for (size_t j = 0; j < f.tails; ++j) bytes[j] = static_cast<uint8_t>(at.integers[j] + 128);
+    for (size_t j = 0; j < f.tails; ++j) bytes[j] = static_cast<uint8_t>(at.integers[j] + kByteBias);
     for (size_t a = 0; a < f.heads; ++a) p.heads[(first + i) * f.heads + a] = -2 * at.y[i * f.heads + a];
   }
   Lengths lengths;
@@ -79,25 +73,31 @@ void sketch_moves(const T* before, const T* now, size_t first, size_t count, con
   }
 }
 
-#if defined(__AVX512VNNI__)
+#if defined(MACQUEEN_BYTE_PRODUCTS)
+// The first `count` values; the others are 0.
+#if defined(__AVX512F__)
+inline Floats load_first(const float* p, size_t count) {
+  return _mm512_maskz_loadu_ps(static_cast<__mmask16>(count < kWidth ? (1u << count) - 1 : 0xffffu), p);
+}
+#else
+inline Floats load_first(const float* p, size_t count) { return _mm256_castsi256_ps(load_bytes(p, count * sizeof *p)); }
+#endif
+
 // -2 X.D of a row and how its own center moved, without e.
 inline float twice_product(const SketchForm& f, const MovePanels& p, const SketchRows& s, size_t row, size_t c) {
   const size_t end = f.padded_tails();
   const int8_t* x = s.tails + row * end;
   const uint8_t* move = p.tails + c * f.tiled_tails();
   Ints sum = broadcast_int(0);
-  for (size_t j = 0; j < end; j += 64) {
-    const __mmask64 mask = end - j < 64 ? (1ull << (end - j)) - 1 : ~0ull;
-    sum = _mm512_dpbusd_epi32(sum, _mm512_loadu_si512(move + j), _mm512_maskz_loadu_epi8(mask, x + j));
-  }
-  const int32_t products = _mm512_reduce_add_epi32(sum) + s.numbers->offset[row];
+  for (size_t j = 0; j < end; j += 4 * kWidth) add_products(sum, load_bytes(move + j), load_bytes(x + j, end - j));
+  const int32_t products = sum_of_lanes(sum) + s.numbers->offset[row];
   const float tails = s.numbers->scale[row] * (static_cast<float>(products) * p.numbers[c].step);
   if (f.heads == 0) return tails;
   Floats heads = broadcast(0);
   for (size_t j = 0; j < f.heads; j += kWidth) {
-    const auto mask = static_cast<__mmask16>(f.heads - j < kWidth ? (1u << (f.heads - j)) - 1 : 0xffffu);
-    heads = multiply_add(_mm512_maskz_loadu_ps(mask, s.heads + row * f.heads + j),
-                         _mm512_maskz_loadu_ps(mask, p.heads + c * f.heads + j), heads);
+    const size_t left = f.heads - j;
+    heads =
+        multiply_add(load_first(s.heads + row * f.heads + j, left), load_first(p.heads + c * f.heads + j, left), heads);
   }
   return sum_of(heads) + tails;
 }

@@ -7,17 +7,6 @@ namespace macqueen {
 namespace MACQUEEN_ISA {
 namespace {
 
-#if defined(__AVX512VNNI__)
-// sum += the products of four unsigned bytes of each lane and the four signed bytes at x. In assembly, because g++ 12
-// copies every accumulator around the intrinsic, which takes as long as the products.
-inline void add_products(Ints& sum, Ints bytes, const int8_t* x) {
-  asm("vpdpbusd %2%{1to16%}, %1, %0" : "+v"(sum) : "v"(bytes), "m"(*reinterpret_cast<const Int32*>(x)));
-}
-inline void add_lane_products(Ints& sum, Ints bytes, Ints x) {
-  asm("vpdpbusd %2, %1, %0" : "+v"(sum) : "v"(bytes), "v"(x));
-}
-#endif
-
 // Adds the products of the heads of kRows <= kSketchTile rows of a block and of a group to t.
 template <size_t kRows>
 inline void add_heads(const SketchForm& f, const SketchPanels& p, size_t group, const SketchRows& s,
@@ -52,36 +41,59 @@ inline void begin_sums(const SketchPanels& p, size_t group, Floats (*t)[kGroupVe
   }
 }
 
-#if defined(__AVX512VNNI__)
+#if defined(MACQUEEN_BYTE_PRODUCTS)
 // Adds the sums of integers, offsets included, to t, with what the grids may have changed.
 template <size_t kRows>
 inline void add_tails(const SketchPanels& p, size_t group, const SketchNumbers& numbers, const uint8_t* rows,
-                      const Ints* sum, Floats (*t)[kGroupVectors]) {
-  const Floats step = load(p.step + group * kGroup), tail = load(p.tail + group * kGroup),
-               error = load(p.error + group * kGroup);
-  each<0, kRows>([&](size_t r) __attribute__((always_inline)) {
-    const size_t i = rows[r];
-    const Floats bounds =
-        multiply_add(broadcast(numbers.error[i]), tail, multiply_add(broadcast(numbers.tail[i]), error, t[r][0]));
-    t[r][0] = multiply_add(broadcast(numbers.scale[i]), _mm512_mul_ps(to_floats(sum[r]), step), bounds);
-  });
+                      const Ints (*sum)[kGroupVectors], Floats (*t)[kGroupVectors]) {
+  for (size_t v = 0; v < kGroupVectors; ++v) {
+    const size_t place = group * kGroup + v * kWidth;
+    const Floats step = load(p.step + place), tail = load(p.tail + place), error = load(p.error + place);
+    each<0, kRows>([&](size_t r) __attribute__((always_inline)) {
+      const size_t i = rows[r];
+      const Floats bounds =
+          multiply_add(broadcast(numbers.error[i]), tail, multiply_add(broadcast(numbers.tail[i]), error, t[r][v]));
+      t[r][v] = multiply_add(broadcast(numbers.scale[i]), to_floats(sum[r][v]) * step, bounds);
+    });
+  }
 }
 
 // The sums of integers of kRows rows of a block and a group.
 template <size_t kRows>
 inline void tail_sums(const SketchForm& f, const SketchPanels& p, size_t group, const SketchRows& s,
-                      const uint8_t* rows, Ints* sum) {
+                      const uint8_t* rows, Ints (*sum)[kGroupVectors]) {
   const int8_t* tails[kRows];
   each<0, kRows>([&](size_t r) __attribute__((always_inline)) {  // a loop would keep the sums in memory
-    sum[r] = broadcast_int(s.numbers->offset[rows[r]]);
+    for (size_t v = 0; v < kGroupVectors; ++v) sum[r][v] = broadcast_int(s.numbers->offset[rows[r]]);
     tails[r] = s.tails + rows[r] * f.padded_tails();
   });
   const size_t end = f.padded_tails();
   const uint8_t* panel = p.tails + group * end * kGroup;
+#if defined(__AVX512VNNI__)
   for (size_t j = 0; j < end; j += 4) {
-    const Ints c = _mm512_loadu_si512(panel + j * kGroup);
-    each<0, kRows>([&](size_t r) __attribute__((always_inline)) { add_products(sum[r], c, tails[r] + j); });
+    const Ints c = load_bytes(panel + j * kGroup);
+    each<0, kRows>([&](size_t r) __attribute__((always_inline)) { add_products(sum[r][0], c, tails[r] + j); });
   }
+#else
+  size_t j = 0;
+  for (; j + 8 <= end; j += 8) {
+    each<0, kRows>([&](size_t r) __attribute__((always_inline)) {
+      const Ints x = four_bytes(tails[r] + j), y = four_bytes(tails[r] + j + 4);
+      for (size_t v = 0; v < kGroupVectors; ++v) {
+        const uint8_t* c = panel + j * kGroup + v * kWidth * 4;
+        add_products(sum[r][v], load_bytes(c), x, load_bytes(c + kGroup * 4), y);
+      }
+    });
+  }
+  if (j < end) {
+    each<0, kRows>([&](size_t r) __attribute__((always_inline)) {
+      const Ints x = four_bytes(tails[r] + j);
+      for (size_t v = 0; v < kGroupVectors; ++v) {
+        add_products(sum[r][v], load_bytes(panel + j * kGroup + v * kWidth * 4), x);
+      }
+    });
+  }
+#endif
 }
 #endif
 
@@ -90,9 +102,9 @@ template <bool kTails, size_t kRows>
 inline void sketch_tile(const SketchForm& f, const SketchPanels& p, size_t group, const SketchRows& s,
                         const uint8_t* rows, Floats (*t)[kGroupVectors]) {
   begin_sums<kRows>(p, group, t);
-#if defined(__AVX512VNNI__)
+#if defined(MACQUEEN_BYTE_PRODUCTS)
   if constexpr (kTails) {
-    Ints sum[kRows];
+    Ints sum[kRows][kGroupVectors];
     tail_sums<kRows>(f, p, group, s, rows, sum);
     add_tails<kRows>(p, group, *s.numbers, rows, sum, t);
   }
