@@ -141,34 +141,30 @@ size_t middle_center_of(const T* low, const T* high, const T* columns, size_t st
 // Appends to `kept` (count) the centers first + 0, 1, ... of `from` that a mask of lanes names.
 template <class T, size_t D>
 inline void keep(const CenterColumns<T>& from, size_t first, uint32_t mask, size_t count, const KeptCenters<T>& kept) {
-#if defined(__AVX512F__)
   // Whole vectors are stored: what follows the centers kept is overwritten by the next ones.
   const int32_t* names = from.names + first;
   if constexpr (sizeof(T) == 4) {
-    const auto lanes = static_cast<__mmask16>(mask);
-    _mm512_storeu_si512(kept.names + count, _mm512_maskz_compress_epi32(lanes, _mm512_loadu_si512(names)));
-    if (kept.columns == nullptr) return;
-    for (size_t j = 0; j < D; ++j) {
-      const Floats column = load(from.columns + j * from.stride + first);
-      store(kept.columns + j * kept.stride + count, _mm512_maskz_compress_ps(lanes, column));
+    store_indices(kept.names + count, compressed(mask, Side<T>::load_indices(names)));
+    for (size_t j = 0; j < D && kept.columns != nullptr; ++j) {
+      store(kept.columns + j * kept.stride + count, compressed(mask, load(from.columns + j * from.stride + first)));
     }
-  } else {
-    const auto lanes = static_cast<__mmask8>(mask);
-    const auto at = reinterpret_cast<__m256i*>(kept.names + count);
-    const __m256i all = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(names));
-    _mm256_storeu_si256(at, _mm256_maskz_compress_epi32(lanes, all));
-    if (kept.columns == nullptr) return;
-    for (size_t j = 0; j < D; ++j) {
-      const __m512d column = _mm512_loadu_pd(from.columns + j * from.stride + first);
-      _mm512_storeu_pd(kept.columns + j * kept.stride + count, _mm512_maskz_compress_pd(lanes, column));
-    }
+    return;
+  }
+#if defined(__AVX512F__)
+  const auto lanes = static_cast<__mmask8>(mask);
+  const auto at = reinterpret_cast<__m256i*>(kept.names + count);
+  const __m256i all = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(names));
+  _mm256_storeu_si256(at, _mm256_maskz_compress_epi32(lanes, all));
+  for (size_t j = 0; j < D && kept.columns != nullptr; ++j) {
+    const __m512d column = _mm512_loadu_pd(from.columns + j * from.stride + first);
+    _mm512_storeu_pd(kept.columns + j * kept.stride + count, _mm512_maskz_compress_pd(lanes, column));
   }
 #else
   for (; mask != 0; mask &= mask - 1, ++count) {
-    const size_t c = first + static_cast<size_t>(__builtin_ctz(mask));
-    kept.names[count] = from.names[c];
+    const auto c = static_cast<size_t>(__builtin_ctz(mask));
+    kept.names[count] = names[c];
     for (size_t j = 0; j < D && kept.columns != nullptr; ++j) {
-      kept.columns[j * kept.stride + count] = from.columns[j * from.stride + c];
+      kept.columns[j * kept.stride + count] = from.columns[j * from.stride + first + c];
     }
   }
 #endif

@@ -28,8 +28,6 @@ constexpr int32_t kByteBias = 0, kMostBiased = 127, kMostSigned = 127;
 
 #if defined(MACQUEEN_BYTE_PRODUCTS)
 #if defined(__AVX512F__)
-inline Floats as_floats(Ints v) { return _mm512_castsi512_ps(v); }
-inline Ints as_ints(Floats v) { return _mm512_castps_si512(v); }
 inline Ints load_bytes(const void* p) { return _mm512_loadu_si512(p); }
 // The first `count` > 0 bytes; the others are 0, and are not read.
 inline Ints load_bytes(const void* p, size_t count) {
@@ -39,8 +37,6 @@ inline Ints products_of(Ints bytes, Ints x) { return _mm512_maddubs_epi16(bytes,
 inline Ints add_shorts(Ints a, Ints b) { return _mm512_add_epi16(a, b); }
 inline Ints sums_of_pairs(Ints shorts) { return _mm512_madd_epi16(shorts, broadcast_int(0x00010001)); }
 #else
-inline Floats as_floats(Ints v) { return _mm256_castsi256_ps(v); }
-inline Ints as_ints(Floats v) { return _mm256_castps_si256(v); }
 inline Ints load_bytes(const void* p) { return _mm256_loadu_si256(static_cast<const Ints*>(p)); }
 inline Ints load_bytes(const void* p, size_t count) {
   if (count >= 32) return load_bytes(p);

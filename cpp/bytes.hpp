@@ -43,19 +43,6 @@ inline Floats on_grid(const double* x, const ByteGrid& g, size_t j) {
   return load(t);
 }
 
-// The lowest byte of each lane.
-inline void store_low_bytes(uint8_t* p, Floats v) {
-#if defined(__AVX512F__)
-  _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm512_cvtepi32_epi8(_mm512_castps_si512(v)));
-#else
-  float lanes[kWidth];
-  uint32_t bits[kWidth];
-  store(lanes, v);
-  memcpy(bits, lanes, sizeof bits);
-  for (size_t l = 0; l < kWidth; ++l) p[l] = static_cast<uint8_t>(bits[l]);
-#endif
-}
-
 struct ByteSums {
   Floats gaps, norm;
 };
@@ -69,7 +56,7 @@ inline __attribute__((always_inline)) void byte_part(const T* x, const ByteGrid&
   const Floats q = sum - round, gap = t - q, way = q - load(g.middle + j);
   sums.gaps = multiply_add(gap, gap, sums.gaps);
   sums.norm = multiply_add(way, way, sums.norm);
-  store_low_bytes(bytes, sum);
+  store_low_bytes(bytes, as_ints(sum));
 }
 
 // Rows (n, d) -> bytes (n, d), norms and errors (n,) out, as in ByteBlock.
@@ -184,6 +171,8 @@ inline void byte_products(const ByteGrid& g, const ByteCenters& centers, const B
 inline Floats look_up(const float* table, Ints index) {
 #if defined(__AVX512F__)
   return _mm512_permutex2var_ps(load(table), index, load(table + kWidth));
+#elif defined(__AVX2__)
+  return _mm256_i32gather_ps(table, index, sizeof *table);
 #else
   int32_t name[kWidth];
   float found[kWidth];

@@ -13,9 +13,7 @@ namespace {
 
 template <class T>
 inline T lowest_lane(typename Side<T>::Values values) {
-#if defined(__AVX512F__)
-  if constexpr (sizeof(T) == 4) return _mm512_reduce_min_ps(values);
-#endif
+  if constexpr (sizeof(T) == 4) return lowest_of(values);
   T lanes[Side<T>::kLanes];
   store(lanes, values);
   T lowest = lanes[0];

@@ -4,6 +4,7 @@
 
 #include "eights.hpp"
 #include "kernels.hpp"
+#include "lanes.hpp"
 
 namespace macqueen {
 namespace MACQUEEN_ISA {
@@ -17,11 +18,10 @@ inline Floats difference(const T* x, const T* c, size_t count) {
   return load(v);
 }
 
-#if defined(__AVX512F__)
 inline Floats difference(const float* x, const float* c, size_t count) {
-  const auto mask = static_cast<__mmask16>((1u << count) - 1);
-  return _mm512_maskz_loadu_ps(mask, x) - _mm512_maskz_loadu_ps(mask, c);
+  return load_first(x, count) - load_first(c, count);
 }
+#if defined(__AVX512F__)
 inline Floats difference(const double* x, const double* c) {
   const __m256 low = _mm512_cvtpd_ps(_mm512_loadu_pd(x) - _mm512_loadu_pd(c));
   const __m256 high = _mm512_cvtpd_ps(_mm512_loadu_pd(x + 8) - _mm512_loadu_pd(c + 8));

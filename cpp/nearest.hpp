@@ -85,21 +85,14 @@ inline void lower_threshold(const RowWidth& w, size_t m, float* bounds, int32_t*
 
 // Appends the lanes of t in `mask`, whose first has the index `first`.
 inline void append_near(Floats t, uint32_t mask, int32_t first, float* bounds, int32_t* names, int32_t& count) {
-#if defined(__AVX512F__)
-  const auto lanes = static_cast<__mmask16>(mask);
-  const __m512i order = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
-  _mm512_storeu_ps(bounds + count, _mm512_maskz_compress_ps(lanes, t));
-  _mm512_storeu_si512(names + count, _mm512_maskz_compress_epi32(lanes, _mm512_add_epi32(order, broadcast_int(first))));
+  int32_t lanes[kWidth];
+  for (size_t l = 0; l < kWidth; ++l) lanes[l] = first + static_cast<int32_t>(l);
+  Ints order;
+  memcpy(&order, lanes, sizeof order);
+  const Ints kept = compressed(mask, order);
+  store(bounds + count, compressed(mask, t));  // whole vectors: what follows is overwritten by the next ones
+  memcpy(names + count, &kept, sizeof kept);
   count += __builtin_popcount(mask);
-#else
-  float values[kWidth];
-  store(values, t);
-  for (; mask != 0; mask &= mask - 1) {
-    const int lane = __builtin_ctz(mask);
-    bounds[count] = values[lane];
-    names[count++] = first + lane;
-  }
-#endif
 }
 
 // At least the m-th smallest of t (size,): the m-th smallest of the minima of kSlots interleaved parts of it.

@@ -23,7 +23,8 @@ namespace {
 constexpr int32_t kMostValue = 0x7fffffff;
 constexpr size_t kMostPackedDims = size_t{1} << 20;  // rounding adds sqrt(d) / 2 to |a| and |b|, which must fit
 
-constexpr size_t kPackedVectors = kWidth == 16 ? 2 : 1;  // of rows: with a tile of centers they fill the registers
+// Rows and centers whose sums fill the registers.
+constexpr size_t kPackedVectors = kWidth == 1 ? 1 : 2, kPackedCenters = kWidth == 16 ? 8 : 4;
 
 inline const float* origin_of(const PackedForm& form, const float*) { return form.narrow_origin; }
 inline const double* origin_of(const PackedForm& form, const double*) { return form.origin; }
@@ -109,21 +110,25 @@ struct PackedBest {
 template <size_t kVectors>
 inline __attribute__((always_inline)) void packed_take(Ints sum, Ints name, Ints names, size_t v,
                                                        PackedBest<kVectors>& best) {
+#if defined(__AVX2__) && !defined(__AVX512F__)
+  const Ints value = _mm256_or_si256(_mm256_andnot_si256(names, sum), name);  // which has no other bits
+#else
   const Ints value = mix_bits(sum, name, names);
+#endif
   if constexpr (kChecked) best.second[v] = least_ints(best.second[v], most_ints(best.lowest[v], value));
   best.lowest[v] = least_ints(best.lowest[v], value);
 }
 
-// The first kCenters of a tile of centers; x: where each vector of rows begins.
+// kCenters of a tile of centers, from the center `first` on; x: where each vector of rows begins.
 template <size_t kCenters, size_t kVectors>
 inline __attribute__((always_inline)) void packed_tile(const int16_t* const (&x)[kVectors], const PackedPanels& c,
-                                                       size_t pairs, size_t t, PackedBest<kVectors>& best) {
+                                                       size_t pairs, size_t first, PackedBest<kVectors>& best) {
   Ints sum[kVectors][kCenters];
   each<0, kCenters>([&](size_t i) __attribute__((always_inline)) {
-    const Ints start = broadcast_int(c.start[t * kPackedTile + i]);
+    const Ints start = broadcast_int(c.start[first + i]);
     for (size_t v = 0; v < kVectors; ++v) sum[v][i] = start;
   });
-  const int16_t* panel = c.packed + t * pairs * kPackedTile * 2;
+  const int16_t* panel = c.packed + (first / kPackedTile * pairs * kPackedTile + first % kPackedTile) * 2;
   for (size_t p = 0; p < pairs; ++p) {
     Ints rows[kVectors];
     for (size_t v = 0; v < kVectors; ++v) rows[v] = load_pairs(x[v] + p * kPackedLanes * 2);
@@ -134,7 +139,7 @@ inline __attribute__((always_inline)) void packed_tile(const int16_t* const (&x)
   }
   const Ints names = broadcast_int(c.names);
   each<0, kCenters>([&](size_t i) __attribute__((always_inline)) {
-    const Ints name = broadcast_int(static_cast<int32_t>(t * kPackedTile + i));
+    const Ints name = broadcast_int(static_cast<int32_t>(first + i));
     for (size_t v = 0; v < kVectors; ++v) {
       packed_take(sum[v][i], name, names, v, best);
     }
@@ -191,15 +196,11 @@ void packed_labels(const PackedForm& form, const PackedPanels& centers, const in
     const int16_t* x[kPackedVectors];
     PackedBest<kPackedVectors> best;
     packed_begin(form, rows, first, x, best);
-    const size_t last = centers.tiles - 1, left = centers.k - last * kPackedTile;
-    for (size_t t = 0; t < last; ++t) packed_tile<kPackedTile>(x, centers, form.pairs, t, best);
-    if (left <= 2) {
-      packed_tile<2>(x, centers, form.pairs, last, best);
-    } else if (left <= 4) {
-      packed_tile<4>(x, centers, form.pairs, last, best);
-    } else {
-      packed_tile<kPackedTile>(x, centers, form.pairs, last, best);
-    }
+    size_t c = 0;
+    for (; kPackedCenters == 8 && c + 4 < centers.k; c += 8)
+      packed_tile<kPackedCenters>(x, centers, form.pairs, c, best);
+    for (; c + 2 < centers.k; c += 4) packed_tile<4>(x, centers, form.pairs, c, best);
+    if (c < centers.k) packed_tile<2>(x, centers, form.pairs, c, best);
     packed_tell(centers, numbers, before, first, best, found);
   }
 }

@@ -78,21 +78,6 @@ void packed_few(const PackedForm& form, const PackedPanels& centers, const int32
   }
 }
 
-// Lane by lane, `then` where the bit is set.
-#if defined(__AVX512F__)
-inline Floats choose_lanes(uint64_t bits, Floats then, Floats otherwise) {
-  return _mm512_mask_mov_ps(otherwise, static_cast<__mmask16>(bits), then);
-}
-#else
-inline Floats choose_lanes(uint64_t bits, Floats then, Floats otherwise) {
-  float one[kWidth], other[kWidth];
-  store(one, then);
-  store(other, otherwise);
-  for (size_t l = 0; l < kWidth; ++l) other[l] = (bits >> l & 1) != 0 ? one[l] : other[l];
-  return load(other);
-}
-#endif
-
 void packed_gaps(const PackedPanels& centers, const int32_t* values, size_t count, uint64_t lanes, const float* numbers,
                  float* gaps, float* radius) {
   constexpr float kUp = 1 + 0x1p-18f;  // beside a few roundings of float32, each 2^-24 of what is added

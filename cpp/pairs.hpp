@@ -190,15 +190,7 @@ void nearest_two(const float* squares, const int32_t* names, size_t count, float
 }
 
 // Values from 0 to below 256 as bytes, rounded down.
-inline void store_bytes(uint8_t* p, Floats v) {
-#if defined(__AVX512F__)
-  _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm512_cvtepi32_epi8(_mm512_cvttps_epi32(v)));
-#else
-  float lanes[kWidth];
-  store(lanes, v);
-  for (size_t l = 0; l < kWidth; ++l) p[l] = static_cast<uint8_t>(lanes[l]);
-#endif
-}
+inline void store_bytes(uint8_t* p, Floats v) { store_low_bytes(p, truncated(v)); }
 
 inline Floats in_bytes(Floats v) {
   return minimum(maximum(v, broadcast(0)), broadcast(static_cast<float>(kMostPairBound)));
@@ -251,6 +243,20 @@ inline uint64_t passing(const uint8_t* bounds, const uint8_t* uppers, uint8_t pa
   const __m512i most = _mm512_set1_epi8(static_cast<char>(static_cast<uint8_t>(kMostPairBound)));
   const __m512i sum = _mm512_adds_epu8(_mm512_loadu_si512(uppers), _mm512_set1_epi8(static_cast<char>(path)));
   return _mm512_cmple_epu8_mask(_mm512_loadu_si512(bounds), _mm512_min_epu8(sum, most));
+}
+#elif defined(__AVX2__)
+inline uint64_t passing(const uint8_t* bounds, const uint8_t* uppers, uint8_t path) {
+  const Ints most = _mm256_set1_epi8(static_cast<char>(static_cast<uint8_t>(kMostPairBound)));
+  const Ints way = _mm256_set1_epi8(static_cast<char>(path));
+  uint64_t bits = 0;
+  for (size_t i = 0; i < kPairRows; i += 32) {
+    const Ints sum = _mm256_adds_epu8(_mm256_loadu_si256(reinterpret_cast<const Ints*>(uppers + i)), way);
+    const Ints limit = _mm256_min_epu8(sum, most);
+    const Ints bound = _mm256_loadu_si256(reinterpret_cast<const Ints*>(bounds + i));
+    const Ints passed = _mm256_cmpeq_epi8(_mm256_min_epu8(bound, limit), bound);
+    bits |= static_cast<uint64_t>(static_cast<uint32_t>(_mm256_movemask_epi8(passed))) << i;
+  }
+  return bits;
 }
 #else
 inline uint64_t passing(const uint8_t* bounds, const uint8_t* uppers, uint8_t path) {

@@ -234,37 +234,15 @@ inline void screen_block(const float* rows, size_t n, const Screen& s, float* be
   }
 }
 
-#if defined(__AVX512F__)
 inline Leader leader_of(const float* state) {
   const Floats lowest = load(state);
-  const float least = _mm512_reduce_min_ps(lowest);
-  const uint32_t mask = _mm512_cmp_ps_mask(lowest, broadcast(least), _CMP_EQ_OQ);
-  const auto lane = static_cast<uint32_t>(__builtin_ctz(mask));
+  const float least = lowest_of(lowest);
+  const auto lane = static_cast<uint32_t>(__builtin_ctz(at_most_mask(lowest, broadcast(least))));
   int32_t index;
   memcpy(&index, state + 2 * kWidth + lane, sizeof index);
-  const Floats others = _mm512_mask_mov_ps(lowest, static_cast<__mmask16>(1u << lane), broadcast(kHuge));
-  return {least, _mm512_reduce_min_ps(minimum(others, load(state + kWidth))), index};
+  const Floats others = choose_lanes(1u << lane, broadcast(kHuge), lowest);
+  return {least, lowest_of(minimum(others, load(state + kWidth))), index};
 }
-#else
-inline Leader leader_of(const float* state) {
-  Leader leader{kHuge, kHuge, 0};
-  int32_t index[kWidth];
-  memcpy(index, state + 2 * kWidth, sizeof index);
-  for (size_t l = 0; l < kWidth; ++l) {
-    const float t = state[l];
-    if (t < leader.lowest) {
-      leader.second = leader.lowest;
-      leader.lowest = t;
-      leader.index = index[l];
-    } else if (t < leader.second) {
-      leader.second = t;
-    }
-    const float other = state[kWidth + l];
-    leader.second = other < leader.second ? other : leader.second;
-  }
-  return leader;
-}
-#endif
 
 }  // namespace
 }  // namespace MACQUEEN_ISA

@@ -64,25 +64,6 @@ inline Ints no_ints() { return 0; }
 
 inline Ints load_pairs(const int16_t* p) { return load_ints(reinterpret_cast<const float*>(p)); }
 inline void store_pairs(int16_t* p, Ints v) { store_ints(reinterpret_cast<float*>(p), v); }
-// Whole numbers as 16-bit integers, those of `low` first; what does not fit, or is no number, becomes any.
-#if defined(__AVX512F__)
-inline Ints to_pairs(Floats low, Floats high) {
-  const __m256i first = _mm512_cvtepi32_epi16(_mm512_cvtps_epi32(low));
-  return _mm512_inserti64x4(_mm512_castsi256_si512(first), _mm512_cvtepi32_epi16(_mm512_cvtps_epi32(high)), 1);
-}
-#else
-inline Ints to_pairs(Floats low, Floats high) {
-  float values[2 * kWidth];
-  int16_t pairs[2 * kWidth];
-  store(values, low);
-  store(values + kWidth, high);
-  for (size_t l = 0; l < 2 * kWidth; ++l) {
-    const float within = values[l] < 32767 ? values[l] : 32767;
-    pairs[l] = static_cast<int16_t>(within > -32767 ? within : -32767);
-  }
-  return load_pairs(pairs);
-}
-#endif
 inline Ints broadcast_pair(const int16_t* p) {
   int32_t both;
   memcpy(&both, p, sizeof both);

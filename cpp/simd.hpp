@@ -55,6 +55,8 @@ inline Floats choose_equal(Ints a, Ints b, Floats then, Floats otherwise) {
 }
 inline Ints least_ints(Ints a, Ints b) { return _mm512_min_epi32(a, b); }
 inline Ints most_ints(Ints a, Ints b) { return _mm512_max_epi32(a, b); }
+inline Floats as_floats(Ints v) { return _mm512_castsi512_ps(v); }
+inline Ints as_ints(Floats v) { return _mm512_castps_si512(v); }
 inline Ints mix_bits(Ints a, Ints b, Ints mask) { return _mm512_ternarylogic_epi32(a, b, mask, 0xd8); }
 
 #elif defined(__AVX2__)
@@ -99,6 +101,8 @@ inline Floats choose_equal(Ints a, Ints b, Floats then, Floats otherwise) {
 }
 inline Ints least_ints(Ints a, Ints b) { return _mm256_min_epi32(a, b); }
 inline Ints most_ints(Ints a, Ints b) { return _mm256_max_epi32(a, b); }
+inline Floats as_floats(Ints v) { return _mm256_castsi256_ps(v); }
+inline Ints as_ints(Floats v) { return _mm256_castps_si256(v); }
 inline Ints mix_bits(Ints a, Ints b, Ints mask) {
   return _mm256_or_si256(_mm256_andnot_si256(mask, a), _mm256_and_si256(b, mask));
 }
@@ -150,6 +154,8 @@ inline Ints mix_bits(Ints a, Ints b, Ints mask) {
 }
 inline Ints least_ints(Ints a, Ints b) { return mix_bits(a, b, _mm_cmpgt_epi32(a, b)); }
 inline Ints most_ints(Ints a, Ints b) { return mix_bits(b, a, _mm_cmpgt_epi32(a, b)); }
+inline Floats as_floats(Ints v) { return _mm_castsi128_ps(v); }
+inline Ints as_ints(Floats v) { return _mm_castps_si128(v); }
 
 #elif defined(__ARM_NEON)
 
@@ -188,6 +194,8 @@ inline Floats choose_equal(Ints a, Ints b, Floats then, Floats otherwise) {
 }
 inline Ints least_ints(Ints a, Ints b) { return vminq_s32(a, b); }
 inline Ints most_ints(Ints a, Ints b) { return vmaxq_s32(a, b); }
+inline Floats as_floats(Ints v) { return vreinterpretq_f32_s32(v); }
+inline Ints as_ints(Floats v) { return vreinterpretq_s32_f32(v); }
 inline Ints mix_bits(Ints a, Ints b, Ints mask) { return vbslq_s32(vreinterpretq_u32_s32(mask), b, a); }
 
 #else
@@ -223,6 +231,12 @@ inline Floats choose_below(Floats a, Floats b, Floats then, Floats otherwise) { 
 inline Floats choose_equal(Ints a, Ints b, Floats then, Floats otherwise) { return a == b ? then : otherwise; }
 inline Ints least_ints(Ints a, Ints b) { return a < b ? a : b; }
 inline Ints most_ints(Ints a, Ints b) { return a < b ? b : a; }
+inline Floats as_floats(Ints v) {
+  Floats f;
+  memcpy(&f, &v, sizeof f);
+  return f;
+}
+inline Ints as_ints(Floats v) { return load_ints(&v); }
 inline Ints mix_bits(Ints a, Ints b, Ints mask) { return (a & ~mask) | (b & mask); }
 
 #endif
@@ -231,25 +245,6 @@ constexpr size_t kTileVectors = 2;
 constexpr size_t kLanes = kTileVectors * kWidth;
 constexpr size_t kBlockRows = 128;
 static_assert(kBlockRows % kTileRows == 0);
-
-// The sum, and the largest, of the lanes of a vector.
-#if defined(__AVX512F__)
-inline float sum_of(Floats v) { return _mm512_reduce_add_ps(v); }
-inline float highest_of(Floats v) { return _mm512_reduce_max_ps(v); }
-#else
-inline float sum_of(Floats v) {
-  float lanes[kWidth], sum = 0;
-  store(lanes, v);
-  for (size_t l = 0; l < kWidth; ++l) sum += lanes[l];
-  return sum;
-}
-inline float highest_of(Floats v) {
-  float lanes[kWidth];
-  store(lanes, v);
-  for (size_t l = 1; l < kWidth; ++l) lanes[0] = lanes[l] > lanes[0] ? lanes[l] : lanes[0];
-  return lanes[0];
-}
-#endif
 
 // Lane l of vector i becomes lane i of vector l.
 #if defined(__AVX512F__)

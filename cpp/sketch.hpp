@@ -160,14 +160,13 @@ inline void to_grid(const float* v, float top, const SketchForm& f, int32_t most
   const Floats inverse = broadcast(step > 0 ? 1 / step : 0);
   Floats length = zero, grid_length = zero, error = zero, sum = zero;
   for (size_t j = 0; j < f.padded(); j += kWidth) {
-    const Floats scaled = load(v + j) * inverse, rounded = (scaled + round) - round, gap = scaled - rounded;
+    const Floats scaled = load(v + j) * inverse, shifted = scaled + round;  // whose lowest byte is the integer's
+    const Floats rounded = shifted - round, gap = scaled - rounded;
     length = multiply_add(scaled, scaled, length);
     grid_length = multiply_add(rounded, rounded, grid_length);
     error = multiply_add(gap, gap, error);
     sum = add(sum, rounded);
-    float values[kWidth];
-    store(values, rounded);
-    for (size_t l = 0; l < kWidth; ++l) integers[j + l] = static_cast<int8_t>(static_cast<int32_t>(values[l]));
+    store_low_bytes(reinterpret_cast<uint8_t*>(integers + j), as_ints(shifted));
   }
   tails.step[place] = step;
   tails.squares[place] = sum_of(length);

@@ -62,57 +62,13 @@ inline uint32_t row_minima(const Floats (*t)[kGroupVectors], const float* limits
 #endif
 
 // t with kHuge in those lanes whose bit is set.
-#if defined(__AVX512F__)
-inline Floats without_lanes(Floats t, uint32_t mask) {
-  return _mm512_mask_mov_ps(t, static_cast<__mmask16>(mask), broadcast(kHuge));
-}
-inline float lowest_of(Floats t) { return _mm512_reduce_min_ps(t); }
-#elif defined(__AVX2__)
-inline Floats without_lanes(Floats t, uint32_t mask) {
-  const Ints bits = _mm256_setr_epi32(1, 2, 4, 8, 16, 32, 64, 128);
-  const Ints set = _mm256_cmpeq_epi32(_mm256_and_si256(broadcast_int(static_cast<int32_t>(mask)), bits), bits);
-  return _mm256_blendv_ps(t, broadcast(kHuge), _mm256_castsi256_ps(set));
-}
-inline float lowest_of(Floats t) {
-  const __m128 four = _mm_min_ps(_mm256_castps256_ps128(t), _mm256_extractf128_ps(t, 1));
-  const __m128 two = _mm_min_ps(four, _mm_movehl_ps(four, four));
-  return _mm_cvtss_f32(_mm_min_ss(two, _mm_movehdup_ps(two)));
-}
-#else
-inline Floats without_lanes(Floats t, uint32_t mask) {
-  float lanes[kWidth];
-  store(lanes, t);
-  for (size_t l = 0; l < kWidth; ++l) lanes[l] = (mask >> l & 1) == 0 ? lanes[l] : kHuge;
-  return load(lanes);
-}
-inline float lowest_of(Floats t) {
-  float lanes[kWidth];
-  store(lanes, t);
-  for (size_t l = 1; l < kWidth; ++l) lanes[0] = lanes[l] < lanes[0] ? lanes[l] : lanes[0];
-  return lanes[0];
-}
-#endif
+inline Floats without_lanes(Floats t, uint32_t bits) { return choose_lanes(bits, broadcast(kHuge), t); }
 
 inline float least_of(const Floats (&t)[kGroupVectors]) {
   Floats least = t[0];
   for (size_t v = 1; v < kGroupVectors; ++v) least = minimum(least, t[v]);
   return lowest_of(least);
 }
-
-#if defined(__AVX2__) && !defined(__AVX512F__)
-// The places of the bits that are set in each byte, ascending.
-struct SetBits {
-  uint8_t places[256][8] = {};
-  constexpr SetBits() {
-    for (unsigned mask = 0; mask < 256; ++mask) {
-      for (unsigned bit = 0, count = 0; bit < 8; ++bit) {
-        if ((mask >> bit & 1) != 0) places[mask][count++] = static_cast<uint8_t>(bit);
-      }
-    }
-  }
-};
-constexpr SetBits kSetBits;
-#endif
 
 // Appends first + the lanes of `mask` to a list.
 inline void append_rows(uint32_t mask, size_t first, uint8_t* list, int32_t& count) {

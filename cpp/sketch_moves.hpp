@@ -74,15 +74,6 @@ void sketch_moves(const T* before, const T* now, size_t first, size_t count, con
 }
 
 #if defined(MACQUEEN_BYTE_PRODUCTS)
-// The first `count` values; the others are 0.
-#if defined(__AVX512F__)
-inline Floats load_first(const float* p, size_t count) {
-  return _mm512_maskz_loadu_ps(static_cast<__mmask16>(count < kWidth ? (1u << count) - 1 : 0xffffu), p);
-}
-#else
-inline Floats load_first(const float* p, size_t count) { return _mm256_castsi256_ps(load_bytes(p, count * sizeof *p)); }
-#endif
-
 // -2 X.D of a row and how its own center moved, without e.
 inline float twice_product(const SketchForm& f, const MovePanels& p, const SketchRows& s, size_t row, size_t c) {
   const size_t end = f.padded_tails();
@@ -95,7 +86,7 @@ inline float twice_product(const SketchForm& f, const MovePanels& p, const Sketc
   if (f.heads == 0) return tails;
   Floats heads = broadcast(0);
   for (size_t j = 0; j < f.heads; j += kWidth) {
-    const size_t left = f.heads - j;
+    const size_t left = f.heads - j < kWidth ? f.heads - j : kWidth;
     heads =
         multiply_add(load_first(s.heads + row * f.heads + j, left), load_first(p.heads + c * f.heads + j, left), heads);
   }
