@@ -150,7 +150,7 @@ inline void keep(const CenterColumns<T>& from, size_t first, uint32_t mask, size
     }
     return;
   }
-#if defined(__AVX512F__)
+#if defined(__AVX512F__)  // float64
   const auto lanes = static_cast<__mmask8>(mask);
   const auto at = reinterpret_cast<__m256i*>(kept.names + count);
   const __m256i all = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(names));

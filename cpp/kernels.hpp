@@ -283,8 +283,7 @@ struct RowKernels {
 };
 
 struct Kernels {
-  const char* name;
-  const char* description;
+  const char *name, *description;
   unsigned requires_features;
   size_t lanes;  // centers in a panel
   size_t width;  // float32 values in a vector register

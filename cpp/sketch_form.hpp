@@ -43,7 +43,7 @@ struct SketchNumbers {
   float tail[kSketchRows];      // length of the tail on its grid
   float error[kSketchRows];     // of the grid
   float squares[kSketchRows];   // |X|^2, a little less
-  int32_t offset[kSketchRows];  // -128 * sum of the tails
+  int32_t offset[kSketchRows];  // -kByteBias (cpp/byte_products.hpp) * sum of the tails
 };
 
 // The sketches of the rows of a block; when interleaved, heads and groups of four tails are those of kSketchLanes rows,
@@ -56,7 +56,7 @@ struct SketchRows {
 
 // Centers of one step in groups; each array is (groups, ..., kGroup), the last one (groups, 3).
 struct SketchPanels {
-  uint8_t* tails;   // (groups, padded_tails / 4, kGroup, 4): value + 128
+  uint8_t* tails;   // (groups, padded_tails / 4, kGroup, 4): value + kByteBias
   int8_t* tiles;    // (groups, tiled_tails / 64, kGroup, 64): value; null where no rows meet all groups by tiles
   float* heads;     // (groups, heads, kGroup): -2 value
   float* start;     // |C|^2, a little less
@@ -78,7 +78,7 @@ struct MoveNumbers {
 };
 
 struct MovePanels {
-  uint8_t* tails;        // (k, move_tails): value + 128
+  uint8_t* tails;        // (k, move_tails): value + kByteBias
   float* heads;          // (k, heads): -2 value
   MoveNumbers* numbers;  // (k,)
 };

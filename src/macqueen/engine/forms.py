@@ -58,7 +58,7 @@ class Form:
         dims = len(self.origin)
         heads = GROUP / width * (12 + self.heads)
         screens = heads * -(-clusters // GROUP) if len(self.axes) else 0
-        looks = opened * (heads + self.tails / 4)
+        looks = opened * (heads + 4 * self.tails / width)
         return screens + looks + candidates * (40 + dims / 2) + hard * clusters * dims / width + 200
 
 
