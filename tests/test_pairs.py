@@ -117,6 +117,19 @@ def test_rows_of_small_integers_are_hardly_read(isa, offset):
 
 
 @pytest.mark.parametrize("isa", _core.available_isas())
+@pytest.mark.parametrize("d", [33, 64, 99])
+def test_products_of_bytes_at_the_ends_of_their_grids_are_exact(isa, d):
+    rows = np.random.default_rng(8).choice(np.float32([0, 255]), size=(600, d))
+    rows[:20] = rows[:20, :1]  # all low or all high
+    pairs, centers = pairs_of(rows), rows[:10]
+    for _ in range(3):
+        found = _core.Totals(10, d)
+        step(pairs, THREADS[1], _core.Centers32(isa, centers), found)
+        assert digits(found) == digits(plain(isa, rows, centers))
+        centers = means(found, centers)
+
+
+@pytest.mark.parametrize("isa", _core.available_isas())
 def test_rows_that_their_copy_leaves_undecided_keep_the_bounds_of_their_own_distances(isa):
     rows = np.random.default_rng(7).normal(size=(2000, 64)).astype(np.float32)
     pairs, centers, read = pairs_of(rows), rows[:8], []
