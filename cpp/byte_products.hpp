@@ -65,6 +65,26 @@ inline int32_t sum_of_lanes(Ints v) {
   return sum;
 }
 
+#if !defined(__AVX512VNNI__)
+// Signed bytes by their magnitudes and signs.
+struct SignedBytes {
+  Ints magnitudes, signs;
+};
+#if defined(__AVX512F__)
+inline SignedBytes signed_bytes(Ints q) { return {_mm512_abs_epi8(q), q}; }
+inline Ints with_signs(Ints x, Ints signs) {
+  return _mm512_mask_sub_epi8(x, _mm512_movepi8_mask(signs), _mm512_setzero_si512(), x);
+}
+#else
+inline SignedBytes signed_bytes(Ints q) { return {_mm256_abs_epi8(q), q}; }
+inline Ints with_signs(Ints x, Ints signs) { return _mm256_sign_epi8(x, signs); }
+#endif
+// sum += products of any signed bytes and others of at most 127: 2 128 127 < 2^15.
+inline void add_products(Ints& sum, const SignedBytes& q, Ints x) {
+  sum = add_ints(sum, sums_of_pairs(products_of(q.magnitudes, with_signs(x, q.signs))));
+}
+#endif
+
 // sum += products. With VNNI in assembly, because g++ 12 copies every accumulator around the intrinsic, which takes as
 // long as the products.
 #if defined(__AVX512VNNI__)

@@ -19,7 +19,8 @@ constexpr double kRounder = 0x1.8p52;  // y + kRounder - kRounder is the nearest
 // below 2^126, as cpp/bytes.hpp must be able to take their root.
 constexpr double kFarthest = 0x1p55;
 constexpr double kUp = 1 + 0x1p-30;  // beside sums of float64
-constexpr size_t kVector = 16;       // of the widest set
+constexpr double kMostCenter = 127;
+constexpr size_t kVector = 16;  // of the widest set
 
 double nearest_integer(double value) { return (value + kRounder) - kRounder; }
 
@@ -236,13 +237,12 @@ double ByteRows<T>::place_center(const Centers<T>& centers, size_t c) {
   }
   int8_t* out = &values_[c * grid_.padded()];
   const bool far = !(longest < kFarthest);
-  const double most = centers.kernels().most_signed;
-  const auto rho = static_cast<float>(std::max(longest / most, 0x1p-60));
+  const auto rho = static_cast<float>(std::max(longest / kMostCenter, 0x1p-60));
   const double step = static_cast<double>(rho), scale = 1 / step;
   double error = 0, squares = 0, product = 0;
   int32_t sum = 0;
   for (size_t j = 0; j < d; ++j) {
-    const double h = far ? 0 : std::clamp(nearest_integer(ways_[j] * scale), -most, most);
+    const double h = far ? 0 : std::clamp(nearest_integer(ways_[j] * scale), -kMostCenter, kMostCenter);
     const double gap = ways_[j] - step * h;
     out[j] = static_cast<int8_t>(h);
     error += gap * gap;

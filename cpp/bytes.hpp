@@ -82,11 +82,22 @@ void byte_rows(const T* rows, size_t n, const ByteGrid& g, uint8_t* bytes, float
 }
 
 #if defined(MACQUEEN_BYTE_PRODUCTS)
+#if defined(__AVX512VNNI__)
+using ByteLanes = Ints;
+constexpr int32_t kByteOffset = 1;  // whether the products are those of q + 128
+inline ByteLanes byte_lanes(Ints bytes) { return bytes; }
+#else
+using ByteLanes = SignedBytes;
+constexpr int32_t kByteOffset = 0;
+inline ByteLanes byte_lanes(Ints bytes) {
+  return signed_bytes(bytes ^ broadcast_int(static_cast<int32_t>(0x80808080)));
+}
+#endif
 constexpr size_t kByteTileRows = 4, kByteTileCenters = kWidth / kByteTileRows, kByteLanes = 4 * kWidth;
 
 // Adds the products of one part of kByteTileRows rows and of kCenters centers.
 template <size_t kCenters>
-inline __attribute__((always_inline)) void add_byte_part(const Ints (&rows)[kByteTileRows], const int8_t* centers,
+inline __attribute__((always_inline)) void add_byte_part(const ByteLanes (&rows)[kByteTileRows], const int8_t* centers,
                                                          size_t padded, Ints (&sum)[kCenters][kByteTileRows]) {
   each<0, kCenters>([&](size_t c) __attribute__((always_inline)) {
     const Ints center = load_bytes(centers + c * padded);
@@ -97,17 +108,18 @@ inline __attribute__((always_inline)) void add_byte_part(const Ints (&rows)[kByt
 // Products of kByteTileRows rows (d,) and kCenters centers, side by side for each center.
 template <size_t kCenters>
 inline Ints byte_tile(const uint8_t* const (&x)[kByteTileRows], size_t d, const int8_t* centers, size_t padded) {
-  Ints sum[kCenters][kByteTileRows], rows[kByteTileRows];
+  Ints sum[kCenters][kByteTileRows];
+  ByteLanes rows[kByteTileRows];
   for (size_t c = 0; c < kCenters; ++c) {
     for (Ints& one : sum[c]) one = broadcast_int(0);
   }
   size_t j = 0;
   for (; j + kByteLanes <= d; j += kByteLanes) {
-    for (size_t r = 0; r < kByteTileRows; ++r) rows[r] = load_bytes(x[r] + j);
+    for (size_t r = 0; r < kByteTileRows; ++r) rows[r] = byte_lanes(load_bytes(x[r] + j));
     add_byte_part(rows, centers + j, padded, sum);
   }
   if (j < d) {  // what comes after may be under another thread's hands
-    for (size_t r = 0; r < kByteTileRows; ++r) rows[r] = load_bytes(x[r] + j, d - j);
+    for (size_t r = 0; r < kByteTileRows; ++r) rows[r] = byte_lanes(load_bytes(x[r] + j, d - j));
     add_byte_part(rows, centers + j, padded, sum);
   }
   Floats lanes[kWidth];
@@ -154,6 +166,7 @@ inline void byte_products(const ByteGrid& g, const ByteCenters& centers, const B
   }
 }
 #else
+constexpr int32_t kByteOffset = 1;
 inline void byte_products(const ByteGrid& g, const ByteCenters& centers, const ByteBlock& block) {
   for (size_t i = 0; i < block.count; ++i) {
     const uint8_t* x = block.bytes + block.places[i] * g.d;
@@ -203,7 +216,8 @@ inline Ints take_byte_squares(const ByteCenters& centers, const ByteBlock& block
   Ints nearest = broadcast_int(0);
   lowest = broadcast(kHuge);
   for (size_t c = 0; c < centers.k; ++c) {
-    const Ints whole = add_ints(load_words(block.products + c * kPairRows + i), broadcast_int(-centers.offsets[c]));
+    const Ints whole =
+        add_ints(load_words(block.products + c * kPairRows + i), broadcast_int(-centers.offsets[c] * kByteOffset));
     const Floats square =
         maximum(norms + multiply_add(to_floats(whole), broadcast(centers.factor[c]), broadcast(centers.start[c])),
                 broadcast(0));

@@ -291,8 +291,7 @@ struct Kernels {
   size_t block;  // most rows one call of `assign` takes
   RowKernels<float> f32;
   RowKernels<double> f64;
-  bool sketch_tails;    // whether int8 tails are worth having: products of bytes are faster than those of floats
-  int32_t most_signed;  // of signed bytes whose products with unsigned ones are exact
+  bool sketch_tails;  // whether int8 tails are worth having: products of bytes are faster than those of floats
   // Bounds the distances from the rows of a block to the centers of groups, those named in the list (kListStride,) of
   // each group, counts (groups,). With `screens` by heads first, into `found`: the others then leave the list. looks
   // in/out.

@@ -112,7 +112,7 @@ def test_rows_of_small_integers_are_hardly_read(isa, offset):
         done = step(pairs, THREADS[1], _core.Centers32(isa, centers), found)
         assert digits(found) == digits(plain(isa, rows, centers))
         assert done.opened > 0
-        assert done.read < 3000 / 10
+        assert done.read < 3000 / 20
         centers = means(found, centers)
 
 

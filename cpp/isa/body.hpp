@@ -80,7 +80,6 @@ constexpr Kernels kernels_here(const char* name, const char* description, unsign
       .f32 = row_kernels_here<float>(),
       .f64 = row_kernels_here<double>(),
       .sketch_tails = kInt8Products,
-      .most_signed = kMostSigned,
       .look_at_groups = look_at_groups,
       .look_at_all = look_at_all,
       .moved_bounds = moved_bounds,
