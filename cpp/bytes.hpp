@@ -6,7 +6,7 @@
 //
 //   D_c = |q - m|^2 + (|W|^2 + 2 m.W) - 2 rho q.h,
 //
-// q.h = (q + 128).h - 128 sum h in exact integers. The squared distance of q to the center is at least
+// q.h = (q + 128).h - 128 sum h, or as it is, in exact integers. The squared distance of q to the center is at least
 // D_c - 2 f sqrt(D_c), and at most D_c + 2 f sqrt(D_c) + f^2. That of the row itself differs by 2 r.(q - c) + |r|^2, so
 // that the difference between two centers a and b changes by 2 r.(a - b) <= 2 e |a - b|: little where they are close.
 // Center b is not the nearest where, for any other center a,
