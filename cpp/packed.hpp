@@ -205,17 +205,16 @@ void packed_labels(const PackedForm& form, const PackedPanels& centers, const in
   }
 }
 
-// A length that at least half of the values (k,) do not pass.
-inline float middle_of(const float* values, size_t k) {
-  for (size_t i = 0; i < k; ++i) {
-    size_t below = 0, equal = 0;
-    for (size_t c = 0; c < k; ++c) {
-      below += values[c] < values[i] ? 1 : 0;
-      equal += values[c] == values[i] ? 1 : 0;
-    }
-    if (below <= k / 2 && k / 2 < below + equal) return values[i];
+// The least of the lengths (k,) that at least half of them do not pass.
+inline float middle_of(const float* lengths, size_t k) {
+  uint32_t low = 0, high = 0x7fffffff;  // bits of numbers that are not negative are in their order
+  while (low < high) {
+    const uint32_t middle = low + (high - low) / 2;
+    size_t within = 0;
+    for (size_t c = 0; c < k; ++c) within += __builtin_bit_cast(uint32_t, lengths[c]) <= middle ? 1 : 0;
+    (within > k / 2 ? high : low) = within > k / 2 ? middle : middle + 1;
   }
-  return 0;
+  return __builtin_bit_cast(float, low);
 }
 
 // The origin less up to kDoubleLanes values of a center from j on; zeros beyond.

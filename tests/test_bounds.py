@@ -172,12 +172,28 @@ def test_rows_that_sketches_cannot_tell_apart_go_back_to_plain_passes(monkeypatc
     assert bounded.cluster_centers().tobytes() == plain.cluster_centers().tobytes()
 
 
+def test_a_path_that_does_not_pay_is_left_for_the_next(caplog, monkeypatch):
+    """Tight groups far from each other: 16 bits tell few of their rows apart, sketches nearly all."""
+    random = np.random.default_rng(0)
+    middles = 30 * random.normal(size=(75, 48))
+    rows = (middles[random.integers(75, size=6000)] + random.normal(size=(6000, 48))).astype(np.float32)
+    with caplog.at_level("INFO", "macqueen"):
+        chosen = in_memory(150, rows[:150], use_mini_batch=False).train(rows, steps=4)
+    plans = [message for message in caplog.messages if message.startswith("plan: ")]
+    assert [message.split(" ")[1] for message in plans] == ["packed:", "packed", "bounds"]
+    monkeypatch.setenv("MACQUEEN_FORCE_PATH", "plain")
+    plain = in_memory(150, rows[:150], use_mini_batch=False).train(rows, steps=4)
+    assert chosen.cluster_centers().tobytes() == plain.cluster_centers().tobytes()
+    assert chosen.history()["cost"].tolist() == plain.history()["cost"].tolist()
+
+
 def test_the_plan_follows_from_the_data():
     random = np.random.default_rng(0)
     rows = random.normal(size=(40_000, 48)).astype(np.float32)
     assert plan(rows[:, :2].copy(), 100).path == "boxes"
     assert plan(rows, 500).path == "bounds"
-    assert plan(rows, 100).path == "plain"
+    assert plan(rows, 100).path == "packed"
+    assert plan(rows, 250).path == "bounds"
     assert plan(rows[:500], 500).path == "plain"
     assert plan(rows, 500, "cosine").path == "plain"
     assert plan(iter([rows]), 500).path == "plain"

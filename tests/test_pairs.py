@@ -248,10 +248,10 @@ def test_bounds_of_pairs_that_do_not_pay_are_left_after_a_step(monkeypatch):
 def test_the_plan_takes_packed_rows_for_few_clusters_and_pairs_for_wide_rows():
     random = np.random.default_rng(0)
     rows = random.normal(size=(4000, 16)).astype(np.float32)
-    for clusters in (10, 64, 96):
+    for clusters in (10, 64, 96, 400):
         assert plan(rows, clusters).path == "packed"
         assert plan(rows, clusters).memory < 4000 * (16 + clusters // 8 + clusters // 16 + 48) + clusters * 16 * 50
-    assert plan(rows, 97).path not in {"packed", "pairs"}
+    assert plan(rows, 450).path == "bounds"
     assert plan(rows, 10, config=RunConfig(memory_limit=1000)).path == "plain"
     wide = random.normal(size=(20_000, 200)).astype(np.float32)
     assert plan(wide, 10).path == "pairs"  # a copy of the rows would be more than other bounds take

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from typing import Any
 
 import numpy as np
@@ -53,9 +53,12 @@ class Engine:
         """Begin a batch or pass; `squares` as in `Pass`. One at a time: the buffers are the engine's."""
         return Pass(prepared, self._workspace, squares)
 
-    def plan(self, rows: FloatArray | None, prepared: Prepared) -> Plan:
-        """Choose how passes are made over rows (n, d) in memory, None where they are no such array."""
-        return Planner(rows, prepared, self.kernels, self.memory_limit).choose()
+    def plan(self, rows: FloatArray | None, prepared: Prepared, given_up: Collection[str] = ()) -> Plan:
+        """Choose how passes are made over rows (n, d) in memory, None where they are no such array.
+
+        `given_up`: paths that turned out not to pay for them.
+        """
+        return Planner(rows, prepared, self.kernels, self.memory_limit, given_up).choose()
 
     def update(self, state: State, stats: StepStats) -> State:
         """Make the state after a step."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,9 +24,9 @@ CYCLES_PER_SECOND = 2.5e9  # for predictions only
 BOX_DIMS, MOST_BOX_DIMS, BOX_ROWS, MOST_BOX_ROWS, BOX_CLUSTERS = 6, 8, 2048, 1 << 25, 16  # where boxes can pay
 SORTED_ROWS = 1024  # from so many on sorting takes less time than a plain step
 BOUND_ROWS, BOUND_WORK = 2048, 1 << 24  # where bounds can pay; work: rows x dims x clusters
-BOUND_CYCLES = 1000  # of comparing a row with all centers: keeping its bounds takes a third of it
+BOUND_CYCLES = 350  # of comparing a row with all centers: keeping its bounds takes most of it
 PAIR_ROWS, PAIR_CLUSTERS = 256, 96  # where bounds of pairs can pay: from so many rows on, up to so many clusters
-PACKED_ROWS, PACKED_CLUSTERS = 256, 96  # where comparing all in 16-bit integers can pay
+PACKED_ROWS, PACKED_WORK = 256, 5000  # where comparing all in 16-bit integers pays; clusters x (pairs of columns + 4)
 PACKED_SMALL = 1 << 22  # bytes of a copy that are not worth counting
 SAMPLE_ROWS, SAMPLE_VALUES = 1024, 1 << 18
 
@@ -104,10 +104,20 @@ class Planner:
         The instruction set and threads in force.
     memory_limit
         Bytes that may be taken beside the rows; None: no limit.
+    given_up
+        Paths that turned out not to pay for these rows.
     """
 
-    def __init__(self, rows: FloatArray | None, prepared: Prepared, kernels: Kernels, memory_limit: int | None) -> None:
+    def __init__(
+        self,
+        rows: FloatArray | None,
+        prepared: Prepared,
+        kernels: Kernels,
+        memory_limit: int | None,
+        given_up: Collection[str] = (),
+    ) -> None:
         self.rows = rows
+        self.given_up = given_up
         self.count = 0 if rows is None else len(rows)
         self.prepared = prepared
         self.kernels = kernels
@@ -126,7 +136,7 @@ class Planner:
         if self.prepared.metric.normalized:
             return self._plain("rows are normalized block by block")
         if forced:
-            return self._forced(forced)
+            return self._forced("plain" if forced in self.given_up else forced)
         if self._sorting_can_pay():
             return self._sorted("1 dimension")
         if self._boxes_can_pay():
@@ -135,6 +145,8 @@ class Planner:
             return self._packed(f"{self.clusters} clusters")
         if self._pairs_can_pay():
             return self._pairs(f"{self.clusters} clusters")
+        if "bounds" in self.given_up:
+            return self._plain(f"{' and '.join(sorted(self.given_up))} turned out not to pay")
         if self.count < BOUND_ROWS or self.work < BOUND_WORK or self._compare_cycles() < BOUND_CYCLES:
             return self._plain("too little work for bounds to pay")
         return self._bounds("")
@@ -181,6 +193,7 @@ class Planner:
 
     def _boxes_can_pay(self) -> bool:
         few = self.dims <= BOX_DIMS and self.clusters >= BOX_CLUSTERS and BOX_ROWS <= self.count <= MOST_BOX_ROWS
+        few = few and "boxes" not in self.given_up
         return few and self._boxes("").memory <= min(self.memory_limit, self._promised(self.dims))
 
     def _boxes(self, reason: str) -> Plan:
@@ -189,7 +202,8 @@ class Planner:
         return Plan("boxes", reason, self._seconds(near + 100), memory)
 
     def _packed_can_pay(self) -> bool:
-        few = 1 < self.clusters <= PACKED_CLUSTERS and self.count >= PACKED_ROWS
+        few = self.clusters > 1 and self.clusters * ((self.dims + 1) // 2 + 4) <= PACKED_WORK
+        few = few and self.count >= PACKED_ROWS and "packed" not in self.given_up
         memory = Packed.memory(self.count, self.dims, self.clusters)
         # A copy of the rows may not take more than the path `bounds` would: wide rows go another way.
         slim = memory <= PACKED_SMALL or 2 * self.dims + 14 <= self.dims + 3 * self.clusters / 16 + 48
@@ -201,7 +215,7 @@ class Planner:
         return Plan("packed", reason, self._seconds(compare + 2 * self.dims + 60), memory)
 
     def _pairs_can_pay(self) -> bool:
-        few = 1 < self.clusters <= PAIR_CLUSTERS and self.count >= PAIR_ROWS
+        few = 1 < self.clusters <= PAIR_CLUSTERS and self.count >= PAIR_ROWS and "pairs" not in self.given_up
         # A byte a pair may not be more than the path `bounds` would take.
         slim = 13 * self.clusters <= 16 * (self.dims + 36)
         return few and slim and self._pairs("").memory <= self.memory_limit

@@ -227,16 +227,17 @@ class PassRows(DataSetRows):
         self._rows = 0
         self._steps = 0
         self._plan: Any = None
+        self._given_up: set[str] = set()  # paths that turned out not to pay
         self._index: Any = None
         self._last: tuple[FloatArray, StepStats] | None = None  # the centers of the step before, and what came of it
 
     def _indexed(self, prepared: Any) -> Any:
         """Return the index to make this step with, or None for a plain pass."""
         if self._plan is None:
-            self._plan = self.engine.plan(self._array(), prepared)
+            self._plan = self.engine.plan(self._array(), prepared, self._given_up)
             _LOG.info("plan: %s", self._plan)
-        begin = 1 if self._plan.path == "bounds" and prepared.shape[0] < FEW_CLUSTERS else 0
-        if self._steps == begin and self._plan.path != "plain":
+        later = self._plan.path == "bounds" and prepared.shape[0] < FEW_CLUSTERS and self._steps == 0
+        if self._index is None and not later:
             self._index = self._plan.index(self._array(), self.engine.kernels, naming("", 0))
         self._steps += 1
         return self._index
@@ -250,8 +251,9 @@ class PassRows(DataSetRows):
         if self._indexed(prepared) is not None:
             step = self.engine.begin(prepared)
             if not step.add_index(self._index):
-                _LOG.info("plan: %s turned out not to pay; plain passes from now on", self._plan.path)
-                self._index = None
+                _LOG.info("plan: %s turned out not to pay", self._plan.path)
+                self._given_up.add(self._plan.path)
+                self._plan = self._index = None
         else:
             step = self.engine.begin(prepared, self._squares)
             for block in self._raw_blocks(len(state.centers)):
