@@ -36,7 +36,7 @@ template <class T>
 PackedRows<T>::~PackedRows() = default;
 
 template <class T>
-PackedRows<T>::PackedRows(const T* rows, size_t n, size_t d)
+PackedRows<T>::PackedRows(const T* rows, size_t n, size_t d, bool keep_copy)
     : rows_(rows),
       n_(n),
       origin_(d),
@@ -49,6 +49,7 @@ PackedRows<T>::PackedRows(const T* rows, size_t n, size_t d)
   form_.pairs = (d + 1) / 2;
   form_.origin = origin_.data();
   form_.narrow_origin = narrow_origin_.data();
+  if (!keep_copy) return;
   const size_t padded = blocks() * kPackedRows;
   packed_ = raw_lines<int16_t>(padded * form_.pairs * 2);
   numbers_ = raw_lines<float>(padded * 2);
@@ -165,8 +166,10 @@ void PackedRows<T>::next_blocks(const Centers<T>& centers, size_t begin, size_t 
 template <class T>
 int64_t PackedRows<T>::first_blocks(const Centers<T>& centers, size_t begin, size_t end, Slot& slot) {
   const size_t d = form_.d, padded = (end - begin) * kPackedRows;
-  map_pages(packed(begin), padded * form_.pairs * 2 * sizeof(int16_t));
-  map_pages(&numbers_[begin * kPackedRows * 2], padded * 2 * sizeof(float));
+  if (packed_) {
+    map_pages(packed(begin), padded * form_.pairs * 2 * sizeof(int16_t));
+    map_pages(&numbers_[begin * kPackedRows * 2], padded * 2 * sizeof(float));
+  }
   for (size_t from = begin; from < end; from += kRunBlocks) {
     const size_t to = std::min(end, from + kRunBlocks);
     const size_t first = from * kPackedRows, count = std::min(n_, to * kPackedRows) - first;
@@ -178,7 +181,7 @@ int64_t PackedRows<T>::first_blocks(const Centers<T>& centers, size_t begin, siz
     for (size_t block = from; block < to; ++block) {
       const size_t later = block + kRunBlocks;  // of the next run, which comes from afar
       if ((later + 1) * kPackedRows <= n_) fetch(rows_ + later * kPackedRows * d, kPackedRows * d * sizeof(T));
-      pack(centers.kernels(), block);
+      if (packed_) pack(centers.kernels(), block, packed(block), &numbers_[block * kPackedRows * 2]);
       compare(centers, block, slot, nullptr);
     }
     settle(centers, slot);
@@ -188,11 +191,11 @@ int64_t PackedRows<T>::first_blocks(const Centers<T>& centers, size_t begin, siz
 }
 
 template <class T>
-void PackedRows<T>::pack(const Kernels& kernels, size_t block) {
+void PackedRows<T>::pack(const Kernels& kernels, size_t block, int16_t* packed, float* numbers) const {
   for (size_t lane = 0; lane < kPackedRows; lane += kPackedLanes) {
     const size_t row = block * kPackedRows + lane, present = row < n_ ? std::min(kPackedLanes, n_ - row) : 0;
     row_kernels<T>(kernels).pack_lanes(rows_ + std::min(row, n_) * form_.d, present, form_,
-                                       packed(block) + lane * form_.pairs * 2, &numbers_[row * 2]);
+                                       packed + lane * form_.pairs * 2, numbers + lane * 2);
   }
 }
 
@@ -200,8 +203,14 @@ void PackedRows<T>::pack(const Kernels& kernels, size_t block) {
 template <class T>
 void PackedRows<T>::compare(const Centers<T>& centers, size_t block, Slot& slot, int32_t* seconds) {
   const size_t first = block * kPackedRows;
+  if (!packed_) {
+    slot.block_rows.resize(kPackedRows * form_.pairs * 2);
+    pack(centers.kernels(), block, slot.block_rows.data(), slot.block_numbers);
+  }
+  const int16_t* const rows = packed_ ? packed(block) : slot.block_rows.data();
+  const float* const numbers = packed_ ? &numbers_[first * 2] : slot.block_numbers;
   PackedFound found;
-  centers.kernels().packed_labels(form_, panels_, packed(block), &numbers_[first * 2], &labels_[first], found);
+  centers.kernels().packed_labels(form_, panels_, rows, numbers, &labels_[first], found);
   for (size_t i = 0; any_far_ && i < kPackedRows; ++i) {
     found.open |= uint64_t{far_[static_cast<size_t>(found.labels[i])]} << i;
   }

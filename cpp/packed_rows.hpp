@@ -1,6 +1,7 @@
 // Rows in memory with a copy in 16-bit integers, for few clusters: a step compares all rows with all centers in that
 // copy, reads only rows that it cannot decide, and adds up what changed. Once few rows move, they lie sorted by their
-// centers, and a block meets only centers that can have come near (cpp/packed_groups.hpp).
+// centers, and a block meets only centers that can have come near (cpp/packed_groups.hpp). Where the copy would take
+// too much memory it is made anew, block by block, in each step.
 #pragma once
 
 #include <memory>
@@ -16,7 +17,7 @@ template <class T>
 class PackedRows {
  public:
   // Rows (n, d) stay the caller's and must outlive this object.
-  PackedRows(const T* rows, size_t n, size_t d);
+  PackedRows(const T* rows, size_t n, size_t d, bool keep_copy = true);
   ~PackedRows();
   PackedRows(const PackedRows&) = delete;
 
@@ -44,7 +45,7 @@ class PackedRows {
   void settle_grid(const Kernels& kernels);
   int64_t first_blocks(const Centers<T>& centers, size_t begin, size_t end, Slot& slot);
   void next_blocks(const Centers<T>& centers, size_t begin, size_t end, Slot& slot);
-  void pack(const Kernels& kernels, size_t block);
+  void pack(const Kernels& kernels, size_t block, int16_t* packed, float* numbers) const;
   void compare(const Centers<T>& centers, size_t block, Slot& slot, int32_t* seconds);
   void take(size_t block, uint64_t rows, const PackedFound& found, const int32_t* names, Slot& slot);
   bool can_group() const;
@@ -71,7 +72,7 @@ class PackedRows {
   std::vector<float> narrow_origin_;
 
   // In the order in which rows lie.
-  RawLines<int16_t> packed_;        // (blocks, 4, pairs, kPackedLanes, 2)
+  RawLines<int16_t> packed_;        // (blocks, 4, pairs, kPackedLanes, 2); none where no copy is kept, nor numbers
   RawLines<float> numbers_;         // (blocks, 4, 2, kPackedLanes)
   Lines<int32_t> labels_;           // (n,) up to a whole block, -1 before the first step
   std::unique_ptr<Groups> groups_;  // once rows were sorted

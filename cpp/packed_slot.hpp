@@ -27,6 +27,9 @@ struct PackedRows<T>::Slot : StepSlot<T> {
   Needs needs[kFewBlocks];
   Lines<int32_t> values;  // (k, rows)
   Lines<float> gaps;      // (k,) and a vector more
+  // The copy of a block, where none is kept.
+  Lines<int16_t> block_rows;
+  float block_numbers[2 * kPackedRows];
   // Rows whose center is not that of their block, side by side as a block of their own.
   size_t strays = 0;
   Lines<int16_t> stray_rows;  // as a block

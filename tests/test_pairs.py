@@ -22,6 +22,10 @@ def packed_of(rows):
     return (_core.Packed32 if rows.dtype == np.float32 else _core.Packed64)(rows)
 
 
+def packed_anew_of(rows):
+    return (_core.Packed32 if rows.dtype == np.float32 else _core.Packed64)(rows, keep_copy=False)
+
+
 def plain(isa, rows, centers):
     """What a plain pass adds up."""
     totals = _core.Totals(*centers.shape)
@@ -37,7 +41,7 @@ def means(totals, centers):
 
 @settings(max_examples=300, deadline=None)
 @given(
-    make=st.sampled_from([pairs_of, packed_of]),
+    make=st.sampled_from([pairs_of, packed_of, packed_anew_of]),
     kind=st.sampled_from(sorted(KINDS)),
     dtype=st.sampled_from([np.float32, np.float64]),
     n=st.sampled_from([1, 5, 63, 64, 65, 1000, 3000]),
@@ -256,3 +260,22 @@ def test_the_plan_takes_packed_rows_for_few_clusters_and_pairs_for_wide_rows():
     wide = random.normal(size=(20_000, 200)).astype(np.float32)
     assert plan(wide, 10).path == "pairs"  # a copy of the rows would be more than other bounds take
     assert plan(wide[:2000], 10).path == "packed"  # but not of few rows
+    assert plan(wide[:2000], 500).path == "packed"  # too few for bounds
+    anew = plan(np.ascontiguousarray(wide[:, :100]), 10)
+    assert (anew.path, anew.form) == ("packed", "made anew")
+    assert anew.memory < 20_000 * 4 + 10 * 100 * 50
+
+
+def test_rows_that_have_come_to_rest_are_not_copied_anew(caplog, monkeypatch):
+    """Groups that overlap a little: at last few rows move, and bounds of pairs take over."""
+    random = np.random.default_rng(0)
+    middles = 0.4 * random.normal(size=(20, 64))
+    rows = (middles[np.arange(40_000) % 20] + random.normal(size=(40_000, 64))).astype(np.float32)
+    with caplog.at_level("INFO", "macqueen"):
+        chosen = in_memory(20, rows[:20], use_mini_batch=False).train(rows, steps=12)
+    plans = [message.split(" (")[0].split(":")[1] for message in caplog.messages if message.startswith("plan: ")]
+    assert plans == [" packed", " packed pays no longer", " pairs"]
+    monkeypatch.setenv("MACQUEEN_FORCE_PATH", "plain")
+    plain = in_memory(20, rows[:20], use_mini_batch=False).train(rows, steps=12)
+    assert chosen.cluster_centers().tobytes() == plain.cluster_centers().tobytes()
+    assert chosen.history()["cost"].tolist() == plain.history()["cost"].tolist()

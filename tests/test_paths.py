@@ -67,7 +67,7 @@ def all_forms(rows, kernels):
 
 def all_paths(rows, centers, kernels):
     """Return an index of each path and form, by name; they outlive the steps."""
-    found = {"pairs": Pairs(rows, name), "packed": Packed(rows, name)}
+    found = {"pairs": Pairs(rows, name), "packed": Packed(rows, name), "packed, made anew": Packed(rows, name, False)}
     if rows.shape[1] == 1:
         found["sorted"] = Sorted(rows, kernels, name)
     if rows.shape[1] <= plan.MOST_BOX_DIMS:

@@ -16,8 +16,9 @@ namespace {
 
 // Labels, and how many rows the integers left open.
 template <class T>
-std::vector<int32_t> packed_labels(Threads& threads, const Kernels& kernels, const Case<T>& c, double* open) {
-  PackedRows<T> rows(c.rows.data(), c.n, c.d);
+std::vector<int32_t> packed_labels(Threads& threads, const Kernels& kernels, const Case<T>& c, bool keep_copy,
+                                   double* open) {
+  PackedRows<T> rows(c.rows.data(), c.n, c.d, keep_copy);
   const Centers<T> centers(kernels, c.centers.data(), c.k, c.d);
   Totals totals(c.k, c.d);
   rows.begin_step(centers);
@@ -32,9 +33,11 @@ void compare(Threads& threads, const Case<T>& c, bool decides) {
   const Centers<T> centers(find_kernels("scalar"), c.centers.data(), c.k, c.d);
   assign(threads, centers, c.rows.data(), c.n, false, expected.data(), nullptr);
   for (const Kernels* kernels : available_kernels()) {
-    double open = 0;
-    check(packed_labels(threads, *kernels, c, &open) == expected, c.name + " on " + kernels->name);
-    if (decides) check(open < static_cast<double>(c.n), "rows decided by integers, " + c.name);
+    for (const bool keep_copy : {true, false}) {
+      double open = 0;
+      check(packed_labels(threads, *kernels, c, keep_copy, &open) == expected, c.name + " on " + kernels->name);
+      if (decides) check(open < static_cast<double>(c.n), "rows decided by integers, " + c.name);
+    }
   }
 }
 

@@ -25,7 +25,7 @@ namespace {
 
 constexpr int kSteps = 4;
 
-enum class Path { kPlain, kBoxes, kFloat32, kInt8, kAxes, kPacked, kPairs, kSorted };
+enum class Path { kPlain, kBoxes, kFloat32, kInt8, kAxes, kPacked, kAnew, kPairs, kSorted };
 constexpr struct {
   Path path;
   const char* name;
@@ -35,6 +35,7 @@ constexpr struct {
               {Path::kInt8, "bounds, int8"},
               {Path::kAxes, "bounds, int8 and axes"},
               {Path::kPacked, "packed"},
+              {Path::kAnew, "packed, made anew"},
               {Path::kPairs, "pairs"},
               {Path::kSorted, "sorted"}};
 
@@ -136,8 +137,8 @@ AddRows<T> bounds(Path path, Threads& threads, const Kernels& kernels, const Cas
 }
 
 template <class T, class Rows>
-AddRows<T> few(Threads& threads, const Case<T>& c) {
-  auto rows = std::make_shared<Rows>(c.rows.data(), c.n, c.d);
+AddRows<T> few(Threads& threads, const Case<T>& c, auto... options) {
+  auto rows = std::make_shared<Rows>(c.rows.data(), c.n, c.d, options...);
   return [&threads, rows](const Centers<T>& centers, Totals& totals, std::vector<int32_t>& labels) {
     rows->begin_step(centers);
     rows->step_blocks(threads, centers, 0, rows->blocks() / 2);
@@ -158,7 +159,7 @@ AddRows<T> sorted(Threads& threads, const Case<T>& c) {
 
 template <class T>
 bool can_take(Path path, const Kernels& kernels, Kind kind, const Case<T>& c) {
-  if (path == Path::kPlain || path == Path::kPacked || path == Path::kPairs) return true;
+  if (path == Path::kPlain || path == Path::kPacked || path == Path::kAnew || path == Path::kPairs) return true;
   if (path == Path::kSorted) return c.d == 1;
   if (path == Path::kBoxes) return c.d <= kMostBoxDims;
   // Squares of their differences are no float64; the planner knows that (src/macqueen/engine/plan.py).
@@ -171,6 +172,7 @@ AddRows<T> make_path(Path path, Threads& threads, const Kernels& kernels, const 
   if (path == Path::kPlain) return plain(threads, c);
   if (path == Path::kBoxes) return boxes(threads, kernels, c);
   if (path == Path::kPacked) return few<T, PackedRows<T>>(threads, c);
+  if (path == Path::kAnew) return few<T, PackedRows<T>>(threads, c, false);
   if (path == Path::kPairs) return few<T, PairBounds<T>>(threads, c);
   if (path == Path::kSorted) return sorted(threads, c);
   return bounds(path, threads, kernels, c);

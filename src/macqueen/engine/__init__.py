@@ -56,7 +56,7 @@ class Engine:
     def plan(self, rows: FloatArray | None, prepared: Prepared, given_up: Collection[str] = ()) -> Plan:
         """Choose how passes are made over rows (n, d) in memory, None where they are no such array.
 
-        `given_up`: paths that turned out not to pay for them.
+        `given_up`: paths that pay no longer.
         """
         return Planner(rows, prepared, self.kernels, self.memory_limit, given_up).choose()
 

@@ -92,10 +92,10 @@ class _FewClusters:
     """Rows whose steps look at all centers, in one way or another."""
 
     NATIVE: ClassVar[tuple[Any, Any]]  # of float32 rows and of float64 rows
-    WORTH: ClassVar[float]  # a step that had to compare more of the rows than this plainly was not
+    WORTH: ClassVar[float] = 0.3  # a step that had to compare more of the rows than this plainly was not
 
-    def __init__(self, rows: FloatArray, name: RowName) -> None:
-        self._native = self.NATIVE[rows.itemsize == 8](rows)
+    def __init__(self, rows: FloatArray, name: RowName, *options: bool) -> None:
+        self._native = self.NATIVE[rows.itemsize == 8](rows, *options)
         self._rows = rows
         self._name = name
         self.rows = len(rows)
@@ -104,14 +104,16 @@ class _FewClusters:
         """Label all rows and add them to `totals`."""
         refused, done, finished = step(self._native, prepared, totals)
         check_rows(refused, self._rows, self._name)
-        return done.hard <= self.WORTH * self.rows, finished
+        return self._worth(done), finished
+
+    def _worth(self, done: Any) -> bool:
+        return done.hard <= self.WORTH * self.rows  # type: ignore[no-any-return]
 
 
 class Pairs(_FewClusters):
     """Rows with a bound of the distance to each of few centers that outlives a step."""
 
     NATIVE = _core.Pairs32, _core.Pairs64
-    WORTH = 0.3
 
     @staticmethod
     def memory(rows: int, dims: int, clusters: int) -> int:
@@ -121,14 +123,23 @@ class Pairs(_FewClusters):
 
 
 class Packed(_FewClusters):
-    """Rows with a copy in 16-bit integers, compared with all centers or, once sorted, with those that can be near."""
+    """Rows in 16-bit integers, compared with all centers or, where they lie sorted by these, with those nearby."""
 
     NATIVE = _core.Packed32, _core.Packed64
-    WORTH = 0.3
+    CALM: ClassVar[float] = 0.005  # of the rows that move, at most: bounds rule more out than it takes to read all rows
+
+    def __init__(self, rows: FloatArray, name: RowName, keep_copy: bool = True) -> None:
+        super().__init__(rows, name, keep_copy)
+        self._keeps_copy = keep_copy
+
+    def _worth(self, done: Any) -> bool:
+        return super()._worth(done) and (self._keeps_copy or not 0 < done.moved <= self.CALM * self.rows)
 
     @staticmethod
-    def memory(rows: int, dims: int, clusters: int) -> int:
-        """Return the bytes that the copy takes beside the rows, and what is kept of them once they are sorted."""
+    def memory(rows: int, dims: int, clusters: int, keep_copy: bool = True) -> int:
+        """Return the bytes that a copy of the rows takes beside them, with what is kept once they are sorted."""
+        if not keep_copy:
+            return rows * 4 + clusters * dims * 40
         copy, padded = (dims + 1) // 2 * 4 + 12, (clusters + 15) // 16 * 16
         kept = 16 * (copy + 3) + padded  # of 16 rows; as `can_group` in cpp/packed_grouping.cpp
         worth = clusters * ((dims + 1) // 2 + 4) >= 416 and clusters <= 256 and rows >= 128 * clusters

@@ -25,9 +25,11 @@ BOX_DIMS, MOST_BOX_DIMS, BOX_ROWS, MOST_BOX_ROWS, BOX_CLUSTERS = 6, 8, 2048, 1 <
 SORTED_ROWS = 1024  # from so many on sorting takes less time than a plain step
 BOUND_ROWS, BOUND_WORK = 2048, 1 << 24  # where bounds can pay; work: rows x dims x clusters
 BOUND_CYCLES = 350  # of comparing a row with all centers: keeping its bounds takes most of it
-PAIR_ROWS, PAIR_CLUSTERS = 256, 96  # where bounds of pairs can pay: from so many rows on, up to so many clusters
-PACKED_ROWS, PACKED_WORK = 256, 5000  # where comparing all in 16-bit integers pays; clusters x (pairs of columns + 4)
+PAIR_ROWS, PAIR_CLUSTERS = 256, 48  # where bounds of pairs can pay: from so many rows on, up to so many clusters
+PACKED_ROWS = 256  # where comparing all in 16-bit integers can pay: from so many rows on, and
+PACKED_WORK = 5000  # up to so much work, where bounds can pay: clusters x (pairs of columns + 4)
 PACKED_SMALL = 1 << 22  # bytes of a copy that are not worth counting
+ANEW, ANEW_DIMS, ANEW_WORK = "made anew", 100, 2500  # a copy that each step makes: of so many columns, so much work
 SAMPLE_ROWS, SAMPLE_VALUES = 1024, 1 << 18
 
 
@@ -42,9 +44,9 @@ class Plan:
         a row is compared with the centers near its box. ``bounds``: bounds of distances are kept from step to step,
         and a row is compared with the groups of 16 centers that can have come nearer. ``pairs``: the same with a bound
         for each center, of few clusters, and a copy of wide rows in 8-bit integers. ``packed``: rows are compared with
-        few centers in a copy of them in 16-bit integers, which lies sorted by them once few rows move; what changed is
-        added up. ``sorted``: rows of one dimension are sorted once, and no row is compared after that but those next to
-        the borders between centers.
+        few centers in a copy of them in 16-bit integers, which lies sorted by them once few rows move, or is made anew
+        in each step until then; what changed is added up. ``sorted``: rows of one dimension are sorted once, and no row
+        is compared after that but those next to the borders between centers.
     reason : str
         Why.
     seconds : float
@@ -53,7 +55,8 @@ class Plan:
         Bytes beside the rows, predicted.
     form : str
         How rows are sketched on the path ``bounds``: ``float32``, ``int8``, ``int8 and 8 axes``, ..., and how many
-        groups of 16 centers share a bound, where memory is short; "" on others.
+        groups of 16 centers share a bound, where memory is short; ``made anew`` on ``packed``, where no copy is kept;
+        "" on others.
     """
 
     path: str
@@ -70,7 +73,7 @@ class Plan:
         if self.path == "boxes":
             return Boxes(rows, kernels, name)
         if self.path == "packed":
-            return Packed(rows, name)
+            return Packed(rows, name, keep_copy=self.form != ANEW)
         if self.path == "pairs":
             return Pairs(rows, name)
         if self.sketch is not None:
@@ -105,7 +108,7 @@ class Planner:
     memory_limit
         Bytes that may be taken beside the rows; None: no limit.
     given_up
-        Paths that turned out not to pay for these rows.
+        Paths that pay no longer for these rows.
     """
 
     def __init__(
@@ -143,13 +146,13 @@ class Planner:
             return self._boxes(f"{self.dims} dimensions")
         if self._packed_can_pay():
             return self._packed(f"{self.clusters} clusters")
+        if self._anew_can_pay():
+            return self._packed(f"{self.clusters} clusters", ANEW)
         if self._pairs_can_pay():
             return self._pairs(f"{self.clusters} clusters")
         if "bounds" in self.given_up:
-            return self._plain(f"{' and '.join(sorted(self.given_up))} turned out not to pay")
-        if self.count < BOUND_ROWS or self.work < BOUND_WORK or self._compare_cycles() < BOUND_CYCLES:
-            return self._plain("too little work for bounds to pay")
-        return self._bounds("")
+            return self._plain(f"{' and '.join(sorted(self.given_up))} pay no longer")
+        return self._bounds("") if self._bounds_can_pay() else self._plain("too little work for bounds to pay")
 
     def _forced(self, path: str) -> Plan:
         reason = f"{VARIABLE} asks for it"
@@ -201,18 +204,27 @@ class Planner:
         near = min(self.clusters, 16 * 2**self.dims) * self.dims / self.lanes * 4
         return Plan("boxes", reason, self._seconds(near + 100), memory)
 
+    @property
+    def _packed_work(self) -> float:
+        enough = self.clusters > 1 and self.count >= PACKED_ROWS and "packed" not in self.given_up
+        return self.clusters * ((self.dims + 1) // 2 + 4) if enough else math.inf
+
     def _packed_can_pay(self) -> bool:
-        few = self.clusters > 1 and self.clusters * ((self.dims + 1) // 2 + 4) <= PACKED_WORK
-        few = few and self.count >= PACKED_ROWS and "packed" not in self.given_up
         memory = Packed.memory(self.count, self.dims, self.clusters)
         # A copy of the rows may not take more than the path `bounds` would: wide rows go another way.
-        slim = memory <= PACKED_SMALL or 2 * self.dims + 14 <= self.dims + 3 * self.clusters / 16 + 48
-        return few and slim and memory <= self.memory_limit
+        small = memory <= PACKED_SMALL + 64 * self.clusters * self.dims
+        slim = small or 2 * self.dims + 14 <= self.dims + 3 * self.clusters / 16 + 48
+        most = PACKED_WORK if self._bounds_can_pay() else math.inf
+        return slim and self._packed_work < most and memory <= self.memory_limit
 
-    def _packed(self, reason: str) -> Plan:
+    def _anew_can_pay(self) -> bool:
+        memory = Packed.memory(self.count, self.dims, self.clusters, keep_copy=False)
+        return self.dims <= ANEW_DIMS and self._packed_work < ANEW_WORK and memory <= self.memory_limit
+
+    def _packed(self, reason: str, form: str = "") -> Plan:
         compare = 2 * self.clusters * (self.dims / 2 + 4) / self.lanes
-        memory = Packed.memory(self.count, self.dims, self.clusters)
-        return Plan("packed", reason, self._seconds(compare + 2 * self.dims + 60), memory)
+        memory = Packed.memory(self.count, self.dims, self.clusters, keep_copy=form != ANEW)
+        return Plan("packed", reason, self._seconds(compare + 2 * self.dims + 60), memory, form)
 
     def _pairs_can_pay(self) -> bool:
         few = 1 < self.clusters <= PAIR_CLUSTERS and self.count >= PAIR_ROWS and "pairs" not in self.given_up
@@ -223,6 +235,9 @@ class Planner:
     def _pairs(self, reason: str) -> Plan:
         cycles = 2 * self.clusters * self.dims / self.lanes + 2 * self.dims + 100
         return Plan("pairs", reason, self._seconds(cycles), Pairs.memory(self.count, self.dims, self.clusters))
+
+    def _bounds_can_pay(self) -> bool:
+        return self.count >= BOUND_ROWS and self.work >= BOUND_WORK and self._compare_cycles() >= BOUND_CYCLES
 
     def _bounds(self, reason: str) -> Plan:
         sample = self._sample()

@@ -227,7 +227,7 @@ class PassRows(DataSetRows):
         self._rows = 0
         self._steps = 0
         self._plan: Any = None
-        self._given_up: set[str] = set()  # paths that turned out not to pay
+        self._given_up: set[str] = set()  # paths that pay no longer
         self._index: Any = None
         self._last: tuple[FloatArray, StepStats] | None = None  # the centers of the step before, and what came of it
 
@@ -251,7 +251,7 @@ class PassRows(DataSetRows):
         if self._indexed(prepared) is not None:
             step = self.engine.begin(prepared)
             if not step.add_index(self._index):
-                _LOG.info("plan: %s turned out not to pay", self._plan.path)
+                _LOG.info("plan: %s pays no longer", self._plan.path)
                 self._given_up.add(self._plan.path)
                 self._plan = self._index = None
         else:
