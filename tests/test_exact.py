@@ -153,6 +153,27 @@ def test_ties_go_to_the_lowest_index():
             assert core.assign(isa, rows, order)[0].tolist() == [0], isa
 
 
+@settings(max_examples=200, deadline=None)
+@given(
+    bits=st.sampled_from([1, 8, 16, 17, 18, 19, 20, 22]),
+    d=st.sampled_from([1, 2, 7, 64, 65, 200]),
+    exponent=st.sampled_from([-60, -1, 0, 37]),
+    dtype=st.sampled_from([np.float32, np.float64]),
+    seed=st.integers(0, 2**32),
+)
+def test_near_ties_of_whole_numbers(bits, d, exponent, dtype, seed):
+    """Rows as far from several centers, or farther by one unit of one column, on grids of few and of many bits."""
+    random = np.random.default_rng(seed)
+    row = random.integers(-(2**bits), 2**bits, size=d, endpoint=True)
+    way = random.integers(-(2**bits), 2**bits, size=d, endpoint=True)
+    ways = [random.permuted(way) * random.choice([-1, 1], size=d) for _ in range(6)]
+    for other in ways[::2]:
+        other[random.integers(d)] += random.choice([-1, 1])
+    rows, centers = (np.ldexp(np.stack(values), exponent).astype(dtype) for values in ([row, row + 1], ways + row))
+    for isa in ISAS:
+        assert core.assign(isa, rows, centers)[0].tolist() == oracle.labels(rows, centers).tolist(), isa
+
+
 @pytest.mark.parametrize("lone", range(10))
 def test_centers_farther_apart_than_float32_reaches(lone):
     """The difference of two float32 values may overflow; the labels do not."""

@@ -70,7 +70,8 @@ class Sorted:
 class Bounds:
     """Rows with a sketch each, and lower bounds of their distances to groups of centers that outlive a step."""
 
-    WORTH: ClassVar[float] = 0.25  # a first step that compared more of the rows than this with all centers was not
+    WORTH: ClassVar[float] = 0.25  # a step that compared more of the rows than this with all centers was not,
+    LEFT: ClassVar[float] = 0.1  # nor one that had to decide among more than this part of the centers a row
 
     def __init__(self, rows: FloatArray, form: Form, kernels: Kernels, name: RowName) -> None:
         self._native = checked(lambda: sketched(rows, form, kernels), rows, kernels, name)
@@ -79,7 +80,8 @@ class Bounds:
     def add_to(self, totals: _core.Totals, prepared: Prepared) -> Added:
         """Label all rows and add them to `totals`."""
         _, done, finished = step(self._native, prepared, totals)
-        return done.hard <= self.WORTH * self.rows, finished
+        few = done.candidates <= self.rows * max(8, self.LEFT * prepared.shape[0])
+        return few and done.hard <= self.WORTH * self.rows, finished
 
     @staticmethod
     def memory(rows: int, dims: int, clusters: int, form: Form) -> int:
@@ -96,6 +98,7 @@ class _FewClusters:
 
     def __init__(self, rows: FloatArray, name: RowName, *options: bool) -> None:
         self._native = self.NATIVE[rows.itemsize == 8](rows, *options)
+        self._begun = False
         self._rows = rows
         self._name = name
         self.rows = len(rows)
@@ -104,7 +107,9 @@ class _FewClusters:
         """Label all rows and add them to `totals`."""
         refused, done, finished = step(self._native, prepared, totals)
         check_rows(refused, self._rows, self._name)
-        return self._worth(done), finished
+        # Rows of counts or categories are as near to several of the first centers, which are rows, but not to means.
+        begins, self._begun = not self._begun, True
+        return begins or self._worth(done), finished
 
     def _worth(self, done: Any) -> bool:
         return done.hard <= self.WORTH * self.rows  # type: ignore[no-any-return]

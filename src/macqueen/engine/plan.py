@@ -25,11 +25,13 @@ BOX_DIMS, MOST_BOX_DIMS, BOX_ROWS, MOST_BOX_ROWS, BOX_CLUSTERS = 6, 8, 2048, 1 <
 SORTED_ROWS = 1024  # from so many on sorting takes less time than a plain step
 BOUND_ROWS, BOUND_WORK = 2048, 1 << 24  # where bounds can pay; work: rows x dims x clusters
 BOUND_CYCLES = 350  # of comparing a row with all centers: keeping its bounds takes most of it
-PAIR_ROWS, PAIR_CLUSTERS = 256, 48  # where bounds of pairs can pay: from so many rows on, up to so many clusters
+PAIR_ROWS, PAIR_CLUSTERS = 256, 48  # where bounds of pairs can pay: from so many rows on, up to so many clusters;
+MOST_PAIR_CLUSTERS = 256  # up to so many, where sketches tell too little
 PACKED_ROWS = 256  # where comparing all in 16-bit integers can pay: from so many rows on, and
 PACKED_WORK = 5000  # up to so much work, where bounds can pay: clusters x (pairs of columns + 4)
 PACKED_SMALL = 1 << 22  # bytes of a copy that are not worth counting
 ANEW, ANEW_DIMS, ANEW_WORK = "made anew", 100, 2500  # a copy that each step makes: of so many columns, so much work
+SKETCH_CYCLES = 1.25  # of a first step, those of a plain one: later steps take less
 SAMPLE_ROWS, SAMPLE_VALUES = 1024, 1 << 18
 
 
@@ -148,11 +150,14 @@ class Planner:
             return self._packed(f"{self.clusters} clusters")
         if self._anew_can_pay():
             return self._packed(f"{self.clusters} clusters", ANEW)
-        if self._pairs_can_pay():
+        if self._pairs_can_pay(PAIR_CLUSTERS):
             return self._pairs(f"{self.clusters} clusters")
-        if "bounds" in self.given_up:
-            return self._plain(f"{' and '.join(sorted(self.given_up))} pay no longer")
-        return self._bounds("") if self._bounds_can_pay() else self._plain("too little work for bounds to pay")
+        plan = self._plain(f"{' and '.join(sorted(self.given_up))} pay no longer")
+        if "bounds" not in self.given_up:
+            plan = self._bounds("") if self._bounds_can_pay() else self._plain("too little work for bounds to pay")
+        if plan.path == "plain" and self._pairs_can_pay(MOST_PAIR_CLUSTERS):
+            return self._pairs(f"{self.clusters} clusters; {plan.reason}")
+        return plan
 
     def _forced(self, path: str) -> Plan:
         reason = f"{VARIABLE} asks for it"
@@ -226,8 +231,8 @@ class Planner:
         memory = Packed.memory(self.count, self.dims, self.clusters, keep_copy=form != ANEW)
         return Plan("packed", reason, self._seconds(compare + 2 * self.dims + 60), memory, form)
 
-    def _pairs_can_pay(self) -> bool:
-        few = 1 < self.clusters <= PAIR_CLUSTERS and self.count >= PAIR_ROWS and "pairs" not in self.given_up
+    def _pairs_can_pay(self, most: int) -> bool:
+        few = 1 < self.clusters <= most and self.count >= PAIR_ROWS and "pairs" not in self.given_up
         # A byte a pair may not be more than the path `bounds` would take.
         slim = 13 * self.clusters <= 16 * (self.dims + 36)
         return few and slim and self._pairs("").memory <= self.memory_limit
@@ -245,7 +250,7 @@ class Planner:
             return self._plain("values are too large or too small for sketches")
         native: Any = self.prepared.native
         copy = self.dims if self.int8 and self.dims >= INT8_DIMS else 4 * self.dims
-        best, least = None, float("inf")
+        best, least, compared = None, math.inf, 0.0
         for fine in self._forms_by_cost(sample):
             form = self._fitting(fine, copy)
             if form is None or form.least_cycles(self.clusters, self.lanes) > least:
@@ -255,12 +260,12 @@ class Planner:
             opened, left, hard = (each / len(sample) for each in (tried.opened, tried.candidates, tried.hard))
             cycles = form.cycles(self.clusters, self.lanes, opened, left, hard)
             if cycles < least:
-                least = cycles
+                least, compared = cycles, hard
                 why = reason or f"a sketch leaves {left:.2g} of {self.clusters} centers a row"
                 best = Plan("bounds", why, self._seconds(cycles), memory, form.name, form)
         if best is None:
             return self._plain(f"bounds would take more than the memory_limit of {self.memory_limit:,.0f} bytes")
-        if not reason and least > 2 * self._plain_cycles():
+        if not reason and (compared > Bounds.WORTH or least > SKETCH_CYCLES * self._plain_cycles()):
             return self._plain("sketches would leave too many centers")
         return best
 
