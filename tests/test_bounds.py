@@ -190,13 +190,13 @@ def test_a_path_that_does_not_pay_is_left_for_the_next(caplog, monkeypatch):
 def test_sketches_that_tell_little_are_left_for_bounds_of_pairs(caplog, monkeypatch):
     """Values without any structure in many columns: all centers are about as near, the more so the nearer their end."""
     random = np.random.default_rng(0)
-    rows = (random.random((3000, 500)) * (random.random((3000, 500)) < 0.1)).astype(np.float32)
+    rows = random.random((20_000, 784), dtype=np.float32) * (random.random((20_000, 784), dtype=np.float32) < 0.1)
     with caplog.at_level("INFO", "macqueen"):
-        chosen = in_memory(100, rows[:100], use_mini_batch=False).train(rows, steps=8)
+        chosen = in_memory(100, rows[:100], use_mini_batch=False).train(rows, steps=7)
     assert "plan: pairs: 100 clusters" in caplog.text
     assert plan(random.normal(size=(3000, 1500)).astype(np.float32), 100).path == "pairs"  # without trying
     monkeypatch.setenv("MACQUEEN_FORCE_PATH", "plain")
-    plain = in_memory(100, rows[:100], use_mini_batch=False).train(rows, steps=8)
+    plain = in_memory(100, rows[:100], use_mini_batch=False).train(rows, steps=7)
     assert chosen.cluster_centers().tobytes() == plain.cluster_centers().tobytes()
 
 

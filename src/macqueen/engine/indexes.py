@@ -71,16 +71,18 @@ class Bounds:
     """Rows with a sketch each, and lower bounds of their distances to groups of centers that outlive a step."""
 
     WORTH: ClassVar[float] = 0.25  # a step that compared more of the rows than this with all centers was not,
-    LEFT: ClassVar[float] = 0.1  # nor one that had to decide among more than this part of the centers a row
+    LEFT: ClassVar[float] = 0.1  # nor a later one that had to decide among more than this part of the centers a row
 
     def __init__(self, rows: FloatArray, form: Form, kernels: Kernels, name: RowName) -> None:
         self._native = checked(lambda: sketched(rows, form, kernels), rows, kernels, name)
+        self._begun = False
         self.rows = len(rows)
 
     def add_to(self, totals: _core.Totals, prepared: Prepared) -> Added:
         """Label all rows and add them to `totals`."""
         _, done, finished = step(self._native, prepared, totals)
-        few = done.candidates <= self.rows * max(8, self.LEFT * prepared.shape[0])
+        few = not self._begun or done.candidates <= self.rows * max(8, self.LEFT * prepared.shape[0])
+        self._begun = True
         return few and done.hard <= self.WORTH * self.rows, finished
 
     @staticmethod
