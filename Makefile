@@ -21,7 +21,7 @@ SOURCES := pyproject.toml CMakeLists.txt README.md LICENSE \
 CPP     := $(shell find cpp tests/native benchmarks -name '*.cpp' -o -name '*.hpp' 2>/dev/null)
 
 .DELETE_ON_ERROR:
-.PHONY: help demo test check bench bench-quick bench-seeding bench-reading bench-out-of-core bench-exactness bench-bits bench-growth bench-hooks bench-tensorflow compare-tensorflow tensorboard sanitize neon clean
+.PHONY: help demo test check bench bench-quick bench-shapes bench-seeding bench-reading bench-out-of-core bench-exactness bench-bits bench-growth bench-hooks bench-tensorflow compare-tensorflow tensorboard sanitize neon clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 26
@@ -51,6 +51,9 @@ bench: $(STAMPS)/bench  ## measure W1-W12 against other libraries, hours; report
 
 bench-quick: $(STAMPS)/bench  ## the same with fewer rows, steps and repeats, minutes
 	$(BIN)/python benchmarks/run.py --quick
+
+bench-shapes: $(STAMPS)/bench  ## measure fits of many other shapes and kinds of rows, minutes; docs/benchmark-shapes.md
+	$(BIN)/python benchmarks/shapes.py
 
 bench-seeding: $(STAMPS)/bench  ## measure k-means++ alone (W12) against scikit-learn
 	$(BIN)/python benchmarks/seeding.py

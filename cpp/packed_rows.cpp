@@ -204,6 +204,8 @@ template <class T>
 void PackedRows<T>::compare(const Centers<T>& centers, size_t block, Slot& slot, int32_t* seconds) {
   const size_t first = block * kPackedRows;
   if (!packed_) {
+    const size_t later = first + kPackedRows;  // rows of the next block come from afar
+    if (later + kPackedRows <= n_) fetch(rows_ + later * form_.d, kPackedRows * form_.d * sizeof(T));
     slot.block_rows.resize(kPackedRows * form_.pairs * 2);
     pack(centers.kernels(), block, slot.block_rows.data(), slot.block_numbers);
   }
