@@ -1,4 +1,4 @@
-"""Measure fits of many shapes and kinds of rows that are none of the workloads, to see where macqueen is not the fastest.
+"""Measure fits of many shapes and kinds of rows that are none of the workloads: nobody should have to be slower.
 
 Rows are drawn, 10 steps are timed as in run.py. `python benchmarks/shapes.py [--page PAGE.md]` prints a table and
 stores it, with all times, in benchmarks/results/.
@@ -139,9 +139,9 @@ def means(results: list[report.Result]) -> str:
 def page(content: dict[str, Any]) -> str:
     """Return a page of Markdown."""
     results, found = content["results"], content["machine"]
-    where = f"{found['threads']} threads, `{found['macqueen']['isa']}`"
+    how = f"10 steps, {found['threads']} threads, `{found['macqueen']['isa']}`"
     return (
-        f"# Other shapes on an {found['processor']}\n\n10 steps, {where}; medians of {len(results[0]['seconds'])} rounds.\n\n"
+        f"# Other shapes on an {found['processor']}\n\n{how}; medians of {len(results[0]['seconds'])} rounds.\n\n"
         f"{means(results)}.\n\n{table(results).markdown()}"
     )
 

@@ -57,27 +57,21 @@ bool compare_in_float64(const T* x, const T* a, const T* b, size_t d, int* sign)
   if (d > kMostTerms) return false;
   T largest = 0;
   for (size_t j = 0; j < d; ++j) {
+    if (a[j] == b[j]) continue;
     for (const T value : {x[j], a[j], b[j]}) largest = largest < std::abs(value) ? std::abs(value) : largest;
   }
   const auto top = static_cast<double>(largest);
   if (!(top > kSmallest && top < kLargest)) return false;
   const double round = std::ldexp(1.5, std::ilogb(top) - kBits + 52);  // adding it rounds to a multiple
-  constexpr size_t kLanes = 4;                                         // additions do not wait for each other
-  double nearer[kLanes] = {}, rest[kLanes] = {};
-  const auto take = [&](size_t j, size_t lane) {
+  double nearer = 0, rest = 0;
+  for (size_t j = 0; j < d; ++j) {
+    if (a[j] == b[j]) continue;  // most columns of categories
     const auto u = static_cast<double>(x[j]), v = static_cast<double>(a[j]), w = static_cast<double>(b[j]);
-    rest[lane] +=
-        std::abs((u + round) - round - u) + std::abs((v + round) - round - v) + std::abs((w + round) - round - w);
-    nearer[lane] += (u - v) * (u - v) - (u - w) * (u - w);
-  };
-  size_t j = 0;
-  for (; j + kLanes <= d; j += kLanes) {
-    for (size_t lane = 0; lane < kLanes; ++lane) take(j + lane, lane);
+    rest += std::abs(u + round - round - u) + std::abs(v + round - round - v) + std::abs(w + round - round - w);
+    nearer += (u - v) * (u - v) - (u - w) * (u - w);
   }
-  for (; j < d; ++j) take(j, 0);
-  const double sum = (nearer[0] + nearer[1]) + (nearer[2] + nearer[3]);
-  *sign = sum < 0 ? -1 : sum > 0 ? 1 : 0;
-  return rest[0] + rest[1] + rest[2] + rest[3] == 0;
+  *sign = nearer < 0 ? -1 : nearer > 0 ? 1 : 0;
+  return rest == 0;
 }
 
 // Values on one grid of 2^lowest fit 60 bits: then |x - a|^2 - |x - b|^2 fits an int128 for d up to 64.
