@@ -212,7 +212,11 @@ inline float middle_of(const float* lengths, size_t k) {
     const uint32_t middle = low + (high - low) / 2;
     size_t within = 0;
     for (size_t c = 0; c < k; ++c) within += __builtin_bit_cast(uint32_t, lengths[c]) <= middle ? 1 : 0;
-    (within > k / 2 ? high : low) = within > k / 2 ? middle : middle + 1;
+    if (within > k / 2) {
+      high = middle;
+    } else {
+      low = middle + 1;
+    }
   }
   return __builtin_bit_cast(float, low);
 }
