@@ -275,7 +275,7 @@ def assert_paths_were_taken(steps):
         ):
             assert made == 0, case  # squares would vanish or be infinite; only one dimension is sorted
         elif path == "pairs" and kind in {"huge", "wide_exponents"}:
-            assert made == 2, case  # too large for bounds, which two steps show
+            assert made == 1, case  # too large for bounds, which the first step shows
         else:
             assert made == (4 if path == "bounds" else 5), case  # over bounds of few clusters the first step is plain
 

@@ -75,14 +75,13 @@ class Bounds:
 
     def __init__(self, rows: FloatArray, form: Form, kernels: Kernels, name: RowName) -> None:
         self._native = checked(lambda: sketched(rows, form, kernels), rows, kernels, name)
-        self._begun = False
         self.rows = len(rows)
 
     def add_to(self, totals: _core.Totals, prepared: Prepared) -> Added:
         """Label all rows and add them to `totals`."""
         _, done, finished = step(self._native, prepared, totals)
-        few = not self._begun or done.candidates <= self.rows * max(8, self.LEFT * prepared.shape[0])
-        self._begun = True
+        begins = done.moved == self.rows
+        few = begins or done.candidates <= self.rows * max(8, self.LEFT * prepared.shape[0])
         return few and done.hard <= self.WORTH * self.rows, finished
 
     @staticmethod
@@ -96,11 +95,11 @@ class _FewClusters:
     """Rows whose steps look at all centers, in one way or another."""
 
     NATIVE: ClassVar[tuple[Any, Any]]  # of float32 rows and of float64 rows
-    WORTH: ClassVar[float] = 0.3  # a step that had to compare more of the rows than this plainly was not
+    WORTH: ClassVar[float] = 0.3  # a step that had to compare more of the rows than this plainly was not; in the
+    BEGINS: ClassVar[float] = 0.9  # first one, rows of categories are as near to several centers, which are rows
 
     def __init__(self, rows: FloatArray, name: RowName, *options: bool) -> None:
         self._native = self.NATIVE[rows.itemsize == 8](rows, *options)
-        self._begun = False
         self._rows = rows
         self._name = name
         self.rows = len(rows)
@@ -109,12 +108,11 @@ class _FewClusters:
         """Label all rows and add them to `totals`."""
         refused, done, finished = step(self._native, prepared, totals)
         check_rows(refused, self._rows, self._name)
-        # Rows of counts or categories are as near to several of the first centers, which are rows, but not to means.
-        begins, self._begun = not self._begun, True
-        return begins or self._worth(done), finished
+        return self._worth(done), finished
 
     def _worth(self, done: Any) -> bool:
-        return done.hard <= self.WORTH * self.rows  # type: ignore[no-any-return]
+        most = max(self.WORTH, self.BEGINS) if done.moved == self.rows else self.WORTH
+        return done.hard <= most * self.rows  # type: ignore[no-any-return]
 
 
 class Pairs(_FewClusters):

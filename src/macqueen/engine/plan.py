@@ -152,7 +152,7 @@ class Planner:
             return self._packed(f"{self.clusters} clusters", ANEW)
         if self._pairs_can_pay(PAIR_CLUSTERS):
             return self._pairs(f"{self.clusters} clusters")
-        plan = self._plain(f"{' and '.join(sorted(self.given_up))} pay no longer")
+        plan = self._plain(f"{' and '.join(sorted(self.given_up))} turned out not to pay any longer")
         if "bounds" not in self.given_up:
             plan = self._bounds("") if self._bounds_can_pay() else self._plain("too little work for bounds to pay")
         if plan.path == "plain" and self._pairs_can_pay(MOST_PAIR_CLUSTERS):

@@ -251,7 +251,7 @@ class PassRows(DataSetRows):
         if self._indexed(prepared) is not None:
             step = self.engine.begin(prepared)
             if not step.add_index(self._index):
-                _LOG.info("plan: %s pays no longer", self._plan.path)
+                _LOG.info("plan: %s turned out not to pay any longer", self._plan.path)
                 self._given_up.add(self._plan.path)
                 self._plan = self._index = None
         else:
