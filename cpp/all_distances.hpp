@@ -1,5 +1,5 @@
-// Distances of all pairs of rows and centers, several side by side: each pair has the operations of `squared_distance`
-// in their order, so that the bits are the same, but values are widened once for several pairs.
+// Distances of all pairs of rows and centers, those of a row to some centers side by side. Each has the operations of
+// `squared_distance` in their order, lane by lane, so that the bits are the same; none has to be added up across lanes.
 #pragma once
 
 #include "short_screen.hpp"
@@ -8,84 +8,67 @@ namespace macqueen {
 namespace MACQUEEN_ISA {
 namespace {
 
-constexpr size_t kSideRows = kWidth == 16 ? 4 : 2, kSideCenters = kSideRows;  // as many as registers hold
+constexpr size_t kSideCenters = sizeof(RegisterDoubles) / sizeof(double);
 
-#if defined(__AVX512F__) || defined(__AVX2__)
-typedef double TwoDoubles __attribute__((vector_size(16)));
-#if defined(__AVX512F__)
-inline __m256d sum_of_halves(const Doubles& v) { return _mm512_castpd512_pd256(v) + _mm512_extractf64x4_pd(v, 1); }
-#else
-inline __m256d sum_of_halves(const Doubles& v) { return v.low + v.high; }
-#endif
-// `sum_lanes` of both.
-inline TwoDoubles sum_lanes(const Doubles& a, const Doubles& b) {
-  const __m256d x = sum_of_halves(a), y = sum_of_halves(b);
-  const __m256d even = _mm256_unpacklo_pd(x, y), odd = _mm256_unpackhi_pd(x, y);
-  return (_mm256_castpd256_pd128(even) + _mm256_extractf128_pd(even, 1)) +
-         (_mm256_castpd256_pd128(odd) + _mm256_extractf128_pd(odd, 1));
-}
-#else
-inline RegisterDoubles sum_lanes(const Doubles& a, const Doubles& b) {
-  return RegisterDoubles{sum_lanes(a), sum_lanes(b)};
-}
-#endif
-
-// kSideRows rows and kSideCenters centers; out (kSideRows, kSideCenters).
+// The centers (k, d) as float64, kSideCenters side by side: (k / kSideCenters, d, kSideCenters) out; zeros beyond k.
 template <class T>
-inline void pair_distances(const T* rows, const T* centers, size_t d, double* out) {
-  Doubles sum[kSideRows][kSideCenters];
-  each<0, kSideRows>([&](size_t r) __attribute__((always_inline)) {
-    for (size_t c = 0; c < kSideCenters; ++c) sum[r][c] = Doubles{};
-  });
-  const auto add = [&](const auto& values) __attribute__((always_inline)) {
-    Doubles center[kSideCenters];
-    for (size_t c = 0; c < kSideCenters; ++c) center[c] = values(centers + c * d);
-    each<0, kSideRows>([&](size_t r) __attribute__((always_inline)) {
-      const Doubles x = values(rows + r * d);
+void widen_centers(const T* centers, size_t k, size_t d, double* out) {
+  for (size_t first = 0; first < k; first += kSideCenters, out += d * kSideCenters) {
+    for (size_t j = 0; j < d; ++j) {
       for (size_t c = 0; c < kSideCenters; ++c) {
-        const Doubles difference = x - center[c];
-        sum[r][c] += difference * difference;
+        out[j * kSideCenters + c] = first + c < k ? static_cast<double>(centers[(first + c) * d + j]) : 0;
       }
-    });
+    }
+  }
+}
+
+// Squared distances of a row (d,) to the centers of `panel` (d, kSideCenters).
+inline RegisterDoubles side_distances(const double* row, const double* panel, size_t d) {
+  RegisterDoubles sum[kDoubleLanes] = {};
+  const auto add = [&](size_t j, size_t lane) __attribute__((always_inline)) {
+    RegisterDoubles centers;
+    memcpy(&centers, panel + j * kSideCenters, sizeof centers);
+    const RegisterDoubles difference = row[j] - centers;
+    sum[lane] += difference * difference;
   };
   size_t j = 0;
   for (; j + kDoubleLanes <= d; j += kDoubleLanes) {
-    add([j](const T* p) __attribute__((always_inline)) { return load_doubles(p + j); });
+    each<0, kDoubleLanes>([&](size_t lane) __attribute__((always_inline)) { add(j + lane, lane); });
   }
-  if (j < d) {
-    add([j, d](const T* p) __attribute__((always_inline)) { return load_doubles(p + j, d - j); });
-  }
-  each<0, kSideRows>([&](size_t r) __attribute__((always_inline)) {
-    for (size_t c = 0; c < kSideCenters; c += 2) {
-      const auto two = sum_lanes(sum[r][c], sum[r][c + 1]);
-      memcpy(out + r * kSideCenters + c, &two, sizeof two);
-    }
+  each<0, kDoubleLanes - 1>([&](size_t lane) __attribute__((always_inline)) {
+    if (j + lane < d) add(j + lane, lane);
   });
+  // As `sum_lanes`.
+  return ((sum[0] + sum[4]) + (sum[2] + sum[6])) + ((sum[1] + sum[5]) + (sum[3] + sum[7]));
+}
+
+// A row (d,) as float64: where it is, or in `wide` (out).
+inline const double* widened(const double* row, size_t, double*) { return row; }
+inline const double* widened(const float* row, size_t d, double* wide) {
+  for (size_t j = 0; j < d; ++j) wide[j] = static_cast<double>(row[j]);
+  return wide;
 }
 
 template <class T>
-void distances(const T* rows, const T* centers, size_t n, size_t k, size_t d, double factor, T* out) {
-  const size_t whole_rows = n / kSideRows * kSideRows, whole_centers = k / kSideCenters * kSideCenters;
+void distances(const T* rows, const double* centers, size_t n, size_t k, size_t d, double factor, double* wide,
+               T* out) {
   // A part of the centers that stays in the nearest cache goes with all rows.
-  size_t part = 16384 / (d * sizeof(T)) / kSideCenters * kSideCenters;
-  part = part < kSideCenters ? kSideCenters : part;
-  for (size_t begin = 0; begin < whole_centers; begin += part) {
-    const size_t end = begin + part < whole_centers ? begin + part : whole_centers;
-    for (size_t i = 0; i < whole_rows; i += kSideRows) {
+  constexpr size_t kLeastPart = 16, kPartValues = 3072;
+  const size_t fitting = kPartValues / d / kLeastPart * kLeastPart, part = fitting < kLeastPart ? kLeastPart : fitting;
+  for (size_t begin = 0; begin < k; begin += part) {
+    const size_t end = begin + part < k ? begin + part : k;
+    for (size_t i = 0; i < n; ++i) {
+      const double* const row = widened(rows + i * d, d, wide);
       for (size_t c = begin; c < end; c += kSideCenters) {
-        double found[kSideRows * kSideCenters];
-        pair_distances(rows + i * d, centers + c * d, d, found);
-        for (size_t r = 0; r < kSideRows; ++r) {
-          for (size_t q = 0; q < kSideCenters; ++q) {
-            out[(i + r) * k + c + q] = static_cast<T>(factor * found[r * kSideCenters + q]);
-          }
+        const RegisterDoubles found = factor * side_distances(row, centers + c * d, d);
+        T* const to = out + i * k + c;
+        const size_t count = end - c;
+        if (count >= kSideCenters) {
+          each<0, kSideCenters>([&](size_t l) __attribute__((always_inline)) { to[l] = static_cast<T>(found[l]); });
+        } else {
+          for (size_t l = 0; l < count; ++l) to[l] = static_cast<T>(found[l]);
         }
       }
-    }
-  }
-  for (size_t i = 0; i < n; ++i) {
-    for (size_t c = i < whole_rows ? whole_centers : 0; c < k; ++c) {
-      out[i * k + c] = static_cast<T>(factor * squared_distance(rows + i * d, centers + c * d, d));
     }
   }
 }

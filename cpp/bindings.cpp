@@ -9,6 +9,8 @@
 #include <nanobind/stl/unique_ptr.h>
 #include <nanobind/stl/vector.h>
 
+#include <algorithm>
+
 #include "axes.hpp"
 #include "bindings_step.hpp"
 #include "bounded_rows.hpp"
@@ -16,6 +18,7 @@
 #include "dispatch.hpp"
 #include "exact.hpp"
 #include "finish.hpp"
+#include "grouping.hpp"
 #include "step.hpp"
 #include "update.hpp"
 
@@ -38,6 +41,11 @@ void expect(bool holds, const char* rule) {
 template <class T>
 T* pointer(const std::optional<Vector<T>>& array) {
   return array ? array->data() : nullptr;
+}
+
+bool name_centers(const Vector<int32_t>& labels, size_t k) {
+  return std::all_of(labels.data(), labels.data() + labels.shape(0),
+                     [k](int32_t label) { return label >= 0 && static_cast<size_t>(label) < k; });
 }
 
 // An array of our own making, freed by Python.
@@ -124,28 +132,46 @@ void bind_rows(nb::module_& m, const char* name, const char* boxes_name, const c
           },
           "isa"_a, "centers"_a)
       .def_prop_ro("isa", [](const C& c) { return c.kernels().name; })
+      .def_prop_ro("k", &C::k)
+      .def_prop_ro("d", &C::d)
+      .def(
+          "places",
+          [](const C& c, Threads& threads) {
+            std::vector<int32_t> places;
+            {
+              nb::gil_scoped_release release;
+              places = grouped_places(threads, c.kernels(), c.values(), c.k(), c.d(), kGroup);
+            }
+            return new_array(std::move(places), {c.k()});
+          },
+          "threads"_a, "Places (k,) of the centers in groups of 16 that lie together.")
       .def(
           "accumulate",
           [](const C& c, Threads& threads, Matrix<const T> rows, bool squares, bool skip_zero_rows,
-             Workspace& workspace, Totals& totals, std::optional<Vector<int32_t>> labels) {
+             Workspace& workspace, Totals& totals, std::optional<Vector<int32_t>> labels, bool known) {
             expect(rows.shape(1) == c.d() && totals.k == c.k() && totals.d == c.d(),
                    "rows and totals must fit the centers");
             expect(!labels || labels->shape(0) == rows.shape(0), "labels must be (n,)");
+            expect(!known || (labels && name_centers(*labels, c.k())), "known labels must be 0 to k - 1");
             nb::gil_scoped_release release;
-            return accumulate<T>(threads, c, rows.data(), rows.shape(0), {squares, skip_zero_rows}, workspace, totals,
-                                 pointer(labels));
+            return accumulate<T>(threads, c, rows.data(), rows.shape(0), {squares, skip_zero_rows, known}, workspace,
+                                 totals, pointer(labels));
           },
-          "threads"_a, "rows"_a, "squares"_a, "skip_zero_rows"_a, "workspace"_a, "totals"_a, "labels"_a = nb::none())
+          "threads"_a, "rows"_a, "squares"_a, "skip_zero_rows"_a, "workspace"_a, "totals"_a, "labels"_a = nb::none(),
+          "known"_a = false, "labels are filled, or taken where they are known.")
       .def(
           "assign",
           [](const C& c, Threads& threads, Matrix<const T> rows, bool skip_zero_rows, Vector<int32_t> labels,
-             std::optional<Vector<double>> distances) {
+             std::optional<Vector<double>> distances, bool known) {
             expect(rows.shape(1) == c.d() && labels.shape(0) == rows.shape(0), "rows (n, d), labels (n,)");
             expect(!distances || distances->shape(0) == rows.shape(0), "distances must be (n,)");
+            expect(!known || name_centers(labels, c.k()), "known labels must be 0 to k - 1");
             nb::gil_scoped_release release;
-            return assign<T>(threads, c, rows.data(), rows.shape(0), skip_zero_rows, labels.data(), pointer(distances));
+            return assign<T>(threads, c, rows.data(), rows.shape(0), skip_zero_rows, known, labels.data(),
+                             pointer(distances));
           },
-          "threads"_a, "rows"_a, "skip_zero_rows"_a, "labels"_a, "distances"_a = nb::none())
+          "threads"_a, "rows"_a, "skip_zero_rows"_a, "labels"_a, "distances"_a = nb::none(), "known"_a = false,
+          "labels are filled, or taken where they are known.")
       .def(
           "distances",
           [](const C& c, Threads& threads, Matrix<const T> rows, double factor, bool zero_rows_are_one, Matrix<T> out) {
@@ -202,13 +228,24 @@ void bind_rows(nb::module_& m, const char* name, const char* boxes_name, const c
           "isa"_a, "threads"_a, "rows"_a, "origin"_a, "axes"_a, "heads"_a, "share"_a = 1, nb::keep_alive<1, 4>())
       .def(StepOf<T, S>())
       .def(
-          "trial",
-          [](S& rows, Threads& threads, const C& centers) {
+          "label",
+          [](S& rows, Threads& threads, const C& centers, Vector<const int32_t> places, Vector<int32_t> labels) {
             expect(centers.d() == rows.d() && rows.k() == 0, "centers must fit rows that made no step");
+            expect(places.shape(0) == centers.k() && labels.shape(0) == rows.n(), "places (k,), labels (n,)");
+            std::vector<int32_t> in_order(places.data(), places.data() + centers.k());
+            std::vector<bool> taken(centers.k());
+            for (const int32_t place : in_order) {
+              expect(place >= 0 && static_cast<size_t>(place) < centers.k() && !taken[static_cast<size_t>(place)],
+                     "places must be 0 to k - 1 in some order");
+              taken[static_cast<size_t>(place)] = true;
+            }
             nb::gil_scoped_release release;
-            return rows.trial(threads, centers);
+            const BoundedStep done = rows.label(threads, centers, std::move(in_order));
+            std::copy(rows.labels().begin(), rows.labels().end(), labels.data());
+            return done;
           },
-          "threads"_a, "centers"_a, "What a first step would do; the object cannot be used after it.");
+          "threads"_a, "centers"_a, "places"_a, "labels"_a,
+          "Labels all rows, and tells what it did, as a first step would; the object cannot be used after it.");
 
   m.def(
       "normalize",

@@ -1,7 +1,6 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
-#include <numeric>
 #include <stdexcept>
 #include <utility>
 
@@ -29,9 +28,9 @@ double most_left(const SketchForm& form) {
 template <class T>
 BoundedRows<T>::~BoundedRows() = default;
 
-// The first step: centers are put into groups by their places (k,), which stay.
+// The first step: centers are put into groups by their places (k,), which stay. Unless it adds, it is the only one.
 template <class T>
-void BoundedRows<T>::begin(const Centers<T>& centers, std::vector<int32_t> places) {
+void BoundedRows<T>::begin(const Centers<T>& centers, std::vector<int32_t> places, bool adds) {
   const size_t k = centers.k(), d = form_.d;
   groups_ = (k + kGroup - 1) / kGroup;
   spans_ = (groups_ + share_ - 1) / share_;
@@ -39,8 +38,9 @@ void BoundedRows<T>::begin(const Centers<T>& centers, std::vector<int32_t> place
   centers_at_.assign(groups_ * kGroup, -1);
   for (size_t c = 0; c < k; ++c) centers_at_[static_cast<size_t>(places_[c])] = static_cast<int32_t>(c);
   tiled_ = centers.kernels().look_at_all != nullptr && form_.heads == 0;
-  way_ = tiled_ ? Way::kAll : Way::kStore;
-  if (!tiled_) make_bounds();
+  way_ = tiled_ || !adds ? Way::kAll : Way::kStore;
+  if (way_ == Way::kStore) make_bounds();
+  if (adds) totals_ = std::make_unique<Totals>(k, d);
   paths_.assign(k, 0);
   span_paths_.assign(spans_, 0);
   screens_ = form_.screens();
@@ -85,11 +85,9 @@ void BoundedRows<T>::choose_way(Threads& threads, const Kernels& kernels) {
 }
 
 template <class T>
-BoundedStep BoundedRows<T>::trial(Threads& threads, const Centers<T>& centers) {
+BoundedStep BoundedRows<T>::label(Threads& threads, const Centers<T>& centers, std::vector<int32_t> places) {
   const PinFloatingPoint pin;
-  std::vector<int32_t> places(centers.k());  // any groups tell which form is best
-  std::iota(places.begin(), places.end(), 0);
-  begin(centers, std::move(places));
+  begin(centers, std::move(places), false);
   sketch_centers(threads, centers);
   step_blocks(threads, centers, 0, blocks());
   BoundedStep sum;
@@ -102,8 +100,7 @@ void BoundedRows<T>::begin_step(Threads& threads, const Centers<T>& centers) {
   const PinFloatingPoint pin;
   if (std::exchange(under_way_, true)) throw std::logic_error("a step was not finished; the rows cannot be used again");
   if (!totals_) {
-    begin(centers, grouped_places(threads, centers.kernels(), centers.values(), centers.k(), form_.d, kGroup));
-    totals_ = std::make_unique<Totals>(centers.k(), form_.d);
+    begin(centers, grouped_places(threads, centers.kernels(), centers.values(), centers.k(), form_.d, kGroup), true);
   } else {
     move_centers(threads, centers);
     choose_way(threads, centers.kernels());
@@ -259,10 +256,11 @@ void BoundedRows<T>::step(const Centers<T>& centers, size_t block, Slot& slot) {
   for (const uint8_t i : slot.opened) {
     if (begins || slot.counts[i] > 0) finish(centers, first + i, i, slot);
   }
-  if (totals_ && begins) {
+  if (!totals_) return;
+  if (begins) {
     slot.add_first(kernels, rows_ + first * form_.d, &labels_[first], count, *totals_, squares_, tops_[block]);
   }
-  if (totals_) slot.changes.add(kernels, *totals_);
+  slot.changes.add(kernels, *totals_);
   if (begins) {
     kernels.longest_found(slot.found.data(), slot.squares.data(), groups_, slot.longest.data());
     for (size_t i = 0; i < kSketchRows; ++i) units_[first + i] = std::max(slot.longest[i], 0x1p-70f) * (kRoom / 65535);
@@ -328,6 +326,10 @@ int32_t BoundedRows<T>::nearest(const Centers<T>& centers, size_t row, size_t pl
 template <class T>
 void BoundedRows<T>::finish(const Centers<T>& centers, size_t row, size_t place, Slot& slot) {
   const int32_t before = labels_[row], label = nearest(centers, row, place, slot);
+  if (!totals_) {
+    labels_[row] = label;
+    return;
+  }
   const double squares = static_cast<double>(slot.squares[place]);
   const auto found = [&](size_t at) -> float& { return slot.found[at / kGroup * kSketchRows + place]; };
   const Candidate* list = &slot.candidates[place * static_cast<size_t>(most_candidates_)];

@@ -59,8 +59,9 @@ class BoundedRows {
   void step_blocks(Threads& threads, const Centers<T>& centers, size_t begin, size_t end);
   // Adds the exact sums, counts and squares of all rows to `totals` (in/out).
   BoundedStep end_step(Threads& threads, Totals& totals);
-  // Only looks what a first step would do; nothing else may be called after it.
-  BoundedStep trial(Threads& threads, const Centers<T>& centers);
+  // Only labels all rows, as a first step does; nothing else may be called after it. places (k,) are those of the
+  // centers in groups.
+  BoundedStep label(Threads& threads, const Centers<T>& centers, std::vector<int32_t> places);
 
   const std::vector<int32_t>& labels() const { return labels_; }  // (n,)
 
@@ -71,7 +72,7 @@ class BoundedRows {
   void look_at_rows(Threads& threads, const Kernels& kernels);
   void set_scale(const std::vector<double>& origin);
   void sketch_rows(const Kernels& kernels, size_t block, Slot& slot);
-  void begin(const Centers<T>& centers, std::vector<int32_t> places);
+  void begin(const Centers<T>& centers, std::vector<int32_t> places, bool adds);
   void move_centers(Threads& threads, const Centers<T>& centers);
   void sketch_centers(Threads& threads, const Centers<T>& centers);
   void choose_way(Threads& threads, const Kernels& kernels);
@@ -139,7 +140,7 @@ class BoundedRows {
   int32_t most_candidates_ = kFewCandidates;
   bool screens_ = false;  // whether to look at heads first
 
-  std::unique_ptr<Totals> totals_;  // of the labels; null during a trial
+  std::unique_ptr<Totals> totals_;  // of the labels; null where rows are only labelled
   exact::Sums squares_;
   std::vector<std::unique_ptr<Slot>> slots_;
   bool under_way_ = false;  // a step has begun and not ended

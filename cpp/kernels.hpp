@@ -265,8 +265,11 @@ struct RowKernels {
   void (*pack_panels)(const T* centers, const PackedForm& form, float* lengths, PackedPanels& out);
   // squared distances (float64) of rows (n, d) to their own center; out (n,)
   void (*own_distances)(const T* rows, const int32_t* labels, const T* centers, size_t n, size_t d, double* out);
-  // all squared distances of rows (n, d) to centers (k, d), times `factor`; out (n, k)
-  void (*distances)(const T* rows, const T* centers, size_t n, size_t k, size_t d, double factor, T* out);
+  // centers (k, d) -> out (k up to whole vectors, d), as `distances` takes them
+  void (*widen_centers)(const T* centers, size_t k, size_t d, double* out);
+  // all squared distances of rows (n, d) to centers (k, d), times `factor`; wide (d,) is scratch; out (n, k)
+  void (*distances)(const T* rows, const double* centers, size_t n, size_t k, size_t d, double factor, double* wide,
+                    T* out);
   // squared distances (float64) of rows (n, d) to one center (d,); out (n,)
   void (*distances_to)(const T* rows, const T* center, size_t n, size_t d, double* out);
   // cpp/near.hpp

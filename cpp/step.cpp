@@ -134,9 +134,10 @@ int64_t accumulate(Threads& threads, const Centers<T>& centers, const T* rows, s
     slot->squares.resize(d);
     slot->counts.resize(k, 0);
   }
-  const std::unique_ptr<CenterCells<T>> cells = workspace.slim() ? nullptr : cells_for(threads, centers, rows, n);
+  const bool plain = options.known || workspace.slim();
+  const std::unique_ptr<CenterCells<T>> cells = plain ? nullptr : cells_for(threads, centers, rows, n);
   const CellTable<T>* table = cells ? cells->table() : nullptr;
-  const ShortScreen* short_screen = table == nullptr ? centers.short_screen(n) : nullptr;
+  const ShortScreen* short_screen = options.known || table != nullptr ? nullptr : centers.short_screen(n);
   BadRow bad;
   try {
     for_blocks(threads, n, centers.kernels().block, worth_sharing(threads.count(), n, k, d),
@@ -149,7 +150,11 @@ int64_t accumulate(Threads& threads, const Centers<T>& centers, const T* rows, s
                    bad.note(begin + first_bad_row(centers.kernels(), block, count, d));
                    return;
                  }
-                 slot.template labeller<T>().label(centers, table, short_screen, block, count, slot.labels.data());
+                 if (options.known) {
+                   std::copy_n(labels + begin, count, slot.labels.data());
+                 } else {
+                   slot.template labeller<T>().label(centers, table, short_screen, block, count, slot.labels.data());
+                 }
                  if (options.skip_zero_rows) {
                    slot.zero_rows += leave_out_zero_rows(kernels, block, count, d, slot.labels.data());
                  }
@@ -176,13 +181,13 @@ int64_t accumulate(Threads& threads, const Centers<T>& centers, const T* rows, s
 }
 
 template <class T>
-int64_t assign(Threads& threads, const Centers<T>& centers, const T* rows, size_t n, bool skip_zero_rows,
+int64_t assign(Threads& threads, const Centers<T>& centers, const T* rows, size_t n, bool skip_zero_rows, bool known,
                int32_t* labels, double* distances) {
   const auto& kernels = row_kernels<T>(centers.kernels());
   const size_t d = centers.d();
   const bool shared = worth_sharing(threads.count(), n, centers.k(), d);
   constexpr size_t kFewProducts = 1 << 14;  // which take less time in float64 than making buffers for screens
-  const bool few = n * centers.k() * d <= kFewProducts;
+  const bool few = known || n * centers.k() * d <= kFewProducts;
   Workspace workspace;
   auto& slots = workspace.slots(centers, few ? 0 : shared ? threads.count() : 1);
   const std::unique_ptr<CenterCells<T>> cells = few ? nullptr : cells_for(threads, centers, rows, n);
@@ -197,11 +202,11 @@ int64_t assign(Threads& threads, const Centers<T>& centers, const T* rows, size_
       return;
     }
     int32_t* own = labels + begin;
-    if (few) {
+    if (few && !known) {
       for (size_t i = 0; i < count; ++i) {
         own[i] = kernels.decide(block + i * d, centers.values(), d, nullptr, centers.k());
       }
-    } else {
+    } else if (!known) {
       slots[static_cast<size_t>(index)]->template labeller<T>().label(centers, table, short_screen, block, count, own);
     }
     if (skip_zero_rows) leave_out_zero_rows(kernels, block, count, d, own);
@@ -218,19 +223,23 @@ int64_t distances(Threads& threads, const Centers<T>& centers, const T* rows, si
                   bool zero_rows_are_one, T* out) {
   const auto& kernels = row_kernels<T>(centers.kernels());
   const size_t k = centers.k(), d = centers.d();
+  const bool shared = worth_sharing(threads.count(), n, k, d);
+  Lines<double> wide_centers((k + centers.kernels().lanes) * d);
+  kernels.widen_centers(centers.values(), k, d, wide_centers.data());
+  std::vector<Lines<double>> wide_rows(static_cast<size_t>(shared ? threads.count() : 1), Lines<double>(d));
   BadRow bad;
-  for_blocks(threads, n, centers.kernels().block, worth_sharing(threads.count(), n, k, d),
-             [&](int, size_t begin, size_t count) {
-               const T* block = rows + begin * d;
-               if (kernels.largest(block, count * d) >= first_refused_bits<T>()) {
-                 bad.note(begin + first_bad_row(centers.kernels(), block, count, d));
-                 return;
-               }
-               kernels.distances(block, centers.values(), count, k, d, factor, out + begin * k);
-               for (size_t i = begin; zero_rows_are_one && i < begin + count; ++i) {
-                 if (kernels.largest(rows + i * d, d) == 0) std::fill_n(out + i * k, k, T{1});
-               }
-             });
+  for_blocks(threads, n, centers.kernels().block, shared, [&](int index, size_t begin, size_t count) {
+    const T* block = rows + begin * d;
+    if (kernels.largest(block, count * d) >= first_refused_bits<T>()) {
+      bad.note(begin + first_bad_row(centers.kernels(), block, count, d));
+      return;
+    }
+    double* const wide = wide_rows[static_cast<size_t>(index)].data();
+    kernels.distances(block, wide_centers.data(), count, k, d, factor, wide, out + begin * k);
+    for (size_t i = begin; zero_rows_are_one && i < begin + count; ++i) {
+      if (kernels.largest(rows + i * d, d) == 0) std::fill_n(out + i * k, k, T{1});
+    }
+  });
   return bad.get();
 }
 
@@ -262,7 +271,7 @@ int64_t first_refused_row(Threads& threads, const Kernels& kernels, const T* row
   template PackedCenters::PackedCenters(const Kernels&, const T*, size_t, size_t);                                \
   template int64_t accumulate<T>(Threads&, const Centers<T>&, const T*, size_t, PassOptions, Workspace&, Totals&, \
                                  int32_t*);                                                                       \
-  template int64_t assign<T>(Threads&, const Centers<T>&, const T*, size_t, bool, int32_t*, double*);             \
+  template int64_t assign<T>(Threads&, const Centers<T>&, const T*, size_t, bool, bool, int32_t*, double*);       \
   template int64_t distances<T>(Threads&, const Centers<T>&, const T*, size_t, double, bool, T*);                 \
   template int64_t normalize<T>(Threads&, const Kernels&, const T*, size_t, size_t, T*);                          \
   template int64_t first_refused_row<T>(Threads&, const Kernels&, const T*, size_t, size_t);

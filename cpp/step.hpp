@@ -95,17 +95,20 @@ class Workspace {
 struct PassOptions {
   bool squares;         // also add up squares
   bool skip_zero_rows;  // rows of zeros get label 0 and are not added (cosine)
+  bool known = false;   // labels are given
 };
 
 // Labels rows (n, d) and adds them to `totals` (in/out). Returns kAllFinite, or the first row with a NaN, an
-// infinity or a magnitude beyond `most`; then `totals` is not to be used. `labels` (n,) out, may be null.
+// infinity or a magnitude beyond `most`; then `totals` is not to be used. `labels` (n,) out, in where they are known;
+// may be null where they are not.
 template <class T>
 int64_t accumulate(Threads& threads, const Centers<T>& centers, const T* rows, size_t n, PassOptions options,
                    Workspace& workspace, Totals& totals, int32_t* labels);
 
-// Labels rows (n, d) into `labels` (n,) and, unless null, their squared distances into `distances` (n,).
+// Labels rows (n, d) into `labels` (n,), in where they are known, and, unless null, their squared distances into
+// `distances` (n,).
 template <class T>
-int64_t assign(Threads& threads, const Centers<T>& centers, const T* rows, size_t n, bool skip_zero_rows,
+int64_t assign(Threads& threads, const Centers<T>& centers, const T* rows, size_t n, bool skip_zero_rows, bool known,
                int32_t* labels, double* distances);
 
 // factor * squared distances of rows (n, d) to all centers into out (n, k); zero rows get 1 where asked for.

@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from macqueen import _core, runtime_info
-from macqueen.engine import forms, indexes, plan
+from macqueen.engine import forced, forms, indexes, plan
 from macqueen.engine.indexes import Bounds, Boxes, Packed, Pairs, Sorted
 from macqueen.engine.kernels import Kernels
 from macqueen.engine.metric import METRICS
@@ -48,7 +48,7 @@ def sketchable(rows, centers, kernels):
     """Tell whether the planner would keep bounds of these rows when it is asked to."""
     prepared = Prepared(centers, EUCLIDEAN, kernels)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv(plan.VARIABLE, "bounds")
+        patch.setenv(forced.VARIABLE, "bounds")
         return plan.Planner(rows, prepared, kernels, None).choose().path == "bounds"
 
 
@@ -230,7 +230,7 @@ def trained(path, kind, dtype):
     rows, centers = strategies.case(kind, 5, 700, 40, 6, dtype)
     steps, add_index = [], Pass.add_index
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv(plan.VARIABLE, path)
+        patch.setenv(forced.VARIABLE, path)
         patch.setattr(Boxes, "WORTH", float("inf"))
         patch.setattr(Bounds, "WORTH", float("inf"))
         patch.setattr(Bounds, "LEFT", float("inf"))
@@ -245,7 +245,7 @@ def trained(path, kind, dtype):
 def answers():
     """Return what training gives, by path, kind and dtype."""
     found = {}
-    for path in plan.PATHS:
+    for path in forced.PATHS:
         for kind in TRAINED:
             for dtype in strategies.DTYPES:
                 found[f"{path} {kind} {np.dtype(dtype)}"] = trained(path, kind, dtype)
@@ -283,7 +283,7 @@ def assert_paths_were_taken(steps):
 def test_training_has_one_answer():
     by_isa = {isa: answers_of(isa) for isa in core.ISAS}
     expected = by_isa["scalar"]
-    assert len({digest for digest, _ in expected.values()}) == len(expected) // len(plan.PATHS)
+    assert len({digest for digest, _ in expected.values()}) == len(expected) // len(forced.PATHS)
     for isa, told in by_isa.items():
         assert_paths_were_taken({case: made for case, (_, made) in told.items()})
         for case, (digest, _) in told.items():

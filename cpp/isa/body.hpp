@@ -58,6 +58,7 @@ constexpr RowKernels<T> row_kernels_here() {
       .pack_lanes = pack_lanes<T>,
       .pack_panels = pack_panels<T>,
       .own_distances = own_distances<T>,
+      .widen_centers = widen_centers<T>,
       .distances = distances<T>,
       .distances_to = distances_to<T>,
       .near_code = near_code<T>,

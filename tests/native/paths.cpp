@@ -15,6 +15,7 @@
 #include "check.hpp"
 #include "dispatch.hpp"
 #include "finish.hpp"
+#include "grouping.hpp"
 #include "packed_rows.hpp"
 #include "pair_bounds.hpp"
 #include "sorted_rows.hpp"
@@ -25,7 +26,7 @@ namespace {
 
 constexpr int kSteps = 4;
 
-enum class Path { kPlain, kBoxes, kFloat32, kInt8, kAxes, kPacked, kAnew, kPairs, kSorted };
+enum class Path { kPlain, kBoxes, kFloat32, kInt8, kAxes, kOnce, kPacked, kAnew, kPairs, kSorted };
 constexpr struct {
   Path path;
   const char* name;
@@ -34,6 +35,7 @@ constexpr struct {
               {Path::kFloat32, "bounds, float32"},
               {Path::kInt8, "bounds, int8"},
               {Path::kAxes, "bounds, int8 and axes"},
+              {Path::kOnce, "plain, labels by sketches"},
               {Path::kPacked, "packed"},
               {Path::kAnew, "packed, made anew"},
               {Path::kPairs, "pairs"},
@@ -110,7 +112,7 @@ SketchPlan sketch_plan(Path path, const Kernels& kernels, const Case<T>& c) {
   for (size_t i = 0; i < c.n * c.d; ++i) {
     plan.origin[i % c.d] += static_cast<double>(c.rows[i]) / static_cast<double>(c.n);
   }
-  if (path != Path::kAxes) return plan;
+  if (path != Path::kAxes && path != Path::kOnce) return plan;
   std::vector<double> centered(c.n * c.d);
   double top = 0;
   for (size_t i = 0; i < c.n * c.d; ++i) {
@@ -133,6 +135,18 @@ AddRows<T> bounds(Path path, Threads& threads, const Kernels& kernels, const Cas
     rows->step_blocks(threads, centers, rows->blocks() / 2, rows->blocks());
     rows->end_step(threads, totals);
     labels = rows->labels();
+  };
+}
+
+// Sketched anew in each step, which keeps nothing.
+template <class T>
+AddRows<T> once(Path path, Threads& threads, const Kernels& kernels, const Case<T>& c) {
+  return [path, &threads, &kernels, &c](const Centers<T>& centers, Totals& totals, std::vector<int32_t>& labels) {
+    BoundedRows<T> rows(threads, kernels, c.rows.data(), c.n, c.d, sketch_plan(path, kernels, c));
+    rows.label(threads, centers, grouped_places(threads, kernels, centers.values(), c.k, c.d, kGroup));
+    labels = rows.labels();
+    Workspace workspace;
+    accumulate(threads, centers, c.rows.data(), c.n, {true, false, true}, workspace, totals, labels.data());
   };
 }
 
@@ -175,6 +189,7 @@ AddRows<T> make_path(Path path, Threads& threads, const Kernels& kernels, const 
   if (path == Path::kAnew) return few<T, PackedRows<T>>(threads, c, false);
   if (path == Path::kPairs) return few<T, PairBounds<T>>(threads, c);
   if (path == Path::kSorted) return sorted(threads, c);
+  if (path == Path::kOnce) return once(path, threads, kernels, c);
   return bounds(path, threads, kernels, c);
 }
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from macqueen import _core
+from macqueen.engine.kernels import Kernels
 from macqueen.state import FloatArray
 
 GROUP = 16  # centers that are looked at together
@@ -80,8 +83,35 @@ def forms_for(sample: FloatArray, isa: str, int8: bool) -> list[Form]:
     if int8 and dims >= INT8_DIMS:
         forms.append(Form("int8", origin, none, 0))
     counts = [count for count in HEADS if int8 and 4 * count <= dims]
-    if counts:
-        centered = rows[:: 1 + len(rows) // AXES_ROWS] - origin
-        axes = _core.principal_axes(isa, centered / (np.abs(centered).max() or 1.0), counts[-1])
-        forms += [Form(f"int8 and {count} axes", origin, np.ascontiguousarray(axes[:count]), count) for count in counts]
-    return forms
+    return forms + with_axes(rows, isa, counts) if counts else forms
+
+
+def with_axes(sample: FloatArray, isa: str, counts: Sequence[int]) -> list[Form]:
+    """Return the forms with so many leading axes of `sample` (m, d); counts ascend."""
+    rows = sample.astype(np.float64)
+    origin = rows.mean(axis=0)
+    centered = rows[:: 1 + len(rows) // AXES_ROWS] - origin
+    axes = _core.principal_axes(isa, centered / (np.abs(centered).max() or 1.0), counts[-1])
+    return [Form(f"int8 and {count} axes", origin, np.ascontiguousarray(axes[:count]), count) for count in counts]
+
+
+def can_sketch(sample: FloatArray) -> bool:
+    """Tell whether values are finite, and squares of their differences, too, and do not vanish."""
+    most = float(np.abs(sample).max())
+    return bool(np.isfinite(most)) and (most == 0 or sample.dtype == np.float32 or 1e-100 < most < 1e100)
+
+
+def sketched(rows: FloatArray, form: Form, kernels: Kernels) -> Any:
+    """Return the native object for rows; ValueError: one of them is unfit."""
+    make = _core.Bounded32 if rows.dtype == np.float32 else _core.Bounded64
+    return make(kernels.isa, kernels.threads, rows, form.origin, form.axes, form.heads, form.share)
+
+
+def plain_cycles(clusters: int, dims: int, width: int) -> float:
+    """Estimate a row's share of a plain step, in processor cycles; width: float32 values in a vector register."""
+    return compare_cycles(clusters, dims, width) + 1.5 * dims + 100
+
+
+def compare_cycles(clusters: int, dims: int, width: int) -> float:
+    """Estimate what comparing a row with all centers takes of these."""
+    return clusters * (dims + 5) / width

@@ -9,7 +9,7 @@ import numpy as np
 
 from macqueen import _core
 from macqueen.engine import seeding
-from macqueen.engine.forms import GROUP, Form
+from macqueen.engine.forms import GROUP, Form, sketched
 from macqueen.engine.kernels import Kernels, check_rows
 from macqueen.engine.prepared import Finished, Prepared
 from macqueen.state import FloatArray
@@ -163,12 +163,6 @@ def checked(make: Callable[[], Any], rows: FloatArray, kernels: Kernels, name: R
     except ValueError:
         seeding.check_finite(rows, kernels, name)
         raise
-
-
-def sketched(rows: FloatArray, form: Form, kernels: Kernels) -> Any:
-    """Return the native object for rows."""
-    make = _core.Bounded32 if rows.dtype == np.float32 else _core.Bounded64
-    return make(kernels.isa, kernels.threads, rows, form.origin, form.axes, form.heads, form.share)
 
 
 def step(native: Any, prepared: Prepared, totals: _core.Totals) -> Any:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Any
@@ -11,15 +10,13 @@ from typing import Any
 import numpy as np
 
 from macqueen.engine import forms
-from macqueen.engine.forms import GROUP, INT8_DIMS, Form
-from macqueen.engine.indexes import Bounds, Boxes, Index, Packed, Pairs, Sorted, sketched
+from macqueen.engine.forced import VARIABLE, forced_path
+from macqueen.engine.forms import GROUP, INT8_DIMS, Form, sketched
+from macqueen.engine.indexes import Bounds, Boxes, Index, Packed, Pairs, Sorted
 from macqueen.engine.kernels import Kernels
 from macqueen.engine.prepared import Prepared
-from macqueen.errors import ArgumentError
 from macqueen.state import FloatArray
 
-PATHS = ("plain", "boxes", "bounds", "packed", "pairs", "sorted")
-VARIABLE = "MACQUEEN_FORCE_PATH"
 CYCLES_PER_SECOND = 2.5e9  # for predictions only
 BOX_DIMS, MOST_BOX_DIMS, BOX_ROWS, MOST_BOX_ROWS, BOX_CLUSTERS = 6, 8, 2048, 1 << 25, 16  # where boxes can pay
 SORTED_ROWS = 1024  # from so many on sorting takes less time than a plain step
@@ -86,14 +83,6 @@ class Plan:
         """Say it in a line."""
         path = f"{self.path} ({self.form})" if self.form else self.path
         return f"{path}: {self.reason}; about {self.seconds:.2g} s a step at first, {self.memory / 2**20:.0f} MiB"
-
-
-def forced_path() -> str:
-    """Return what MACQUEEN_FORCE_PATH names, "" when it is not set; for tests and comparisons."""
-    path = os.environ.get(VARIABLE, "").strip()
-    if path and path not in PATHS:
-        raise ArgumentError(f"{VARIABLE} must be one of {', '.join(PATHS)}, got {path!r}; correct or unset it")
-    return path
 
 
 class Planner:
@@ -180,10 +169,10 @@ class Planner:
         return self.count * cycles / CYCLES_PER_SECOND / self.kernels.count
 
     def _compare_cycles(self) -> float:
-        return self.clusters * (self.dims + 5) / self.lanes
+        return forms.compare_cycles(self.clusters, self.dims, self.lanes)
 
     def _plain_cycles(self) -> float:
-        return self._compare_cycles() + 1.5 * self.dims + 100
+        return forms.plain_cycles(self.clusters, self.dims, self.lanes)
 
     def _plain(self, reason: str) -> Plan:
         memory = self.kernels.count * self.clusters * self.dims * 8
@@ -251,12 +240,14 @@ class Planner:
         native: Any = self.prepared.native
         copy = self.dims if self.int8 and self.dims >= INT8_DIMS else 4 * self.dims
         best, least, compared = None, math.inf, 0.0
+        any_places = np.arange(self.clusters, dtype=np.int32)  # any groups tell which form is best
         for fine in self._forms_by_cost(sample):
             form = self._fitting(fine, copy)
             if form is None or form.least_cycles(self.clusters, self.lanes) > least:
                 continue  # it would not be the best if it left nothing
             memory = Bounds.memory(self.count, self.dims, self.clusters, form)
-            tried = sketched(sample, form, self.kernels).trial(self.kernels.threads, native)
+            trial = sketched(sample, form, self.kernels)
+            tried = trial.label(self.kernels.threads, native, any_places, np.empty(len(sample), np.int32))
             opened, left, hard = (each / len(sample) for each in (tried.opened, tried.candidates, tried.hard))
             cycles = form.cycles(self.clusters, self.lanes, opened, left, hard)
             if cycles < least:
@@ -286,11 +277,10 @@ class Planner:
         return sorted(found, key=lambda form: form.least_cycles(self.clusters, self.lanes))
 
     def _sketchable(self, sample: FloatArray) -> bool:
-        """Tell whether rows are finite, and squares of their differences, too, and do not vanish."""
-        most = float(np.abs(sample).max())
-        if most == 0 and self.rows is not None:  # a sample of zeros does not tell
-            most = max(float(self.rows.max()), -float(self.rows.min()))
-        return bool(np.isfinite(most)) and (most == 0 or sample.dtype == np.float32 or 1e-100 < most < 1e100)
+        assert self.rows is not None
+        if sample.any():
+            return forms.can_sketch(sample)
+        return forms.can_sketch(np.array([self.rows.max(), self.rows.min()]))  # a sample of zeros does not tell
 
     def _sample(self) -> FloatArray:
         assert self.rows is not None

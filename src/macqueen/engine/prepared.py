@@ -11,6 +11,7 @@ from numpy.typing import DTypeLike, NDArray
 from macqueen import _core
 from macqueen.engine.kernels import Kernels, check_rows
 from macqueen.engine.metric import Metric
+from macqueen.engine.sketching import Sketching
 from macqueen.errors import DataError
 from macqueen.state import FloatArray, StepStats
 
@@ -25,13 +26,22 @@ class Prepared:
     Rows are computed with in `dtype`, by default that of the centers; float32 widens to float64 without loss.
     """
 
-    def __init__(self, centers: FloatArray, metric: Metric, kernels: Kernels, dtype: DTypeLike | None = None) -> None:
+    def __init__(
+        self,
+        centers: FloatArray,
+        metric: Metric,
+        kernels: Kernels,
+        dtype: DTypeLike | None = None,
+        sketching: Sketching | None = None,
+    ) -> None:
+        """`sketching`: where rows may be sketched to be labelled."""
         self.dtype = centers.dtype if dtype is None else np.dtype(dtype)
         self.metric = metric
         self.kernels = kernels
         self.shape = centers.shape
         self.centers = np.ascontiguousarray(centers, dtype=self.dtype)
         self.native = kernels.prepare(metric.centers(self.centers, kernels))
+        self._sketching = sketching
 
     def rows(self, rows: FloatArray, name: RowName) -> FloatArray:
         """Return rows (n, d) as the kernels take them; a wrong width is an error."""
@@ -48,10 +58,18 @@ class Prepared:
     ) -> NDArray[np.int32]:
         """Return the index of the nearest center of each row; fill `distances` (n,) with the squared distances."""
         ready = self.rows(rows, name)
-        labels = np.empty(len(ready), dtype=np.int32)
-        bad = self.native.assign(self.kernels.threads, ready, self.metric.normalized, labels, distances)
+        known = self._sketched_labels(ready)
+        if known is not None and distances is None and not self.metric.normalized:
+            return known
+        labels = np.empty(len(ready), dtype=np.int32) if known is None else known
+        bad = self.native.assign(
+            self.kernels.threads, ready, self.metric.normalized, labels, distances, known is not None
+        )
         check_rows(bad, ready, name)
         return labels
+
+    def _sketched_labels(self, ready: FloatArray) -> NDArray[np.int32] | None:
+        return None if self._sketching is None else self._sketching.labels(ready, self.native)
 
     def distances(self, rows: FloatArray, name: RowName) -> FloatArray:
         """Return the distances (n, k) of this metric from rows to all centers, never negative."""
@@ -76,7 +94,10 @@ class Prepared:
     ) -> None:
         """Label rows and add them to `totals`; an unfit row is an error, and `totals` then worthless."""
         ready = self.rows(rows, name)
-        bad = self.native.accumulate(self.kernels.threads, ready, squares, self.metric.normalized, workspace, totals)
+        known, metric = self._sketched_labels(ready), self.metric
+        bad = self.native.accumulate(
+            self.kernels.threads, ready, squares, metric.normalized, workspace, totals, known, known is not None
+        )
         check_rows(bad, ready, name)
 
     def finish(self, totals: _core.Totals, squares: _core.Totals | None = None) -> Finished:
@@ -93,12 +114,14 @@ class Kept:
     def __init__(self) -> None:
         self._last: tuple[FloatArray, Prepared] | None = None
 
-    def prepared(self, centers: FloatArray, metric: Metric, kernels: Kernels, dtype: DTypeLike) -> Prepared:
-        """Return centers (k, d) made ready to compute in `dtype`."""
+    def prepared(
+        self, centers: FloatArray, metric: Metric, kernels: Kernels, dtype: DTypeLike, sketching: Sketching | None
+    ) -> Prepared:
+        """Return centers (k, d) made ready to compute in `dtype`; what is kept has learnt more of the rows."""
         last = self._last
         if last is not None and last[0] is centers and last[1].dtype == dtype:
             return last[1]
-        prepared = Prepared(centers, metric, kernels, dtype)
+        prepared = Prepared(centers, metric, kernels, dtype, sketching)
         self._last = centers, prepared
         return prepared
 
