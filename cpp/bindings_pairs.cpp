@@ -2,6 +2,7 @@
 #include <nanobind/ndarray.h>
 #include <nanobind/stl/string.h>
 
+#include <algorithm>
 #include <stdexcept>
 #include <string>
 
@@ -19,8 +20,8 @@ namespace {
 
 // P: PairBounds<T> or PackedRows<T>, which takes further arguments.
 template <class T, class P, class... Options>
-void bind_rows_of(nb::module_& m, const char* name, const char* what, const auto&... options) {
-  nb::class_<P>(m, name, what)
+nb::class_<P> bind_rows_of(nb::module_& m, const char* name, const char* what, const auto&... options) {
+  return nb::class_<P>(m, name, what)
       .def(
           "__init__",
           [](P* self, nb::ndarray<const T, nb::ndim<2>, nb::c_contig, nb::device::cpu> rows, Options... given) {
@@ -31,6 +32,28 @@ void bind_rows_of(nb::module_& m, const char* name, const char* what, const auto
       .def(StepOf<T, P>());
 }
 
+template <class T>
+void bind_label(nb::class_<PackedRows<T>>&& packed) {
+  packed.def(
+      "label",
+      [](PackedRows<T>& rows, Threads& threads, const Centers<T>& centers,
+         nb::ndarray<int32_t, nb::ndim<1>, nb::c_contig, nb::device::cpu> labels) {
+        if (centers.d() != rows.d() || rows.k() != 0 || labels.shape(0) != rows.n()) {
+          throw std::invalid_argument("centers must fit rows that made no step, labels (n,)");
+        }
+        nb::gil_scoped_release release;
+        BoundedStep done;
+        if (rows.label(threads, centers, done) != kAllFinite) {
+          throw std::invalid_argument("rows must be finite and within 1e150");
+        }
+        const std::vector<int32_t> found = rows.labels();
+        std::copy(found.begin(), found.end(), labels.data());
+        return done;
+      },
+      "threads"_a, "centers"_a, "labels"_a,
+      "Labels all rows, and tells what it did, as a first step would; the object cannot be used after it.");
+}
+
 }  // namespace
 
 void bind_pairs(nb::module_& m) {
@@ -38,6 +61,6 @@ void bind_pairs(nb::module_& m) {
   bind_rows_of<float, PairBounds<float>>(m, "Pairs32", pairs);
   bind_rows_of<double, PairBounds<double>>(m, "Pairs64", pairs);
   const char* packed = "Rows in memory with a copy in 16-bit integers, kept or made anew in each step.";
-  bind_rows_of<float, PackedRows<float>, bool>(m, "Packed32", packed, "keep_copy"_a = true);
-  bind_rows_of<double, PackedRows<double>, bool>(m, "Packed64", packed, "keep_copy"_a = true);
+  bind_label<float>(bind_rows_of<float, PackedRows<float>, bool>(m, "Packed32", packed, "keep_copy"_a = true));
+  bind_label<double>(bind_rows_of<double, PackedRows<double>, bool>(m, "Packed64", packed, "keep_copy"_a = true));
 }

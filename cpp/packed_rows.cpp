@@ -185,6 +185,7 @@ int64_t PackedRows<T>::first_blocks(const Centers<T>& centers, size_t begin, siz
       compare(centers, block, slot, nullptr);
     }
     settle(centers, slot);
+    if (!adds_) continue;
     slot.add_first(centers.kernels(), rows, &labels_[first], count, *totals_, squares_, top_exponent<T>(largest));
   }
   return kAllFinite;
@@ -264,6 +265,15 @@ void PackedRows<T>::relabel(size_t position, int32_t label, Slot& slot) {
   if (before >= 0) slot.changes.note(rows_ + row_of(position) * form_.d, before, label);
   labels_[position] = label;
   if (way_ == Way::kFew) groups_->note(position, label);
+}
+
+template <class T>
+int64_t PackedRows<T>::label(Threads& threads, const Centers<T>& centers, BoundedStep& done) {
+  adds_ = false;
+  begin_step(centers);
+  const int64_t refused = step_blocks(threads, centers, 0, blocks());
+  for (const auto& slot : slots_) done.add(slot->done);
+  return refused;
 }
 
 template <class T>

@@ -31,6 +31,9 @@ class PackedRows {
   int64_t step_blocks(Threads& threads, const Centers<T>& centers, size_t begin, size_t end);
   BoundedStep end_step(Threads& threads, Totals& totals);
 
+  // Only labels all rows, as a first step does; nothing else may be called after it. Returns as a part of a step.
+  int64_t label(Threads& threads, const Centers<T>& centers, BoundedStep& done);
+
   std::vector<int32_t> labels() const;  // (n,)
 
  private:
@@ -90,6 +93,7 @@ class PackedRows {
   exact::Sums squares_;
   std::vector<std::unique_ptr<Slot>> slots_;
   bool under_way_ = false;  // a step has begun and not ended
+  bool adds_ = true;        // what a step finds out; false where rows are only labelled
 };
 
 }  // namespace macqueen

@@ -26,7 +26,7 @@ namespace {
 
 constexpr int kSteps = 4;
 
-enum class Path { kPlain, kBoxes, kFloat32, kInt8, kAxes, kOnce, kPacked, kAnew, kPairs, kSorted };
+enum class Path { kPlain, kBoxes, kFloat32, kInt8, kAxes, kOnce, kPacked, kAnew, kPackedOnce, kPairs, kSorted };
 constexpr struct {
   Path path;
   const char* name;
@@ -38,6 +38,7 @@ constexpr struct {
               {Path::kOnce, "plain, labels by sketches"},
               {Path::kPacked, "packed"},
               {Path::kAnew, "packed, made anew"},
+              {Path::kPackedOnce, "plain, labels by packed rows"},
               {Path::kPairs, "pairs"},
               {Path::kSorted, "sorted"}};
 
@@ -164,6 +165,18 @@ AddRows<T> few(Threads& threads, const Case<T>& c, auto... options) {
 }
 
 template <class T>
+AddRows<T> packed_once(Threads& threads, const Case<T>& c) {
+  return [&threads, &c](const Centers<T>& centers, Totals& totals, std::vector<int32_t>& labels) {
+    PackedRows<T> rows(c.rows.data(), c.n, c.d, false);
+    BoundedStep done;
+    check(rows.label(threads, centers, done) == kAllFinite, "labels by packed rows");
+    labels = rows.labels();
+    Workspace workspace;
+    accumulate(threads, centers, c.rows.data(), c.n, {true, false, true}, workspace, totals, labels.data());
+  };
+}
+
+template <class T>
 AddRows<T> sorted(Threads& threads, const Case<T>& c) {
   auto rows = std::make_shared<SortedRows<T>>(threads, c.rows.data(), c.n);
   return [&threads, rows](const Centers<T>& centers, Totals& totals, std::vector<int32_t>&) {
@@ -174,6 +187,7 @@ AddRows<T> sorted(Threads& threads, const Case<T>& c) {
 template <class T>
 bool can_take(Path path, const Kernels& kernels, Kind kind, const Case<T>& c) {
   if (path == Path::kPlain || path == Path::kPacked || path == Path::kAnew || path == Path::kPairs) return true;
+  if (path == Path::kPackedOnce) return true;
   if (path == Path::kSorted) return c.d == 1;
   if (path == Path::kBoxes) return c.d <= kMostBoxDims;
   // Squares of their differences are no float64; the planner knows that (src/macqueen/engine/plan.py).
@@ -187,6 +201,7 @@ AddRows<T> make_path(Path path, Threads& threads, const Kernels& kernels, const 
   if (path == Path::kBoxes) return boxes(threads, kernels, c);
   if (path == Path::kPacked) return few<T, PackedRows<T>>(threads, c);
   if (path == Path::kAnew) return few<T, PackedRows<T>>(threads, c, false);
+  if (path == Path::kPackedOnce) return packed_once(threads, c);
   if (path == Path::kPairs) return few<T, PairBounds<T>>(threads, c);
   if (path == Path::kSorted) return sorted(threads, c);
   if (path == Path::kOnce) return once(path, threads, kernels, c);

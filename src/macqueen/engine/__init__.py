@@ -14,12 +14,12 @@ from macqueen.config import KMeansParams
 from macqueen.engine import empty, parallel, plus_plus, seeding, update
 from macqueen.engine.forced import forced_path
 from macqueen.engine.kernels import Kernels
+from macqueen.engine.labelling import Labelling
 from macqueen.engine.metric import METRICS
 from macqueen.engine.plan import Plan, Planner
 from macqueen.engine.plus_plus import PlusPlus
 from macqueen.engine.prepared import Kept, Pass, Prepared
 from macqueen.engine.rows import Batch, Rows
-from macqueen.engine.sketching import Sketching
 from macqueen.state import FloatArray, State, StepStats
 
 __all__ = ["Engine", "Kept", "Kernels", "Pass", "Plan", "Prepared"]
@@ -38,7 +38,7 @@ class Engine:
         self.metric = METRICS[params.distance_metric]
         self._workspace = _core.Workspace(memory_limit is not None)
         self._kept = kept
-        self._sketching = Sketching(kernels) if memory_limit is None else None
+        self._labelling = Labelling(kernels) if memory_limit is None else None
 
     # --- one step ---------------------------------------------------------------------------------------
 
@@ -46,8 +46,8 @@ class Engine:
         """Ready centers (k, d) for labels, distances and passes."""
         if self._kept is not None:
             wanted = np.dtype(dtype or centers.dtype)
-            return self._kept.prepared(centers, self.metric, self.kernels, wanted, self._sketching)
-        return Prepared(centers, self.metric, self.kernels, dtype, self._sketching)
+            return self._kept.prepared(centers, self.metric, self.kernels, wanted, self._labelling)
+        return Prepared(centers, self.metric, self.kernels, dtype, self._labelling)
 
     def check(self, rows: FloatArray, name: Callable[[int], str]) -> None:
         """Raise for the first row that cannot be clustered."""

@@ -10,12 +10,13 @@ from numpy.typing import DTypeLike, NDArray
 
 from macqueen import _core
 from macqueen.engine.kernels import Kernels, check_rows
+from macqueen.engine.labelling import Labelling
 from macqueen.engine.metric import Metric
-from macqueen.engine.sketching import Sketching
 from macqueen.errors import DataError
 from macqueen.state import FloatArray, StepStats
 
 RowName = Callable[[int], str]
+ADD_WORK = 4e6  # multiplications: fewer are labelled and added in less time by one call
 # The end of a pass: means (k, d), the centers where there are no rows, counts (k,), how many are 0, the squared cost.
 Finished: TypeAlias = tuple[FloatArray, NDArray[np.int64], int, float]
 
@@ -32,16 +33,16 @@ class Prepared:
         metric: Metric,
         kernels: Kernels,
         dtype: DTypeLike | None = None,
-        sketching: Sketching | None = None,
+        labelling: Labelling | None = None,
     ) -> None:
-        """`sketching`: where rows may be sketched to be labelled."""
+        """`labelling`: of rows that are read once; None: they are compared with all centers plainly."""
         self.dtype = centers.dtype if dtype is None else np.dtype(dtype)
         self.metric = metric
         self.kernels = kernels
         self.shape = centers.shape
         self.centers = np.ascontiguousarray(centers, dtype=self.dtype)
         self.native = kernels.prepare(metric.centers(self.centers, kernels))
-        self._sketching = sketching
+        self._labelling = labelling
 
     def rows(self, rows: FloatArray, name: RowName) -> FloatArray:
         """Return rows (n, d) as the kernels take them; a wrong width is an error."""
@@ -58,7 +59,7 @@ class Prepared:
     ) -> NDArray[np.int32]:
         """Return the index of the nearest center of each row; fill `distances` (n,) with the squared distances."""
         ready = self.rows(rows, name)
-        known = self._sketched_labels(ready)
+        known = self._known_labels(ready)
         if known is not None and distances is None and not self.metric.normalized:
             return known
         labels = np.empty(len(ready), dtype=np.int32) if known is None else known
@@ -68,8 +69,8 @@ class Prepared:
         check_rows(bad, ready, name)
         return labels
 
-    def _sketched_labels(self, ready: FloatArray) -> NDArray[np.int32] | None:
-        return None if self._sketching is None else self._sketching.labels(ready, self.native)
+    def _known_labels(self, ready: FloatArray) -> NDArray[np.int32] | None:
+        return None if self._labelling is None else self._labelling.labels(ready, self.native)
 
     def distances(self, rows: FloatArray, name: RowName) -> FloatArray:
         """Return the distances (n, k) of this metric from rows to all centers, never negative."""
@@ -94,7 +95,8 @@ class Prepared:
     ) -> None:
         """Label rows and add them to `totals`; an unfit row is an error, and `totals` then worthless."""
         ready = self.rows(rows, name)
-        known, metric = self._sketched_labels(ready), self.metric
+        known = self._known_labels(ready) if ready.size * self.shape[0] >= ADD_WORK else None
+        metric = self.metric
         bad = self.native.accumulate(
             self.kernels.threads, ready, squares, metric.normalized, workspace, totals, known, known is not None
         )
@@ -115,13 +117,13 @@ class Kept:
         self._last: tuple[FloatArray, Prepared] | None = None
 
     def prepared(
-        self, centers: FloatArray, metric: Metric, kernels: Kernels, dtype: DTypeLike, sketching: Sketching | None
+        self, centers: FloatArray, metric: Metric, kernels: Kernels, dtype: DTypeLike, labelling: Labelling | None
     ) -> Prepared:
         """Return centers (k, d) made ready to compute in `dtype`; what is kept has learnt more of the rows."""
         last = self._last
         if last is not None and last[0] is centers and last[1].dtype == dtype:
             return last[1]
-        prepared = Prepared(centers, metric, kernels, dtype, sketching)
+        prepared = Prepared(centers, metric, kernels, dtype, labelling)
         self._last = centers, prepared
         return prepared
 

@@ -1,4 +1,4 @@
-"""Rows that are read once: whether they are sketched or compared with all centers, the labels and sums are the same."""
+"""Rows that are read once: however they are labelled, the labels and sums are the same."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from macqueen import KMeans, RunConfig, _core
-from macqueen.engine import forced, sketching
+from macqueen.engine import forced, labelling, prepared
 from macqueen.engine.kernels import Kernels
+from macqueen.engine.labelling import Labelling
 from macqueen.engine.metric import METRICS
 from macqueen.engine.prepared import Pass, Prepared
-from macqueen.engine.sketching import Sketching
 from macqueen.errors import DataError
 from tests import core, strategies
 from tests.models import in_memory
@@ -44,13 +44,14 @@ def read(prepared, rows):
     return [part.tobytes() for part in found], core.digits(stats.totals)
 
 
-@needs_int8
-@pytest.mark.parametrize("isa", INT8)
+@pytest.mark.parametrize("path", ["packed", "bounds"])
+@pytest.mark.parametrize("isa", core.ISAS)
 @pytest.mark.parametrize("metric", METRICS)
 @given(st.sampled_from(sorted(strategies.KINDS)), st.integers(0, 99), st.data())
 @settings(max_examples=40, deadline=None)
-def test_sketches_find_the_labels_of_comparing_all(isa, metric, kind, seed, data):
-    shape = [data.draw(st.integers(*ends)) for ends in ((1, 700), (1, 70), (32, 130))]
+def test_the_labels_of_comparing_all(path, isa, metric, kind, seed, data):
+    least_dims = 1 if path == "packed" else 32
+    shape = [data.draw(st.integers(*ends)) for ends in ((1, 700), (1, 70), (least_dims, 130))]
     rows, centers = strategies.case(kind, seed, *shape, data.draw(st.sampled_from(strategies.DTYPES)))
     rows[:: data.draw(st.integers(2, 50))] = 0
     metric, kernels = METRICS[metric], data.draw(st.sampled_from(KERNELS[isa]))
@@ -59,9 +60,10 @@ def test_sketches_find_the_labels_of_comparing_all(isa, metric, kind, seed, data
     except DataError:  # float64 beyond what is accepted
         return
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv(forced.VARIABLE, "bounds")
-        patch.setattr(sketching, "PART_BYTES", 1)  # a block at a time
-        assert read(Prepared(centers, metric, kernels, sketching=Sketching(kernels)), rows) == expected
+        patch.setenv(forced.VARIABLE, path)
+        patch.setattr(labelling, "PART_BYTES", 1)  # a block at a time
+        patch.setattr(prepared, "ADD_WORK", 0)
+        assert read(Prepared(centers, metric, kernels, labelling=Labelling(kernels)), rows) == expected
 
 
 @needs_int8
@@ -72,17 +74,17 @@ def test_what_a_sample_does_not_show(scale, monkeypatch):
     centers, kernels = rows[1:160:4].copy(), KERNELS[INT8[-1]][1]
     expected = read(Prepared(centers, EUCLIDEAN, kernels), rows)
     monkeypatch.setenv(forced.VARIABLE, "bounds")
-    assert read(Prepared(centers, EUCLIDEAN, kernels, sketching=Sketching(kernels)), rows) == expected
+    assert read(Prepared(centers, EUCLIDEAN, kernels, labelling=Labelling(kernels)), rows) == expected
 
 
 @needs_int8
-def test_they_are_used_once_much_was_read_and_where_few_axes_tell(monkeypatch):
+def test_sketches_are_used_once_much_was_read_and_where_few_axes_tell(monkeypatch):
     monkeypatch.delenv(forced.VARIABLE, raising=False)
     kernels = KERNELS[INT8[-1]][1]
     rows, normal = leading(20_000, 64), np.random.default_rng(0).standard_normal((20_000, 64)).astype(np.float32)
-    monkeypatch.setattr(sketching, "MUCH_WORK", 1.5 * rows.size * 1000)
+    monkeypatch.setattr(labelling, "MUCH_WORK", 1.5 * rows.size * 1000)
     for kind, pays in ((rows, True), (normal, False)):
-        centers, reading = kernels.prepare(kind[:1000]), Sketching(kernels)
+        centers, reading = kernels.prepare(kind[:1000]), Labelling(kernels)
         assert reading.labels(kind, centers) is None  # little has been read so far
         assert (reading.labels(kind, centers) is not None) == pays
         assert (reading.labels(kind[:512], centers) is not None) == pays
@@ -90,14 +92,14 @@ def test_they_are_used_once_much_was_read_and_where_few_axes_tell(monkeypatch):
 
 
 @needs_int8
-def test_they_are_given_up_where_rows_become_others(monkeypatch):
+def test_sketches_are_given_up_where_rows_become_others(monkeypatch):
     monkeypatch.delenv(forced.VARIABLE, raising=False)
-    monkeypatch.setattr(sketching, "MUCH_WORK", 0)
+    monkeypatch.setattr(labelling, "MUCH_WORK", 0)
     kernels = KERNELS[INT8[-1]][1]
     rows = leading(4096, 64)
     others = np.ascontiguousarray(np.roll(rows, 32, axis=1))  # the axes hold nothing of these
     centers = Prepared(np.concatenate([rows[:500], others[:500]]), EUCLIDEAN, kernels)
-    reading = Sketching(kernels)
+    reading = Labelling(kernels)
     assert reading.labels(rows, centers.native) is not None
     found = reading.labels(others, centers.native)
     assert found is not None
@@ -105,11 +107,27 @@ def test_they_are_given_up_where_rows_become_others(monkeypatch):
     assert reading.labels(rows, centers.native) is None
 
 
-@needs_int8
+def test_few_clusters_are_packed_until_integers_tell_too_little(monkeypatch):
+    monkeypatch.delenv(forced.VARIABLE, raising=False)
+    kernels = KERNELS[core.ISAS[-1]][1]
+    rows = leading(2000, 40)
+    few, many = kernels.prepare(rows[:20]), kernels.prepare(rows[:500])
+    reading = Labelling(kernels)
+    assert reading.labels(rows, few) is not None
+    assert reading.labels(rows, many) is None
+    assert reading.labels(rows[:255], few) is None
+    same = np.ascontiguousarray(np.repeat(rows[:20], 100, axis=0))
+    found = reading.labels(same, kernels.prepare(np.repeat(rows[:10], 2, axis=0)))  # each row has two nearest
+    assert found is not None
+    assert set(found[:1000]) == set(range(0, 20, 2))
+    assert reading.labels(rows, few) is None
+
+
+@pytest.mark.parametrize("path", ["packed", "bounds"])
 @pytest.mark.parametrize("row", [0, 300, 4095])
-def test_a_row_that_is_unfit_is_named_as_ever(row, monkeypatch):
-    monkeypatch.setenv(forced.VARIABLE, "bounds")
-    monkeypatch.setattr(sketching, "PART_BYTES", 1)
+def test_a_row_that_is_unfit_is_named_as_ever(path, row, monkeypatch):
+    monkeypatch.setenv(forced.VARIABLE, path)
+    monkeypatch.setattr(labelling, "PART_BYTES", 1)
     rows = leading(4096, 64)
     model = in_memory(100, rows[:100].copy(), use_mini_batch=False).train(rows, steps=1)
     rows[row, 7] = np.nan
@@ -118,8 +136,7 @@ def test_a_row_that_is_unfit_is_named_as_ever(row, monkeypatch):
             ask(rows)
 
 
-@needs_int8
-def test_a_model_reads_the_same_by_either_way(monkeypatch):
+def test_a_model_reads_the_same_by_every_way(monkeypatch):
     """Arrays, batches and streams; training by passes over files and streams, too."""
     rows = leading(6000, 48)
 
@@ -133,13 +150,13 @@ def test_a_model_reads_the_same_by_either_way(monkeypatch):
         read = (model.cluster_centers(), model.labels(rows), model.labels(batches), index)
         return [part.tobytes() for part in read], model.evaluate(rows), model.evaluate(batches), model.score(rows)
 
-    assert found("plain") == found("bounds")
+    assert found("plain") == found("bounds") == found("packed")
 
 
-@needs_int8
-def test_a_memory_limit_rules_them_out(monkeypatch):
+def test_a_memory_limit_rules_other_ways_out(monkeypatch):
     asked = []
-    monkeypatch.setattr(Sketching, "labels", lambda *_: asked.append(1))
+    monkeypatch.setattr(Labelling, "labels", lambda *_: asked.append(1))
+    monkeypatch.setattr(prepared, "ADD_WORK", 0)
     rows = leading(3000, 40)
     for limit in (None, 10_000_000):
         config = RunConfig(save_checkpoints_steps=None, memory_limit=limit)

@@ -1,0 +1,124 @@
+"""Rows that are read once: labelled in other ways than comparing all plainly, where that takes less time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from macqueen import _core
+from macqueen.engine import forms
+from macqueen.engine.forced import forced_path
+from macqueen.engine.forms import Form
+from macqueen.engine.kernels import Centers, Kernels
+from macqueen.state import FloatArray
+
+PACKED_ROWS, PACKED_WORK = 256, 6000  # in 16-bit integers side by side: clusters x (pairs of columns + 4) at most,
+CELL_DIMS, CELL_CLUSTERS = 6, 32  # but where centers lie in cells of space (cpp/center_cells.hpp)
+MOST_OPEN = 0.3  # of the rows, that these integers leave
+AXES = 8  # of sketches: as many as are best or nearly so where any are
+MUCH_WORK = 4e9  # multiplications of comparing all: settling whether to sketch takes a twentieth of that time
+SAMPLE_ROWS = 256
+WORTH, LEAST_WORTH = 0.35, 0.6  # part of the cycles of comparing all in float32: 16-bit integers take about half
+ROWS_FOR_CENTERS = 4  # centers are sketched for each batch, too: no more of them than so many to a row
+PART_BYTES, BLOCK = 1 << 23, 256  # that are taken at a time, for rows in whole blocks
+PACKED_BYTES = 8  # of a row
+
+
+class Labelling:
+    """How the rows of a reading, or of the passes of one training, are labelled: learnt from those that were.
+
+    Few clusters: all rows are compared with all centers in 16-bit integers, 16 rows side by side. Many: once many rows
+    have been seen, they are sketched with leading axes where these rule most centers out. The labels are the same.
+    Several threads may ask; they need not agree.
+    """
+
+    def __init__(self, kernels: Kernels) -> None:
+        self._kernels = kernels
+        self._packs = self._sketches = True  # it may pay
+        self._work = 0.0  # asked for so far
+        self._form: Form | None = None
+        self._places: tuple[Centers, NDArray[np.int32]] | None = None  # of the centers that were asked for last
+
+    def labels(self, rows: FloatArray, centers: Centers) -> NDArray[np.int32] | None:
+        """Return the labels (n,) of rows (n, d), or None: they are left to others, and unfit rows, too."""
+        forced = forced_path()
+        try:
+            if self._can_pack(rows, centers, forced):
+                return self._packed(rows, centers)
+            if self._can_sketch(rows, centers, forced):
+                return self._sketched(rows, centers, forced)
+        except ValueError:  # an unfit row, of which there may be more
+            pass
+        return None
+
+    # --- few clusters -----------------------------------------------------------------------------------
+
+    def _can_pack(self, rows: FloatArray, centers: Centers, forced: str) -> bool:
+        if forced or not self._packs:
+            return forced == "packed" and len(rows) > 0
+        if len(rows) < PACKED_ROWS or centers.k == 1 or (centers.d <= CELL_DIMS and centers.k >= CELL_CLUSTERS):
+            return False
+        return centers.k * ((centers.d + 1) // 2 + 4) <= PACKED_WORK
+
+    def _packed(self, rows: FloatArray, centers: Centers) -> NDArray[np.int32]:
+        make = _core.Packed32 if rows.dtype == np.float32 else _core.Packed64
+        labels, hard = np.empty(len(rows), np.int32), 0.0
+        for part in _parts(len(rows), PACKED_BYTES):
+            hard += make(rows[part], False).label(self._kernels.threads, centers, labels[part]).hard
+        self._packs = hard <= MOST_OPEN * len(rows)
+        return labels
+
+    # --- many clusters ----------------------------------------------------------------------------------
+
+    def _can_sketch(self, rows: FloatArray, centers: Centers, forced: str) -> bool:
+        if not self._sketches or ROWS_FOR_CENTERS * len(rows) < centers.k or forced not in ("", "bounds"):
+            return False
+        return self._form is not None or self._settle(rows, centers, forced)
+
+    def _settle(self, rows: FloatArray, centers: Centers, forced: str) -> bool:
+        """Choose a form for rows like these, if enough have been seen and it pays."""
+        self._work += float(len(rows)) * centers.d * centers.k
+        if not forced and self._work < MUCH_WORK:
+            return False
+        sample = np.ascontiguousarray(rows[:: 1 + len(rows) // forms.AXES_ROWS])
+        self._sketches = self._kernels.int8 and centers.d >= 4 * AXES and forms.can_sketch(sample)
+        if self._sketches:
+            form = forms.with_axes(sample, self._kernels.isa, (AXES,))[0]
+            some = np.ascontiguousarray(sample[:: 1 + len(sample) // SAMPLE_ROWS])
+            cycles = self._label(some, form, centers, np.empty(len(some), np.int32))
+            self._sketches = self._pays(cycles / len(some), WORTH, centers) or bool(forced)
+            self._form = form
+        return self._sketches
+
+    def _sketched(self, rows: FloatArray, centers: Centers, forced: str) -> NDArray[np.int32]:
+        assert self._form is not None
+        labels, cycles = np.empty(len(rows), np.int32), 0.0
+        for part in _parts(len(rows), self._form.record):
+            cycles += self._label(rows[part], self._form, centers, labels[part])
+        self._sketches = self._pays(cycles / len(rows), LEAST_WORTH, centers) or bool(forced)
+        return labels
+
+    def _pays(self, cycles: float, worth: float, centers: Centers) -> bool:
+        """Tell whether a row takes few cycles beside comparing it with all centers."""
+        return cycles <= worth * forms.plain_cycles(centers.k, centers.d, self._kernels.width)
+
+    def _label(self, rows: FloatArray, form: Form, centers: Centers, labels: NDArray[np.int32]) -> float:
+        """Label rows, and return the cycles that this is to have taken."""
+        threads = self._kernels.threads
+        places = self._places
+        if places is None or places[0] is not centers:
+            places = self._places = centers, centers.places(threads)
+        native: Any = forms.sketched(rows, form, self._kernels)
+        done = native.label(threads, centers, places[1], labels)
+        looks = [each / len(rows) for each in (done.opened, done.candidates, done.hard)]
+        return len(rows) * form.cycles(centers.k, self._kernels.width, *looks)
+
+
+def _parts(rows: int, each: int) -> Iterator[slice]:
+    """Cut rows that take so many bytes each."""
+    step = max(1, PART_BYTES // each // BLOCK) * BLOCK
+    for first in range(0, rows, step):
+        yield slice(first, first + step)
