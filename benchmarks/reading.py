@@ -28,7 +28,7 @@ from contender import HERE, environment, pin
 from rich.console import Console
 from rich.table import Table
 
-WORKLOADS = ("W2", "W4", "W5", "W6")
+WORKLOADS = ("W2", "W4", "W5", "W6", "W7", "W9")
 NEAREST = 10
 TRANSFORM_VALUES = 100_000_000  # distances that `transform` is asked for at most: of the first rows
 FEW = {"1 row": 1, "100 rows": 100}  # labels of few rows: what a call costs

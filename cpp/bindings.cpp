@@ -167,8 +167,8 @@ void bind_rows(nb::module_& m, const char* name, const char* boxes_name, const c
             expect(!distances || distances->shape(0) == rows.shape(0), "distances must be (n,)");
             expect(!known || name_centers(labels, c.k()), "known labels must be 0 to k - 1");
             nb::gil_scoped_release release;
-            return assign<T>(threads, c, rows.data(), rows.shape(0), skip_zero_rows, known, labels.data(),
-                             pointer(distances));
+            return assign<T>(threads, c, rows.data(), rows.shape(0), skip_zero_rows, labels.data(), pointer(distances),
+                             known);
           },
           "threads"_a, "rows"_a, "skip_zero_rows"_a, "labels"_a, "distances"_a = nb::none(), "known"_a = false,
           "labels are filled, or taken where they are known.")

@@ -181,8 +181,8 @@ int64_t accumulate(Threads& threads, const Centers<T>& centers, const T* rows, s
 }
 
 template <class T>
-int64_t assign(Threads& threads, const Centers<T>& centers, const T* rows, size_t n, bool skip_zero_rows, bool known,
-               int32_t* labels, double* distances) {
+int64_t assign(Threads& threads, const Centers<T>& centers, const T* rows, size_t n, bool skip_zero_rows,
+               int32_t* labels, double* distances, bool known) {
   const auto& kernels = row_kernels<T>(centers.kernels());
   const size_t d = centers.d();
   const bool shared = worth_sharing(threads.count(), n, centers.k(), d);
@@ -271,7 +271,7 @@ int64_t first_refused_row(Threads& threads, const Kernels& kernels, const T* row
   template PackedCenters::PackedCenters(const Kernels&, const T*, size_t, size_t);                                \
   template int64_t accumulate<T>(Threads&, const Centers<T>&, const T*, size_t, PassOptions, Workspace&, Totals&, \
                                  int32_t*);                                                                       \
-  template int64_t assign<T>(Threads&, const Centers<T>&, const T*, size_t, bool, bool, int32_t*, double*);       \
+  template int64_t assign<T>(Threads&, const Centers<T>&, const T*, size_t, bool, int32_t*, double*, bool);       \
   template int64_t distances<T>(Threads&, const Centers<T>&, const T*, size_t, double, bool, T*);                 \
   template int64_t normalize<T>(Threads&, const Kernels&, const T*, size_t, size_t, T*);                          \
   template int64_t first_refused_row<T>(Threads&, const Kernels&, const T*, size_t, size_t);

@@ -108,8 +108,8 @@ int64_t accumulate(Threads& threads, const Centers<T>& centers, const T* rows, s
 // Labels rows (n, d) into `labels` (n,), in where they are known, and, unless null, their squared distances into
 // `distances` (n,).
 template <class T>
-int64_t assign(Threads& threads, const Centers<T>& centers, const T* rows, size_t n, bool skip_zero_rows, bool known,
-               int32_t* labels, double* distances);
+int64_t assign(Threads& threads, const Centers<T>& centers, const T* rows, size_t n, bool skip_zero_rows,
+               int32_t* labels, double* distances, bool known = false);
 
 // factor * squared distances of rows (n, d) to all centers into out (n, k); zero rows get 1 where asked for.
 template <class T>
