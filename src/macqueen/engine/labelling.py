@@ -24,7 +24,7 @@ SAMPLE_ROWS = 256
 WORTH, LEAST_WORTH = 0.35, 0.6  # part of the cycles of comparing all in float32: 16-bit integers take about half
 ROWS_FOR_CENTERS = 4  # centers are sketched for each batch, too: no more of them than so many to a row
 PART_BYTES, BLOCK = 1 << 23, 256  # that are taken at a time, for rows in whole blocks
-PACKED_BYTES = 8  # of a row
+PACKED_BYTES = 32  # of a row: parts of some 250,000
 
 
 class Labelling:
