@@ -64,7 +64,7 @@ class Labelling:
         return centers.k * ((centers.d + 1) // 2 + 4) <= PACKED_WORK
 
     def _packed(self, rows: FloatArray, centers: Centers) -> NDArray[np.int32]:
-        make = _core.Packed32 if rows.dtype == np.float32 else _core.Packed64
+        make: Any = _core.Packed32 if rows.dtype == np.float32 else _core.Packed64
         labels, hard = np.empty(len(rows), np.int32), 0.0
         for part in _parts(len(rows), PACKED_BYTES):
             hard += make(rows[part], False).label(self._kernels.threads, centers, labels[part]).hard
