@@ -85,10 +85,10 @@ def test_sketches_are_used_once_much_was_read_and_where_few_axes_tell(monkeypatc
     monkeypatch.setattr(labelling, "MUCH_WORK", 1.5 * rows.size * 1000)
     for kind, pays in ((rows, True), (normal, False)):
         centers, reading = kernels.prepare(kind[:1000]), Labelling(kernels)
-        assert reading.labels(kind, centers) is None  # little has been read so far
-        assert (reading.labels(kind, centers) is not None) == pays
-        assert (reading.labels(kind[:512], centers) is not None) == pays
-        assert reading.labels(kind[:100], centers) is None  # sketching 1000 centers would take longer
+        assert reading.labels(kind, centers, name) is None  # little has been read so far
+        assert (reading.labels(kind, centers, name) is not None) == pays
+        assert (reading.labels(kind[:512], centers, name) is not None) == pays
+        assert reading.labels(kind[:100], centers, name) is None  # sketching 1000 centers would take longer
 
 
 @needs_int8
@@ -100,11 +100,11 @@ def test_sketches_are_given_up_where_rows_become_others(monkeypatch):
     others = np.ascontiguousarray(np.roll(rows, 32, axis=1))  # the axes hold nothing of these
     centers = Prepared(np.concatenate([rows[:500], others[:500]]), EUCLIDEAN, kernels)
     reading = Labelling(kernels)
-    assert reading.labels(rows, centers.native) is not None
-    found = reading.labels(others, centers.native)
+    assert reading.labels(rows, centers.native, name) is not None
+    found = reading.labels(others, centers.native, name)
     assert found is not None
     assert found.tobytes() == centers.labels(others, name).tobytes()
-    assert reading.labels(rows, centers.native) is None
+    assert reading.labels(rows, centers.native, name) is None
 
 
 def test_few_clusters_are_packed_until_integers_tell_too_little(monkeypatch):
@@ -113,14 +113,14 @@ def test_few_clusters_are_packed_until_integers_tell_too_little(monkeypatch):
     rows = leading(2000, 40)
     few, many = kernels.prepare(rows[:20]), kernels.prepare(rows[:500])
     reading = Labelling(kernels)
-    assert reading.labels(rows, few) is not None
-    assert reading.labels(rows, many) is None
-    assert reading.labels(rows[:255], few) is None
+    assert reading.labels(rows, few, name) is not None
+    assert reading.labels(rows, many, name) is None
+    assert reading.labels(rows[:255], few, name) is None
     same = np.ascontiguousarray(np.repeat(rows[:20], 100, axis=0))
-    found = reading.labels(same, kernels.prepare(np.repeat(rows[:10], 2, axis=0)))  # each row has two nearest
+    found = reading.labels(same, kernels.prepare(np.repeat(rows[:10], 2, axis=0)), name)  # each row has two nearest
     assert found is not None
     assert set(found[:1000]) == set(range(0, 20, 2))
-    assert reading.labels(rows, few) is None
+    assert reading.labels(rows, few, name) is None
 
 
 @pytest.mark.parametrize("path", ["packed", "bounds"])

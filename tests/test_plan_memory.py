@@ -13,6 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from macqueen import KMeans, RunConfig, plan
+from macqueen.config import KMeansParams
+from macqueen.engine import Engine
 from macqueen.engine.kernels import Kernels
 
 MIB = 2**20
@@ -27,6 +29,9 @@ SHAPES = {
     "pairs": (50_000, 768, 10),
     "bounds": (200_000, 64, 320),
 }
+
+
+READ = {"read packed": (6_000_000, 4, 20), "read sketches": (400_000, 64, 512)}  # ways to label rows
 
 
 def most(path, rows, dims, clusters, itemsize=4):
@@ -55,6 +60,22 @@ def fit(path):
     sys.stdout.write(json.dumps({"path": plan(rows, clusters).path, "took": took}))
 
 
+def read(way):
+    """Label rows whose leading columns hold most squares, and say what it took, and whether all were compared."""
+    count, dims, clusters = READ[way]
+    rows = np.random.default_rng(0).standard_normal((count, dims), np.float32)
+    rows[:, 4:] *= np.float32(0.01)
+    prepared = Engine(KMeansParams(clusters), Kernels(2)).prepare(rows[:clusters])
+    prepared.labels(rows[:clusters], str)  # loads what is loaded once
+    Path("/proc/self/clear_refs").write_text("5", encoding="utf-8")
+    before = resident("VmRSS")
+    found = np.concatenate([prepared.labels(rows, str)], dtype=np.int64)
+    took = resident("VmHWM") - before
+    assert (found[:clusters] == np.arange(clusters)).all()
+    known = prepared._known_labels(rows, str)
+    sys.stdout.write(json.dumps({"read": known is not None, "took": took}))
+
+
 @pytest.mark.parametrize("path", SHAPES)
 def test_peak_memory_beside_the_rows(path):
     """As the system measures it, with 24 MiB for all that does not grow with the rows."""
@@ -63,6 +84,16 @@ def test_peak_memory_beside_the_rows(path):
     told = json.loads(done.stdout)
     assert told["path"] == path
     assert told["took"] <= most(path, *SHAPES[path]) + 24 * MIB
+
+
+@pytest.mark.parametrize("way", READ)
+def test_peak_memory_of_labels(way):
+    """Labels take 8 bytes a row, and 4 more until they are put together."""
+    done = subprocess.run([sys.executable, __file__, way], capture_output=True, check=False)
+    assert done.returncode == 0, done.stderr.decode()
+    told = json.loads(done.stdout)
+    assert told["read"] == (way == "read packed" or INT8)
+    assert told["took"] <= 12 * READ[way][0] + 24 * MIB
 
 
 @given(st.integers(1, 130), st.integers(2, 700), st.sampled_from(sorted(VALUES, key=str)))
@@ -104,4 +135,4 @@ def test_below_what_bounds_take_groups_share_them():
 
 
 if __name__ == "__main__":
-    fit(sys.argv[1])
+    (read if sys.argv[1] in READ else fit)(sys.argv[1])

@@ -11,6 +11,7 @@ from macqueen import _core
 from macqueen.engine import seeding
 from macqueen.engine.forms import GROUP, Form, sketched
 from macqueen.engine.kernels import Kernels, check_rows
+from macqueen.engine.labelling import packed_work
 from macqueen.engine.prepared import Finished, Prepared
 from macqueen.state import FloatArray
 
@@ -31,7 +32,7 @@ class Boxes:
 
     def __init__(self, rows: FloatArray, kernels: Kernels, name: RowName) -> None:
         make = _core.Boxes32 if rows.dtype == np.float32 else _core.Boxes64
-        self._native: Any = checked(lambda: make(kernels.isa, kernels.threads, rows), rows, kernels, name)
+        self._native: Any = seeding.checked(lambda: make(kernels.isa, kernels.threads, rows), rows, kernels, name)
         self.rows = len(rows)
 
     def add_to(self, totals: _core.Totals, prepared: Prepared) -> Added:
@@ -53,7 +54,7 @@ class Sorted:
 
     def __init__(self, rows: FloatArray, kernels: Kernels, name: RowName) -> None:
         make = _core.Sorted32 if rows.dtype == np.float32 else _core.Sorted64
-        self._native: Any = checked(lambda: make(kernels.isa, kernels.threads, rows), rows, kernels, name)
+        self._native: Any = seeding.checked(lambda: make(kernels.isa, kernels.threads, rows), rows, kernels, name)
         self.rows = len(rows)
 
     def add_to(self, totals: _core.Totals, prepared: Prepared) -> Added:
@@ -74,7 +75,7 @@ class Bounds:
     LEFT: ClassVar[float] = 0.1  # nor a later one that had to decide among more than this part of the centers a row
 
     def __init__(self, rows: FloatArray, form: Form, kernels: Kernels, name: RowName) -> None:
-        self._native = checked(lambda: sketched(rows, form, kernels), rows, kernels, name)
+        self._native = seeding.checked(lambda: sketched(rows, form, kernels), rows, kernels, name)
         self.rows = len(rows)
 
     def add_to(self, totals: _core.Totals, prepared: Prepared) -> Added:
@@ -147,22 +148,13 @@ class Packed(_FewClusters):
             return rows * 4 + clusters * dims * 40
         copy, padded = (dims + 1) // 2 * 4 + 12, (clusters + 15) // 16 * 16
         kept = 16 * (copy + 3) + padded  # of 16 rows; as `can_group` in cpp/packed_grouping.cpp
-        worth = clusters * ((dims + 1) // 2 + 4) >= 416 and clusters <= 256 and rows >= 128 * clusters
+        worth = packed_work(clusters, dims) >= 416 and clusters <= 256 and rows >= 128 * clusters
         if worth and kept <= 16 * (dims + 48) + 3 * clusters:
             return (rows + 63) // 64 * 4 * kept + clusters * (dims * 56 + padded * 8)
         return (rows + 63) // 64 * 64 * copy + clusters * dims * 40
 
 
 Index: TypeAlias = Boxes | Bounds | Packed | Pairs | Sorted
-
-
-def checked(make: Callable[[], Any], rows: FloatArray, kernels: Kernels, name: RowName) -> Any:
-    """Make the native object for rows, which looks at all of them itself; or name the first that it refuses."""
-    try:
-        return make()
-    except ValueError:
-        seeding.check_finite(rows, kernels, name)
-        raise
 
 
 def step(native: Any, prepared: Prepared, totals: _core.Totals) -> Any:

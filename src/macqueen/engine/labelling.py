@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -13,9 +13,10 @@ from macqueen.engine import forms
 from macqueen.engine.forced import forced_path
 from macqueen.engine.forms import Form
 from macqueen.engine.kernels import Centers, Kernels
+from macqueen.engine.seeding import checked
 from macqueen.state import FloatArray
 
-PACKED_ROWS, PACKED_WORK = 256, 6000  # in 16-bit integers side by side: clusters x (pairs of columns + 4) at most,
+PACKED_ROWS, PACKED_WORK = 256, 6000  # in 16-bit integers side by side: so many rows, and at most so much work,
 CELL_DIMS, CELL_CLUSTERS = 6, 32  # but where centers lie in cells of space (cpp/center_cells.hpp)
 MOST_OPEN = 0.3  # of the rows, that these integers leave
 AXES = 8  # of sketches: as many as are best or nearly so where any are
@@ -42,16 +43,13 @@ class Labelling:
         self._form: Form | None = None
         self._places: tuple[Centers, NDArray[np.int32]] | None = None  # of the centers that were asked for last
 
-    def labels(self, rows: FloatArray, centers: Centers) -> NDArray[np.int32] | None:
-        """Return the labels (n,) of rows (n, d), or None: they are left to others, and unfit rows, too."""
+    def labels(self, rows: FloatArray, centers: Centers, name: Callable[[int], str]) -> NDArray[np.int32] | None:
+        """Return the labels (n,) of rows (n, d), or None: they are left to others. An unfit row is an error."""
         forced = forced_path()
-        try:
-            if self._can_pack(rows, centers, forced):
-                return self._packed(rows, centers)
-            if self._can_sketch(rows, centers, forced):
-                return self._sketched(rows, centers, forced)
-        except ValueError:  # an unfit row, of which there may be more
-            pass
+        if self._can_pack(rows, centers, forced):
+            return checked(lambda: self._packed(rows, centers), rows, self._kernels, name)
+        if self._can_sketch(rows, centers, forced):
+            return checked(lambda: self._sketched(rows, centers, forced), rows, self._kernels, name)
         return None
 
     # --- few clusters -----------------------------------------------------------------------------------
@@ -61,7 +59,7 @@ class Labelling:
             return forced == "packed" and len(rows) > 0
         if len(rows) < PACKED_ROWS or centers.k == 1 or (centers.d <= CELL_DIMS and centers.k >= CELL_CLUSTERS):
             return False
-        return centers.k * ((centers.d + 1) // 2 + 4) <= PACKED_WORK
+        return packed_work(centers.k, centers.d) <= PACKED_WORK
 
     def _packed(self, rows: FloatArray, centers: Centers) -> NDArray[np.int32]:
         make: Any = _core.Packed32 if rows.dtype == np.float32 else _core.Packed64
@@ -115,6 +113,11 @@ class Labelling:
         done = native.label(threads, centers, places[1], labels)
         looks = [each / len(rows) for each in (done.opened, done.candidates, done.hard)]
         return len(rows) * form.cycles(centers.k, self._kernels.width, *looks)
+
+
+def packed_work(clusters: int, dims: int) -> int:
+    """Return what comparing a row with all centers in 16-bit integers takes, in pairs of columns."""
+    return clusters * ((dims + 1) // 2 + 4)
 
 
 def _parts(rows: int, each: int) -> Iterator[slice]:

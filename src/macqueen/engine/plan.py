@@ -14,6 +14,7 @@ from macqueen.engine.forced import VARIABLE, forced_path
 from macqueen.engine.forms import GROUP, INT8_DIMS, Form, sketched
 from macqueen.engine.indexes import Bounds, Boxes, Index, Packed, Pairs, Sorted
 from macqueen.engine.kernels import Kernels
+from macqueen.engine.labelling import PACKED_ROWS, packed_work
 from macqueen.engine.prepared import Prepared
 from macqueen.state import FloatArray
 
@@ -24,8 +25,7 @@ BOUND_ROWS, BOUND_WORK = 2048, 1 << 24  # where bounds can pay; work: rows x dim
 BOUND_CYCLES = 350  # of comparing a row with all centers: keeping its bounds takes most of it
 PAIR_ROWS, PAIR_CLUSTERS = 256, 48  # where bounds of pairs can pay: from so many rows on, up to so many clusters;
 MOST_PAIR_CLUSTERS = 256  # up to so many, where sketches tell too little
-PACKED_ROWS = 256  # where comparing all in 16-bit integers can pay: from so many rows on, and
-PACKED_WORK = 5000  # up to so much work, where bounds can pay: clusters x (pairs of columns + 4)
+PACKED_WORK = 5000  # up to which comparing all in 16-bit integers can pay where bounds can
 PACKED_SMALL = 1 << 22  # bytes of a copy that are not worth counting
 ANEW, ANEW_DIMS, ANEW_WORK = "made anew", 100, 2500  # a copy that each step makes: of so many columns, so much work
 SKETCH_CYCLES = 1.25  # of a first step, those of a plain one: later steps take less
@@ -201,7 +201,7 @@ class Planner:
     @property
     def _packed_work(self) -> float:
         enough = self.clusters > 1 and self.count >= PACKED_ROWS and "packed" not in self.given_up
-        return self.clusters * ((self.dims + 1) // 2 + 4) if enough else math.inf
+        return packed_work(self.clusters, self.dims) if enough else math.inf
 
     def _packed_can_pay(self) -> bool:
         memory = Packed.memory(self.count, self.dims, self.clusters)

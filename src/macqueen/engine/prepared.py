@@ -59,7 +59,7 @@ class Prepared:
     ) -> NDArray[np.int32]:
         """Return the index of the nearest center of each row; fill `distances` (n,) with the squared distances."""
         ready = self.rows(rows, name)
-        known = self._known_labels(ready)
+        known = self._known_labels(ready, name)
         if known is not None and distances is None and not self.metric.normalized:
             return known
         labels = np.empty(len(ready), dtype=np.int32) if known is None else known
@@ -69,8 +69,8 @@ class Prepared:
         check_rows(bad, ready, name)
         return labels
 
-    def _known_labels(self, ready: FloatArray) -> NDArray[np.int32] | None:
-        return None if self._labelling is None else self._labelling.labels(ready, self.native)
+    def _known_labels(self, ready: FloatArray, name: RowName) -> NDArray[np.int32] | None:
+        return None if self._labelling is None else self._labelling.labels(ready, self.native, name)
 
     def distances(self, rows: FloatArray, name: RowName) -> FloatArray:
         """Return the distances (n, k) of this metric from rows to all centers, never negative."""
@@ -95,7 +95,7 @@ class Prepared:
     ) -> None:
         """Label rows and add them to `totals`; an unfit row is an error, and `totals` then worthless."""
         ready = self.rows(rows, name)
-        known = self._known_labels(ready) if ready.size * self.shape[0] >= ADD_WORK else None
+        known = self._known_labels(ready, name) if ready.size * self.shape[0] >= ADD_WORK else None
         metric = self.metric
         bad = self.native.accumulate(
             self.kernels.threads, ready, squares, metric.normalized, workspace, totals, known, known is not None

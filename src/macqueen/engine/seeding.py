@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -13,6 +13,7 @@ from macqueen.engine.rows import Rows
 from macqueen.errors import DataError, InputEndedError
 from macqueen.state import FloatArray
 
+Made = TypeVar("Made")
 _RANDOM = 1  # purpose of random numbers; k-means++ has 2, k-means|| 3
 
 
@@ -58,3 +59,12 @@ def ended_early(clusters: int, found: int) -> InputEndedError:
 def check_finite(rows: FloatArray, kernels: Kernels, name: Callable[[int], str]) -> None:
     """Raise for the first row with a NaN, an infinity or a magnitude beyond the limit."""
     check_rows(_core.first_bad_row(kernels.isa, kernels.threads, rows), rows, name)
+
+
+def checked(make: Callable[[], Made], rows: FloatArray, kernels: Kernels, name: Callable[[int], str]) -> Made:
+    """Make what looks at all rows itself, with a ValueError for unfit ones; or name the first that it refuses."""
+    try:
+        return make()
+    except ValueError:
+        check_finite(rows, kernels, name)
+        raise
