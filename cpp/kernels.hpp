@@ -337,20 +337,17 @@ struct Kernels {
   void (*packed_labels)(const PackedForm& form, const PackedPanels& centers, const int16_t* rows, const float* numbers,
                         const int32_t* before, PackedFound& found);
   // the same for the centers names[i], i < count, alone, called by i; the label before is the first of them for all
-  // rows; values (count, kPackedRows) out
+  // rows, of which only those in `lanes` count. Of these gaps (count,) and radius out, with scratch for gaps
+  // (count + width - 1, width); cpp/packed_groups.hpp
   void (*packed_few)(const PackedForm& form, const PackedPanels& centers, const int32_t* names, size_t count,
-                     const int16_t* rows, const float* numbers, int32_t* values, PackedFound& found);
-  // from these values, of the rows in `lanes`: gaps (count,) out, with room for a vector more, radius out;
-  // cpp/packed_groups.hpp
-  void (*packed_gaps)(const PackedPanels& centers, const int32_t* values, size_t count, uint64_t lanes,
-                      const float* numbers, float* gaps, float* radius);
-  // gaps (k,) of a block, in/out, moved on by shifts (k,) and radius times ways (k,), all with room for a whole vector;
-  // names (k,) out: of the centers but `own` whose gap may not be positive, ascending; returns how many
-  size_t (*packed_needs)(float* gaps, const float* shifts, const float* ways, float radius, size_t own, size_t k,
-                         int32_t* names);
-  // centers before and what they moved by (d, padded), k of them -> paths (padded,), shifts, ways (k, padded) out
-  void (*packed_moves)(const double* before, const double* moved, size_t k, size_t padded, size_t d, double step,
-                       double* paths, float* shifts, float* ways);
+                     const int16_t* rows, const float* numbers, uint64_t lanes, float* gaps, float* radius,
+                     PackedFound& found);
+  // gaps (k,) of a block to the center `own`, in/out, with room for a whole vector: what they are after the moves, by
+  // the radius of its rows before them, or by `reach`, that after them; names (k,) out: of the other centers whose gap
+  // may not be positive, ascending, with room for a vector more; returns how many
+  size_t (*packed_needs)(const PackedMoves& moves, size_t own, float radius, float reach, float* gaps, int32_t* names);
+  // fills what belongs to the centers first..end
+  void (*packed_moves)(const PackedMoves& moves, size_t first, size_t end);
   // planes (width,) of the digits of exact sums from the place `first` on -> cells begin.. as high + low (count,) out;
   // low is a NaN where this cannot tell; returns how many such
   size_t (*round_cells)(const int64_t* const* planes, int width, int first, size_t begin, size_t count, double* high,

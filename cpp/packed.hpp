@@ -177,7 +177,7 @@ inline void packed_tell(const PackedPanels& centers, const float* numbers, const
     const Ints none = broadcast_int(0), names = broadcast_int(centers.names);
     const Ints index = mix_bits(none, best.lowest[v], names);
     store_words(found.labels + row, index);
-    store_words(found.seconds + row, mix_bits(none, best.second[v], names));
+    store_words(found.values + row, best.lowest[v]);
     const Floats own_label = to_floats(load_words(before + row)), label = to_floats(index);
     const uint32_t same = at_most_mask(own_label, label) & at_most_mask(label, own_label);
     const Floats width = packed_width(centers, numbers_of(numbers, row));

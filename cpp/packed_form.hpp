@@ -24,9 +24,18 @@ struct PackedPanels {
   float length, error, rounding;  // of the width of what is left open: per unit of e, per unit of |a|, and beside
   float ratio;                    // of the step of the grid of centers to that of rows
 };
+// How centers moved, k of them, seen from each other; cpp/packed_groups.hpp.
+struct PackedMoves {
+  size_t k, padded, d;         // padded: k up to a whole vector
+  double step;                 // of the grid of the rows
+  const double *before, *now;  // (d, padded)
+  const double* paths;         // (padded,) how far each went
+  float *shifts, *ways;        // (k, padded) what gaps change by, in steps of the grid, out
+  float* apart;                // (k, padded) how far they are from each other at least, in these, out
+};
 // What a comparison of a block with some centers found; cpp/packed.hpp.
 struct PackedFound {
-  int32_t labels[kPackedRows], seconds[kPackedRows];  // the nearest two
+  int32_t labels[kPackedRows], values[kPackedRows];  // of the nearest; values but for the bits of names
   uint64_t open, changed;  // a bit for each row that is left open, and for each with another label than before
 };
 

@@ -11,8 +11,12 @@
 // with R >= |X - C| of these rows: the shift is the same for all blocks of a center, and is rounded down. A center
 // whose gap stays positive is farther than the block's own one from all of these rows; where all do, the block's own
 // one is the nearest of all. With the others the block is compared anew, in 16-bit integers (cpp/packed.hpp), whose
-// values give new gaps and, with |X| <= s (|a| + e), a new R^2 <= |X|^2 + |C|^2 - 2 X.C. Everything is in steps of the
-// grid of rows, so that nothing vanishes in float32.
+// values give new gaps and, with |X| <= s (|a| + e), a new R^2 <= |X|^2 + |C|^2 - 2 X.C. Whatever was known before,
+//
+//   D(j) = |C_j - C|^2 / 2 - (X - C).(C_j - C)  >=  |C_j - C| (|C_j - C| / 2 - R)
+//
+// so that rows which were sorted a moment ago, or centers that go far, leave only centers nearby. Everything is in
+// steps of the grid of rows, so that nothing vanishes in float32.
 #pragma once
 
 #include "packed.hpp"
@@ -23,15 +27,16 @@ namespace {
 
 constexpr float kMostGap = 0x1p126f;  // larger ones would not remain finite
 
-// With few centers more rows beside each other keep the multipliers busy.
-constexpr size_t kFewVectors = kWidth == 16 ? 4 : 2, kFewCenters = kWidth == 16 ? 4 : 2;
+// Rows and centers whose sums fill the registers; with few centers more rows beside each other keep the multipliers
+// busy.
+constexpr size_t kFewVectors = kWidth == 16 ? 4 : 2, kFewCenters = 4;
+constexpr uint64_t kFewLanes = ~uint64_t{0} >> (64 - kFewVectors * kWidth);
 
-// The centers names[i], i < kCenters, called by `number` and up; values (kCenters, rows) out.
+// The values of the centers names[i], i < kCenters, for some vectors of rows.
 template <size_t kCenters>
-inline __attribute__((always_inline)) void few_tile(const int16_t* const (&x)[kFewVectors], const PackedPanels& c,
-                                                    const int32_t* names, size_t pairs, size_t number, int32_t* values,
-                                                    PackedBest<kFewVectors>& best) {
-  Ints sum[kFewVectors][kCenters];
+inline __attribute__((always_inline)) void few_sums(const int16_t* const (&x)[kFewVectors], const PackedPanels& c,
+                                                    const int32_t* names, size_t pairs,
+                                                    Ints (&sum)[kFewVectors][kCenters]) {
   const int16_t* columns[kCenters];
   each<0, kCenters>([&](size_t i) __attribute__((always_inline)) {
     const auto name = static_cast<size_t>(names[i]);
@@ -47,126 +52,132 @@ inline __attribute__((always_inline)) void few_tile(const int16_t* const (&x)[kF
       for (size_t v = 0; v < kFewVectors; ++v) add_pairs(sum[v][i], rows[v], center);
     });
   }
+}
+
+// The same centers, called by `number` and up, beside the first one: `own` is what their values must be above. The
+// lowest differences (kCenters, kWidth) in/out.
+template <size_t kCenters>
+inline __attribute__((always_inline)) void few_tile(const int16_t* const (&x)[kFewVectors], const PackedPanels& c,
+                                                    const int32_t* names, size_t pairs, size_t number,
+                                                    const Floats (&own)[kFewVectors], float* lowest,
+                                                    PackedBest<kFewVectors>& best) {
+  Ints sum[kFewVectors][kCenters];
+  few_sums<kCenters>(x, c, names, pairs, sum);
   const Ints mask = broadcast_int(c.names);
   each<0, kCenters>([&](size_t i) __attribute__((always_inline)) {
     const Ints name = broadcast_int(static_cast<int32_t>(number + i));
+    Floats least = load(lowest + i * kWidth);
     for (size_t v = 0; v < kFewVectors; ++v) {
-      store_words(values + i * kPackedRows + v * kWidth, sum[v][i]);
+      least = minimum(least, to_floats(sum[v][i]) - own[v]);
       packed_take(sum[v][i], name, mask, v, best);
     }
+    store(lowest + i * kWidth, least);
   });
 }
 
+// What rows of one vector of lanes say by the value of their block's own center: what others' values must be above for
+// these to be farther, which is nothing outside of `lanes`; and the largest R^2.
+inline Floats few_own(const PackedPanels& centers, Ints sum, const float* numbers, uint32_t lanes, Floats& square) {
+  constexpr float kUp = 0x1p-18f;  // beside a few roundings of float32, each 2^-24 of what is added
+  const Floats value = to_floats(sum) + packed_width(centers, numbers), zero = broadcast(0);
+  const Floats length = load(numbers) + load(numbers + kPackedLanes), squares = length * length;
+  const Floats way = broadcast(2 * centers.ratio) * value;
+  const Floats most = multiply_add(squares + maximum(way, zero - way), broadcast(kUp), squares + way);
+  square = maximum(square, choose_lanes(lanes, most, zero));
+  return choose_lanes(lanes, value, broadcast(-kMostGap));
+}
+
 void packed_few(const PackedForm& form, const PackedPanels& centers, const int32_t* names, size_t count,
-                const int16_t* rows, const float* numbers, int32_t* values, PackedFound& found) {
+                const int16_t* rows, const float* numbers, uint64_t lanes, float* gaps, float* radius,
+                PackedFound& found) {
   static constexpr int32_t kFirst[kPackedRows] = {};
+  constexpr float kUp = 1 + 0x1p-18f;
+  const Floats zero = broadcast(0), nowhere = broadcast(kMostGap);
+  for (size_t i = 0; i < count + kWidth - 1; ++i) store(gaps + i * kWidth, nowhere);
   found.changed = ~uint64_t{0};
   found.open = kChecked ? ~uint64_t{0} : 0;
+  Floats square = zero;
   for (size_t first = 0; first < kPackedRows; first += kFewVectors * kWidth) {
+    if ((lanes >> first & kFewLanes) == 0) continue;
     const int16_t* x[kFewVectors];
     PackedBest<kFewVectors> best;
     packed_begin(form, rows, first, x, best);
-    size_t i = 0;
+    Ints value[kFewVectors][1];
+    few_sums<1>(x, centers, names, form.pairs, value);
+    Floats own[kFewVectors];
+    for (size_t v = 0; v < kFewVectors; ++v) {
+      const size_t row = first + v * kWidth;
+      packed_take(value[v][0], broadcast_int(0), broadcast_int(centers.names), v, best);
+      own[v] = few_own(centers, value[v][0], numbers_of(numbers, row), static_cast<uint32_t>(lanes >> row), square);
+    }
+    size_t i = 1;
     for (; i + kFewCenters <= count; i += kFewCenters) {
-      few_tile<kFewCenters>(x, centers, names + i, form.pairs, i, values + i * kPackedRows + first, best);
+      few_tile<kFewCenters>(x, centers, names + i, form.pairs, i, own, gaps + i * kWidth, best);
     }
-    for (; i + 2 <= count; i += 2) {
-      few_tile<2>(x, centers, names + i, form.pairs, i, values + i * kPackedRows + first, best);
-    }
-    if (i < count) few_tile<1>(x, centers, names + i, form.pairs, i, values + i * kPackedRows + first, best);
+    for (; i + 2 <= count; i += 2) few_tile<2>(x, centers, names + i, form.pairs, i, own, gaps + i * kWidth, best);
+    if (i < count) few_tile<1>(x, centers, names + i, form.pairs, i, own, gaps + i * kWidth, best);
     packed_tell(centers, numbers, kFirst, first, best, found);
   }
-}
-
-void packed_gaps(const PackedPanels& centers, const int32_t* values, size_t count, uint64_t lanes, const float* numbers,
-                 float* gaps, float* radius) {
-  constexpr float kUp = 1 + 0x1p-18f;  // beside a few roundings of float32, each 2^-24 of what is added
-  constexpr size_t kVectors = kPackedRows / kWidth;
-  const Floats zero = broadcast(0), nowhere = broadcast(kMostGap), ratio = broadcast(centers.ratio),
-               twice = broadcast(2 * centers.ratio);
-  Floats own[kVectors], beside[kVectors], square = broadcast(0);
-  for (size_t v = 0; v < kVectors; ++v) {
-    const float* of_rows = numbers_of(numbers, v * kWidth);
-    const Floats value = to_floats(load_words(values + v * kWidth)), width = packed_width(centers, of_rows);
-    const Floats length = load(of_rows) + load(of_rows + kPackedLanes), way = twice * (value + width);
-    const Floats outside = choose_lanes(lanes >> (v * kWidth), zero, nowhere), squares = length * length;
-    own[v] = value + width;
-    beside[v] = outside;
-    const Floats sum = multiply_add(squares + maximum(way, broadcast(0) - way), broadcast(kUp - 1), squares + way);
-    square = maximum(square, choose_below(outside, broadcast(1), sum, broadcast(0)));
-  }
-  const float most = highest_of(square);
-  *radius = __builtin_sqrtf(most) * kUp + 0x1p-20f;
-  for (size_t i = 0; i < count; i += kWidth) {
-    const size_t some = count - i < kWidth ? count - i : kWidth;
+  *radius = __builtin_sqrtf(highest_of(square)) * kUp + 0x1p-20f;
+  for (size_t i = 0; i < count; i += kWidth) {  // what is written was read before
     Floats lowest[kWidth];
-    for (Floats& one : lowest) one = nowhere;
-    for (size_t l = 0; l < some; ++l) {
-      for (size_t v = 0; v < kVectors; ++v) {
-        const Floats gap = to_floats(load_words(values + (i + l) * kPackedRows + v * kWidth)) - own[v];
-        lowest[l] = minimum(maximum(gap, beside[v]), lowest[l]);
-      }
-    }
+    for (size_t l = 0; l < kWidth; ++l) lowest[l] = load(gaps + (i + l) * kWidth);
     const Floats least = merge_lanes(lowest, [](Floats a, Floats b) { return minimum(a, b); });
-    const Floats gap = minimum(least * ratio, nowhere) * broadcast(2 - kUp);
+    const Floats gap = minimum(least * broadcast(centers.ratio), nowhere) * broadcast(2 - kUp);
     store(gaps + i, choose_below(zero, gap, gap, zero - nowhere));
   }
 }
 
-size_t packed_needs(float* gaps, const float* shifts, const float* ways, float radius, size_t own, size_t k,
-                    int32_t* names) {
+size_t packed_needs(const PackedMoves& moves, size_t own, float radius, float reach, float* gaps, int32_t* names) {
   size_t count = 0;
   const Floats lost = broadcast(0x1p-21f), r = broadcast(radius), zero = broadcast(0), most = broadcast(kMostGap);
-  for (size_t j = 0; j < k; j += kWidth) {
-    const Floats gap = load(gaps + j) + load(shifts + j), way = r * load(ways + j);
+  const size_t of_own = own * moves.padded;
+  for (size_t j = 0; j < moves.k; j += kWidth) {
+    const Floats gap = load(gaps + j) + load(moves.shifts + of_own + j), way = r * load(moves.ways + of_own + j);
     const Floats size = maximum(gap, zero - gap) + way;
     const Floats moved = minimum(most, gap - way - size * lost);  // stays no number
-    store(gaps + j, moved);
+    const Floats between = load(moves.apart + of_own + j),
+                 around = between * (between * broadcast(0.5f) - broadcast(reach));
+    const Floats known = minimum(most, around - maximum(around, zero - around) * lost);
+    const Floats least = choose_below(moved, known, known, moved);
+    store(gaps + j, least);
     // What is no number is not at least anything.
-    uint64_t near = ~uint64_t{at_most_mask(broadcast(0x1p-100f), moved)};
-    near &= (uint64_t{1} << (k - j < kWidth ? k - j : kWidth)) - 1;
+    uint64_t near = ~uint64_t{at_most_mask(broadcast(0x1p-100f), least)};
+    near &= (uint64_t{1} << (moves.k - j < kWidth ? moves.k - j : kWidth)) - 1;
     if (own - j < kWidth) near &= ~(uint64_t{1} << (own - j));
     for (; near != 0; near &= near - 1) names[count++] = static_cast<int32_t>(j) + __builtin_ctzll(near);
   }
   return count;
 }
 
-// |v| of each center, right to 2^-30 of it: (padded,) out.
-inline void packed_paths(const double* moved, size_t padded, size_t d, double* out) {
-  for (size_t j = 0; j < padded; j += kDoubleLanes) {
-    Doubles sum = {};
-    for (size_t t = 0; t < d; ++t) {
-      const Doubles v = load_doubles(moved + t * padded + j);
-      sum += v * v;
-    }
-    for (size_t l = 0; l < kDoubleLanes; ++l) out[j + l] = __builtin_sqrt(sum[l]);
-  }
-}
-
 // Sums of d products in float64 are right to d 2^-52 < 2^-32 of the sum of their magnitudes; what squares lose where
 // they vanish is next to nothing in steps of the grid.
-void packed_moves(const double* before, const double* moved, size_t k, size_t padded, size_t d, double step,
-                  double* paths, float* shifts, float* ways) {
+void packed_moves(const PackedMoves& moves, size_t first, size_t end) {
   constexpr double kLost = 0x1p-30, kNothing = 0x1p-100;
-  packed_paths(moved, padded, d, paths);
-  for (size_t c = 0; c < k; ++c) {
+  const size_t padded = moves.padded;
+  for (size_t c = first; c < end; ++c) {
     for (size_t j = 0; j < padded; j += kDoubleLanes) {
-      Doubles products = {}, squares = {}, gaps = {};
-      for (size_t t = 0; t < d; ++t) {
-        const Doubles v = load_doubles(moved + t * padded + j), turn = v - moved[t * padded + c];
-        const Doubles gap = load_doubles(before + t * padded + j) - before[t * padded + c];
+      Doubles products = {}, squares = {}, gaps = {}, nows = {};
+      for (size_t t = 0; t < moves.d; ++t) {
+        const double *before = moves.before + t * padded, *now = moves.now + t * padded;
+        const Doubles was = load_doubles(before + j), gap = was - before[c];
+        const Doubles v = load_doubles(now + j) - was, turn = v - (now[c] - before[c]), between = gap + turn;
         products += v * (gap + v * 0.5);
         squares += turn * turn;
         gaps += gap * gap;
+        nows += between * between;
       }
       for (size_t l = 0; l < kDoubleLanes; ++l) {
-        const size_t name = j + l;
-        const bool other = name < k && name != c;
-        const double path = paths[name], own = paths[c], size = path * (__builtin_sqrt(gaps[l]) + path) + own * own;
-        const double shift = (products[l] - own * own * 0.5 - kLost * size) / step / step - kNothing;
-        const double way = (__builtin_sqrt(squares[l]) + kLost * (path + own)) / step * (1 + kLost) + kNothing;
-        shifts[c * padded + name] = other ? next_down(shift) : 0;
-        ways[c * padded + name] = other ? next_up(way) : 0;
+        const size_t name = j + l, place = c * padded + name;
+        const bool other = name < moves.k && name != c;
+        const double path = moves.paths[name], own = moves.paths[c], gap = __builtin_sqrt(gaps[l]);
+        const double size = path * (gap + path) + own * own;
+        const double shift = (products[l] - own * own * 0.5 - kLost * size) / moves.step / moves.step - kNothing;
+        const double way = (__builtin_sqrt(squares[l]) + kLost * (path + own)) / moves.step * (1 + kLost) + kNothing;
+        const double apart = (__builtin_sqrt(nows[l]) - kLost * (gap + path + own)) / moves.step - kNothing;
+        moves.shifts[place] = other ? next_down(shift) : 0;
+        moves.ways[place] = other ? next_up(way) : 0;
+        moves.apart[place] = other && apart > 0 ? next_down(apart) : 0;
       }
     }
   }

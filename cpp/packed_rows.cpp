@@ -24,11 +24,20 @@ constexpr double kRoom = 1.25;        // beyond them
 constexpr double kGridSteps = 32000;  // of the longest row that fits, as in cpp/short_screen.hpp
 constexpr double kFarthest = 1e30;    // of an origin
 constexpr double kFinest = 0x1p-90, kCoarsest = 0x1p90;
-constexpr double kCalm = 0.02;          // of the rows that move: rows sorted by their centers stay so for a while
 constexpr size_t kRunBlocks = 8;        // whose rows are added together in the first step
 constexpr size_t kFirstWork = 250000;   // values that are stored and added in the first step: some 300 microseconds
 constexpr size_t kFewOpen = 12;         // rows that take less time in float64 than making the screen of the centers
+constexpr size_t kSectionBlocks = 512;  // of a section, whose rows are sorted together, in the cache; of many centers
+constexpr size_t kMostSectionBlocks = 1024, kBlocksOfCenter = 4;  // more, but so that 16 bits name a row of it
 constexpr size_t kTaskWork = 16000000;  // multiplications: less is not worth waking a thread for
+
+// Blocks of a section: rows of a center fill some of them, and sections come in an even number, so that two threads
+// have as many.
+size_t section_of(size_t blocks, size_t k) {
+  const size_t most = std::clamp(k * kBlocksOfCenter, kSectionBlocks, kMostSectionBlocks);
+  const size_t sections = (blocks + 2 * most - 1) / (2 * most) * 2;
+  return (blocks + sections - 1) / sections;
+}
 
 }  // namespace
 
@@ -43,7 +52,7 @@ PackedRows<T>::PackedRows(const T* rows, size_t n, size_t d, bool keep_copy)
       narrow_origin_(d),
       labels_((n + kPackedRows - 1) / kPackedRows * kPackedRows, -1),
       moved_(std::numeric_limits<double>::infinity()),
-      calm_(kCalm * static_cast<double>(n)),
+      most_moved_(moved_),
       squares_(d) {
   form_.d = d;
   form_.pairs = (d + 1) / 2;
@@ -100,6 +109,7 @@ void PackedRows<T>::begin_step(const Centers<T>& centers) {
     settle_grid(centers.kernels());
     totals_ = std::make_unique<Totals>(centers.k(), form_.d);
     panels_.k = centers.k();
+    section_ = section_of(blocks(), centers.k());
     panels_.tiles = (centers.k() + kPackedTile - 1) / kPackedTile;
     panel_values_.resize(panels_.tiles * kPackedTile * form_.pairs * 2);
     start_.resize(panels_.tiles * kPackedTile);
@@ -120,10 +130,11 @@ int64_t PackedRows<T>::step_blocks(Threads& threads, const Centers<T>& centers, 
   while (static_cast<int>(slots_.size()) < threads.count()) {
     slots_.push_back(std::make_unique<Slot>(k(), form_.d));
   }
+  if (way_ == Way::kFew) move_gaps(threads, centers.kernels());
   BadRow bad;
   const bool first = begin < blocks() && labels_[begin * kPackedRows] < 0;
   const size_t multiplications = first ? kFirstWork / form_.d : kTaskWork / (k() * form_.d);
-  const size_t blocks = way_ == Way::kGroup ? kSectionBlocks : std::max(kRunBlocks, multiplications / kPackedRows);
+  const size_t blocks = way_ == Way::kGroup ? section_ : std::max(kRunBlocks, multiplications / kPackedRows);
   threads.run((end - begin + blocks - 1) / blocks, [&](int index, size_t task) {
     Slot& slot = *slots_[static_cast<size_t>(index)];
     const size_t from = begin + task * blocks, to = std::min(end, from + blocks);
@@ -141,10 +152,10 @@ int64_t PackedRows<T>::step_blocks(Threads& threads, const Centers<T>& centers, 
 template <class T>
 void PackedRows<T>::next_blocks(const Centers<T>& centers, size_t begin, size_t end, Slot& slot) {
   const Kernels& kernels = centers.kernels();
-  if (way_ == Way::kFew) slot.begin_groups(k(), form_.pairs);
+  if (way_ == Way::kFew) slot.begin_groups(k());
   for (size_t block = begin; block < end; ++block) {
     if (way_ == Way::kGroup) {
-      const size_t to = std::min(end, (block / kSectionBlocks + 1) * kSectionBlocks);
+      const size_t to = std::min(end, (block / section_ + 1) * section_);
       group(centers, block, to, slot);
       block = to - 1;
     } else if (way_ == Way::kFew) {
@@ -157,7 +168,6 @@ void PackedRows<T>::next_blocks(const Centers<T>& centers, size_t begin, size_t 
     if (slot.open.size() >= kernels.block) settle(centers, slot);
     if (slot.changes.waiting() > kMostWaiting) slot.changes.add(kernels, *totals_);
   }
-  compare_strays(centers, slot);
   settle(centers, slot);
   slot.changes.add(kernels, *totals_);
 }
@@ -200,9 +210,9 @@ void PackedRows<T>::pack(const Kernels& kernels, size_t block, int16_t* packed, 
   }
 }
 
-// Compares a block with all centers; seconds (rows,) out, or 0.
+// Compares a block with all centers; values (rows,) of the nearest out, or 0.
 template <class T>
-void PackedRows<T>::compare(const Centers<T>& centers, size_t block, Slot& slot, int32_t* seconds) {
+void PackedRows<T>::compare(const Centers<T>& centers, size_t block, Slot& slot, int32_t* values) {
   const size_t first = block * kPackedRows;
   if (!packed_) {
     const size_t later = first + kPackedRows;  // rows of the next block come from afar
@@ -217,7 +227,7 @@ void PackedRows<T>::compare(const Centers<T>& centers, size_t block, Slot& slot,
   for (size_t i = 0; any_far_ && i < kPackedRows; ++i) {
     found.open |= uint64_t{far_[static_cast<size_t>(found.labels[i])]} << i;
   }
-  if (seconds != nullptr) std::copy_n(found.seconds, kPackedRows, seconds);
+  if (values != nullptr) std::copy_n(found.values, kPackedRows, values);
   take(block, first_bits(rows_of(block)), found, nullptr, slot);
   slot.done.opened += static_cast<double>(rows_of(block) * panels_.k);
 }

@@ -1,6 +1,7 @@
 // Rows in memory with a copy in 16-bit integers, for few clusters: a step compares all rows with all centers in that
 // copy, reads only rows that it cannot decide, and adds up what changed. Once few rows move, they lie sorted by their
-// centers, and a block meets only centers that can have come near (cpp/packed_groups.hpp). Where the copy would take
+// centers, or the centers near a row are few, they lie sorted by their centers, and a block meets only centers that can
+// have come near (cpp/packed_groups.hpp). Where the copy would take
 // too much memory it is made anew, block by block, in each step.
 #pragma once
 
@@ -38,6 +39,7 @@ class PackedRows {
 
  private:
   struct Slot;
+  struct Needs;
   struct Groups;
   enum class Way {
     kAll,
@@ -49,19 +51,26 @@ class PackedRows {
   int64_t first_blocks(const Centers<T>& centers, size_t begin, size_t end, Slot& slot);
   void next_blocks(const Centers<T>& centers, size_t begin, size_t end, Slot& slot);
   void pack(const Kernels& kernels, size_t block, int16_t* packed, float* numbers) const;
-  void compare(const Centers<T>& centers, size_t block, Slot& slot, int32_t* seconds);
+  void compare(const Centers<T>& centers, size_t block, Slot& slot, int32_t* values);
   void take(size_t block, uint64_t rows, const PackedFound& found, const int32_t* names, Slot& slot);
   bool can_group() const;
   void choose_way(const Centers<T>& centers);
-  void move_gaps(const Centers<T>& centers);
+  bool worth_sorting(const Centers<T>& centers) const;
+  Way way_after_few();
+  double work_of_sorting() const;
+  double work_of_sorted(const Centers<T>& centers) const;
+  void move_centers(const Centers<T>& centers);
+  void move_gaps(Threads& threads, const Kernels& kernels);
   void group(const Centers<T>& centers, size_t begin, size_t end, Slot& slot);
+  void order_rows(size_t first, size_t count, Slot& slot) const;
   void sort_rows(size_t first, size_t count, Slot& slot);
-  void form_group(size_t block);
+  void form_group(const Kernels& kernels, size_t block, Slot& slot);
   void compare_few(const Centers<T>& centers, size_t begin, size_t end, Slot& slot);
   void list_needs(const Kernels& kernels, size_t block, Slot& slot);
   void compare_needs(const Centers<T>& centers, size_t block, Slot& slot);
-  void set_aside(size_t position, Slot& slot);
-  void compare_strays(const Centers<T>& centers, Slot& slot);
+  void compare_strays(const Centers<T>& centers, size_t block, uint64_t rows, Slot& slot);
+  void take_few(const Centers<T>& centers, size_t block, uint64_t rows, const PackedFound& found, const Needs& needs,
+                Slot& slot);
   size_t row_of(size_t position) const;
   void settle(const Centers<T>& centers, Slot& slot);
   void relabel(size_t position, int32_t label, Slot& slot);
@@ -70,6 +79,7 @@ class PackedRows {
 
   const T* rows_;
   size_t n_;
+  size_t section_ = 1;  // blocks whose rows are sorted together
   PackedForm form_{};
   std::vector<double> origin_;  // (d,)
   std::vector<float> narrow_origin_;
@@ -80,7 +90,7 @@ class PackedRows {
   Lines<int32_t> labels_;           // (n,) up to a whole block, -1 before the first step
   std::unique_ptr<Groups> groups_;  // once rows were sorted
   Way way_ = Way::kAll;
-  double moved_, calm_;  // rows that moved in the step before; with at most how many it is worth sorting
+  double moved_, most_moved_;  // rows that moved in the step before; with at most how many they may be sorted
 
   PackedPanels panels_{};
   Lines<int16_t> panel_values_;

@@ -2,6 +2,7 @@
 // cpp/packed_rows.cpp and cpp/packed_grouping.cpp.
 #pragma once
 
+#include <limits>
 #include <memory>
 #include <vector>
 
@@ -10,34 +11,39 @@
 
 namespace macqueen {
 
-// Rows are sorted by their centers within sections, so that what is sorted stays in the cache.
-constexpr size_t kSectionBlocks = 512;
 constexpr size_t kFewBlocks = 4;  // that are asked for before they are read
-constexpr size_t kSectionRows = kSectionBlocks * kPackedRows;
+
+// What it takes to compare a block with `count` of k centers, in centers that it takes as long to compare it with where
+// it meets all: beside more for each, something for the block and for each center that may be near.
+inline double work_of_few(double count, size_t k, size_t pairs) {
+  constexpr double kEach = 4, kFewEach = 9, kBlock = 150, kCenter = 0.4;  // beside pairs of columns
+  const auto columns = static_cast<double>(pairs);
+  return (count * (columns + kFewEach) + kBlock + kCenter * static_cast<double>(k)) / (columns + kEach);
+}
+
+constexpr float kUnknownGap = -0x1p126f;
+
+// The centers that rows of a block are compared with.
+template <class T>
+struct PackedRows<T>::Needs {
+  size_t count;
+  std::vector<int32_t> names;  // (count,), with room for all and a vector more
+};
 
 template <class T>
 struct PackedRows<T>::Slot : StepSlot<T> {
-  std::vector<size_t> open;  // positions of rows that the integers did not decide
-  std::vector<T> open_rows;  // (block, d)
-  // Of blocks and the centers they are compared with.
-  struct Needs {
-    size_t count;
-    std::vector<int32_t> names;  // (count,), with room for all and a vector more
-  };
+  std::vector<size_t> open;         // positions of rows that the integers did not decide
+  std::vector<int32_t> candidates;  // for the next of these
+  std::vector<T> open_rows;         // (block, d)
   Needs needs[kFewBlocks];
-  Lines<int32_t> values;  // (k, rows)
-  Lines<float> gaps;      // (k,) and a vector more
+  Lines<float> gaps;  // (k and a vector more, width)
   // The copy of a block, where none is kept.
   Lines<int16_t> block_rows;
   float block_numbers[2 * kPackedRows];
-  // Rows whose center is not that of their block, side by side as a block of their own.
-  size_t strays = 0;
-  Lines<int16_t> stray_rows;  // as a block
-  float stray_numbers[2 * kPackedRows];
-  int32_t stray_labels[kPackedRows];
-  size_t stray_positions[kPackedRows];
   // Of a section that is sorted.
-  std::vector<int32_t> seconds, section_labels;
+  std::vector<int32_t> values, section_labels;
+  std::vector<float> squares;  // of the distances of its rows from their centers, or almost
+  std::vector<double> rings;   // (k,) of these squares, a unit
   std::vector<uint32_t> ends, from;
   Lines<int16_t> section_rows;
   Lines<float> section_numbers;
@@ -53,11 +59,9 @@ struct PackedRows<T>::Slot : StepSlot<T> {
   }
 
   // Readies what only sorted rows need.
-  void begin_groups(size_t k, size_t pairs) {
+  void begin_groups(size_t k) {
     for (Needs& one : needs) one.names.resize(k + kPackedLanes);
-    gaps.resize(k + kPackedLanes);
-    values.resize(k * kPackedRows);
-    stray_rows.resize(kPackedRows * pairs * 2);
+    gaps.resize((k + kPackedLanes) * kPackedLanes);
   }
 };
 
@@ -70,16 +74,17 @@ struct PackedRows<T>::Groups {
   RawLines<float> gaps;          // (blocks, padded); cpp/packed_groups.hpp
   std::vector<float> radius;     // (blocks,) R
   std::vector<int32_t> owners;   // (blocks,) the center of most rows
-  std::vector<uint64_t> strays;  // (blocks,) rows that gaps do not hold for
+  std::vector<uint64_t> strays;  // (blocks,) rows that gaps do not hold for: they had another center,
+  std::vector<uint64_t> unfit;   // (blocks,) or do not fit the grid
   std::vector<uint64_t> movers;  // (blocks,) rows whose center is not the block's
-  double debt = 0;               // what movers have cost since rows were sorted, in steps over all rows
-  bool fresh = false;            // sorted in the step before: all gaps are still to be found
+  bool fresh;                    // sorted in the step before: all gaps are still to be found
+  double least, debt;  // what a step has taken at least since, in steps over all rows, and others beyond it, together
 
-  // Of the centers, in this step.
-  std::vector<T> centers;       // (k, d) of the step before
-  Lines<double> before, moved;  // (d, padded)
-  Lines<double> paths;          // (padded,)
-  Lines<float> shifts, ways;    // (k, padded)
+  // Of the centers; `moves` has the meaning.
+  Lines<double> before, now;            // (d, padded) in the last step and in this
+  Lines<double> paths;                  // (padded,)
+  RawLines<float> shifts, ways, apart;  // (k, padded)
+  bool moves_known = false;             // they are filled for this step
 
   Groups(size_t blocks, size_t k, size_t d)
       : padded((k + kPackedLanes - 1) / kPackedLanes * kPackedLanes),
@@ -88,12 +93,34 @@ struct PackedRows<T>::Groups {
         radius(blocks),
         owners(blocks),
         strays(blocks),
+        unfit(blocks),
         movers(blocks),
         before(d * padded),
-        moved(d * padded),
+        now(d * padded),
         paths(padded),
-        shifts(k * padded),
-        ways(k * padded) {}
+        shifts(raw_lines<float>(k * padded)),
+        ways(raw_lines<float>(k * padded)),
+        apart(raw_lines<float>(k * padded)) {}
+
+  PackedMoves moves(size_t k, const PackedForm& form) {
+    return {k,
+            padded,
+            form.d,
+            static_cast<double>(form.step),
+            before.data(),
+            now.data(),
+            paths.data(),
+            shifts.get(),
+            ways.get(),
+            apart.get()};
+  }
+
+  // Rows are about to be sorted.
+  void begin() {
+    fresh = true;
+    least = std::numeric_limits<double>::infinity();
+    debt = 0;
+  }
 
   // A row has another center.
   void note(size_t position, int32_t label) {

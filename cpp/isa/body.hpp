@@ -103,7 +103,6 @@ constexpr Kernels kernels_here(const char* name, const char* description, unsign
       .byte_bounds = byte_bounds,
       .packed_labels = packed_labels,
       .packed_few = packed_few,
-      .packed_gaps = packed_gaps,
       .packed_needs = packed_needs,
       .packed_moves = packed_moves,
       .round_cells = round_cells,

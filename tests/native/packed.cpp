@@ -116,39 +116,68 @@ void close_centers(Threads& threads, double step) {
   compare(threads, c, false);
 }
 
-// Rows that lie sorted by their centers: many steps, of centers that come to rest, and are then thrown off.
+constexpr size_t kSteps = 25, kThrown = 18;
+
+// Rows that lie sorted by their centers: many steps, of centers that come to rest, and are then thrown off. Returns in
+// which of them blocks first met centers of their own.
 template <class T>
-void sorted_rows(Threads& threads, Kind kind, size_t n, size_t k, size_t d) {
-  constexpr size_t kSteps = 25, kThrown = 18;
-  const Case<T> c = make_case<T>(kind, n, k, d);
+size_t sorted_rows(Threads& threads, const Kernels& kernels, const Case<T>& c, size_t steps) {
+  const size_t n = c.n, k = c.k, d = c.d;
   const Kernels& scalar = find_kernels("scalar");
+  PackedRows<T> rows(c.rows.data(), n, d);
+  std::vector<T> at = c.centers;
+  std::vector<int32_t> expected(n);
+  Workspace workspace;
+  size_t first = steps;
+  for (size_t step = 0; step < steps; ++step) {
+    const std::string name = "step " + std::to_string(step) + " of " + c.name + " on " + kernels.name;
+    Totals found(k, d), wanted(k, d);
+    const Centers<T> centers(kernels, at.data(), k, d), same(scalar, at.data(), k, d);
+    rows.begin_step(centers);
+    const size_t part = rows.blocks() * (step % 4) / 4;
+    check(rows.step_blocks(threads, centers, 0, part) == kAllFinite, name);
+    check(rows.step_blocks(threads, centers, part, rows.blocks()) == kAllFinite, name);
+    if (rows.end_step(threads, found).opened != static_cast<double>(n * k)) first = std::min(first, step);
+    accumulate(threads, same, c.rows.data(), n, PassOptions{true, false}, workspace, wanted, expected.data());
+    check(rows.labels() == expected, "labels, " + name);
+    const std::vector<T> before = at;
+    finish<T>(threads, same, wanted, wanted.squares, before.data(), at.data());
+    for (Totals* totals : {&found, &wanted}) totals->sums.canonicalize();
+    check(found.counts == wanted.counts && found.sums.digits() == wanted.sums.digits(), "sums, " + name);
+    for (size_t j = 0; step == kThrown && j < d; ++j) at[j] = static_cast<T>(step % 2 == 0 ? 1e30 : 0);
+    for (size_t j = 0; step == kThrown + 3 && j < d; ++j) at[j] = c.rows[j];
+  }
+  return first;
+}
+
+// Groups so far apart that integers tell hardly any of the centers within one apart, but few centers are near a row.
+template <class T>
+Case<T> tight_groups(size_t n, size_t k, size_t d) {
+  Case<T> c = make_case<T>(Kind::kNormal, n, k, d);
+  for (size_t i = 0; i < n; ++i) {
+    for (size_t j = 0; j < d; ++j) c.rows[i * d + j] += static_cast<T>(((i % 6 + 1) * (j + 1) % 7) << 12);
+  }
+  std::copy_n(c.rows.begin(), k * d, c.centers.begin());
+  c.name = "tight groups, " + c.name;
+  return c;
+}
+
+template <class T>
+void many_steps(Threads& threads, size_t n, size_t k, size_t d) {
   for (const Kernels* kernels : available_kernels()) {
-    PackedRows<T> rows(c.rows.data(), n, d);
-    std::vector<T> at = c.centers;
-    std::vector<int32_t> expected(n);
-    Workspace workspace;
-    bool grouped = false;  // blocks met centers of their own
-    for (size_t step = 0; step < kSteps; ++step) {
-      const std::string name = "step " + std::to_string(step) + " of " + c.name + " on " + kernels->name;
-      Totals found(k, d), wanted(k, d);
-      const Centers<T> centers(*kernels, at.data(), k, d), same(scalar, at.data(), k, d);
-      rows.begin_step(centers);
-      const size_t part = rows.blocks() * (step % 4) / 4;
-      check(rows.step_blocks(threads, centers, 0, part) == kAllFinite, name);
-      check(rows.step_blocks(threads, centers, part, rows.blocks()) == kAllFinite, name);
-      grouped |= rows.end_step(threads, found).opened != static_cast<double>(n * k);
-      accumulate(threads, same, c.rows.data(), n, PassOptions{true, false}, workspace, wanted, expected.data());
-      check(rows.labels() == expected, "labels, " + name);
-      const std::vector<T> before = at;
-      finish<T>(threads, same, wanted, wanted.squares, before.data(), at.data());
-      for (Totals* totals : {&found, &wanted}) totals->sums.canonicalize();
-      check(found.counts == wanted.counts && found.sums.digits() == wanted.sums.digits(), "sums, " + name);
-      for (size_t j = 0; step == kThrown && j < d; ++j) at[j] = static_cast<T>(step % 2 == 0 ? 1e30 : 0);
-      for (size_t j = 0; step == kThrown + 3 && j < d; ++j) at[j] = c.rows[j];
+    for (const Kind kind : kKinds) {
+      const Case<T> c = make_case<T>(kind, n, k, d);
+      const size_t first = sorted_rows(threads, *kernels, c, kSteps);
+      if (kind == Kind::kClouds || kind == Kind::kNormal) check(first < kSteps, "rows were sorted, " + c.name);
     }
-    if (kind == Kind::kClouds || kind == Kind::kNormal) {
-      check(grouped, "rows were sorted, " + c.name);
-    }
+  }
+}
+
+template <class T>
+void few_near(Threads& threads, size_t n, size_t k, size_t d) {
+  const Case<T> c = tight_groups<T>(n, k, d);
+  for (const Kernels* kernels : available_kernels()) {
+    check(sorted_rows(threads, *kernels, c, 7) <= 3, "rows were sorted at once, " + c.name);
   }
 }
 
@@ -161,9 +190,11 @@ void test_packed() {
       stored_rows<float>(kind, 16, d);
       stored_rows<double>(kind, 13, d);
     }
-    sorted_rows<float>(threads, kind, 3100, 24, 32);
-    if (!kFewSizes) sorted_rows<double>(threads, kind, 4700, 36, 15);
   }
+  many_steps<float>(threads, 3100, 24, 32);
+  if (!kFewSizes) many_steps<double>(threads, 4700, 36, 15);
+  few_near<float>(threads, 12805, 100, 20);
+  if (!kFewSizes) few_near<double>(threads, 12805, 100, 19);
   compare(threads, make_case<float>(Kind::kNormal, 1000, 9, 5), true);
   compare(threads, make_case<double>(Kind::kNormal, 1000, 9, 5), true);
   for (const double size : {1e-30, 1e-10, 0.1, 1.0, 1e10}) {

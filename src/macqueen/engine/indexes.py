@@ -148,9 +148,9 @@ class Packed(_FewClusters):
             return rows * 4 + clusters * dims * 40
         copy, padded = (dims + 1) // 2 * 4 + 12, (clusters + 15) // 16 * 16
         kept = 16 * (copy + 3) + padded  # of 16 rows; as `can_group` in cpp/packed_grouping.cpp
-        worth = packed_work(clusters, dims) >= 416 and clusters <= 256 and rows >= 128 * clusters
+        worth = packed_work(clusters, dims) >= 416 and clusters <= 512 and rows >= 128 * clusters
         if worth and kept <= 16 * (dims + 48) + 3 * clusters:
-            return (rows + 63) // 64 * 4 * kept + clusters * (dims * 56 + padded * 8)
+            return (rows + 63) // 64 * 4 * kept + clusters * (dims * 56 + padded * 12)
         return (rows + 63) // 64 * 64 * copy + clusters * dims * 40
 
 
