@@ -60,7 +60,9 @@ void bind_pairs(nb::module_& m) {
   const char* pairs = "Rows in memory with a bound of the distance from each to each of few centers.";
   bind_rows_of<float, PairBounds<float>>(m, "Pairs32", pairs);
   bind_rows_of<double, PairBounds<double>>(m, "Pairs64", pairs);
-  const char* packed = "Rows in memory with a copy in 16-bit integers, kept or made anew in each step.";
-  bind_label<float>(bind_rows_of<float, PackedRows<float>, bool>(m, "Packed32", packed, "keep_copy"_a = true));
-  bind_label<double>(bind_rows_of<double, PackedRows<double>, bool>(m, "Packed64", packed, "keep_copy"_a = true));
+  const char* packed =
+      "Rows in memory with a copy in 16-bit integers, that of the first `copied` kept, of others made anew in each "
+      "step.";
+  bind_label<float>(bind_rows_of<float, PackedRows<float>, size_t>(m, "Packed32", packed, "copied"_a));
+  bind_label<double>(bind_rows_of<double, PackedRows<double>, size_t>(m, "Packed64", packed, "copied"_a));
 }

@@ -35,7 +35,7 @@ template <class T>
 bool PackedRows<T>::can_group() const {
   const size_t k = panels_.k, d = form_.d, padded = (k + kPackedLanes - 1) / kPackedLanes * kPackedLanes;
   const size_t memory = 16 * (4 * form_.pairs + 15) + padded;
-  return packed_ && k * (form_.pairs + 4) >= kLeastWork && k <= kMostCenters && n_ >= kRowsOfCenter * k &&
+  return copied_ == blocks() && k * (form_.pairs + 4) >= kLeastWork && k <= kMostCenters && n_ >= kRowsOfCenter * k &&
          memory <= 16 * (d + 48) + 3 * k;
 }
 

@@ -45,11 +45,12 @@ template <class T>
 PackedRows<T>::~PackedRows() = default;
 
 template <class T>
-PackedRows<T>::PackedRows(const T* rows, size_t n, size_t d, bool keep_copy)
+PackedRows<T>::PackedRows(const T* rows, size_t n, size_t d, size_t copied)
     : rows_(rows),
       n_(n),
       origin_(d),
       narrow_origin_(d),
+      copied_(copied < n ? copied / kPackedRows : blocks()),
       labels_((n + kPackedRows - 1) / kPackedRows * kPackedRows, -1),
       moved_(std::numeric_limits<double>::infinity()),
       most_moved_(moved_),
@@ -58,8 +59,7 @@ PackedRows<T>::PackedRows(const T* rows, size_t n, size_t d, bool keep_copy)
   form_.pairs = (d + 1) / 2;
   form_.origin = origin_.data();
   form_.narrow_origin = narrow_origin_.data();
-  if (!keep_copy) return;
-  const size_t padded = blocks() * kPackedRows;
+  const size_t padded = copied_ * kPackedRows;
   packed_ = raw_lines<int16_t>(padded * form_.pairs * 2);
   numbers_ = raw_lines<float>(padded * 2);
 }
@@ -175,8 +175,9 @@ void PackedRows<T>::next_blocks(const Centers<T>& centers, size_t begin, size_t 
 // Packs blocks, labels them and adds their rows; or returns the first row that cannot be clustered.
 template <class T>
 int64_t PackedRows<T>::first_blocks(const Centers<T>& centers, size_t begin, size_t end, Slot& slot) {
-  const size_t d = form_.d, padded = (end - begin) * kPackedRows;
-  if (packed_) {
+  const size_t d = form_.d;
+  if (begin < copied_) {
+    const size_t padded = (std::min(end, copied_) - begin) * kPackedRows;
     map_pages(packed(begin), padded * form_.pairs * 2 * sizeof(int16_t));
     map_pages(&numbers_[begin * kPackedRows * 2], padded * 2 * sizeof(float));
   }
@@ -191,7 +192,7 @@ int64_t PackedRows<T>::first_blocks(const Centers<T>& centers, size_t begin, siz
     for (size_t block = from; block < to; ++block) {
       const size_t later = block + kRunBlocks;  // of the next run, which comes from afar
       if ((later + 1) * kPackedRows <= n_) fetch(rows_ + later * kPackedRows * d, kPackedRows * d * sizeof(T));
-      if (packed_) pack(centers.kernels(), block, packed(block), &numbers_[block * kPackedRows * 2]);
+      if (block < copied_) pack(centers.kernels(), block, packed(block), &numbers_[block * kPackedRows * 2]);
       compare(centers, block, slot, nullptr);
     }
     settle(centers, slot);
@@ -214,14 +215,15 @@ void PackedRows<T>::pack(const Kernels& kernels, size_t block, int16_t* packed, 
 template <class T>
 void PackedRows<T>::compare(const Centers<T>& centers, size_t block, Slot& slot, int32_t* values) {
   const size_t first = block * kPackedRows;
-  if (!packed_) {
+  const bool copied = block < copied_;
+  if (!copied) {
     const size_t later = first + kPackedRows;  // rows of the next block come from afar
     if (later + kPackedRows <= n_) fetch(rows_ + later * form_.d, kPackedRows * form_.d * sizeof(T));
     slot.block_rows.resize(kPackedRows * form_.pairs * 2);
     pack(centers.kernels(), block, slot.block_rows.data(), slot.block_numbers);
   }
-  const int16_t* const rows = packed_ ? packed(block) : slot.block_rows.data();
-  const float* const numbers = packed_ ? &numbers_[first * 2] : slot.block_numbers;
+  const int16_t* const rows = copied ? packed(block) : slot.block_rows.data();
+  const float* const numbers = copied ? &numbers_[first * 2] : slot.block_numbers;
   PackedFound found;
   centers.kernels().packed_labels(form_, panels_, rows, numbers, &labels_[first], found);
   for (size_t i = 0; any_far_ && i < kPackedRows; ++i) {

@@ -2,7 +2,7 @@
 // copy, reads only rows that it cannot decide, and adds up what changed. Once few rows move, they lie sorted by their
 // centers, or the centers near a row are few, they lie sorted by their centers, and a block meets only centers that can
 // have come near (cpp/packed_groups.hpp). Where the copy would take
-// too much memory it is made anew, block by block, in each step.
+// too much memory, that of some rows is made anew, block by block, in each step.
 #pragma once
 
 #include <memory>
@@ -17,8 +17,8 @@ namespace macqueen {
 template <class T>
 class PackedRows {
  public:
-  // Rows (n, d) stay the caller's and must outlive this object.
-  PackedRows(const T* rows, size_t n, size_t d, bool keep_copy = true);
+  // Rows (n, d) stay the caller's and must outlive this object. A copy is kept of the first `copied`, up to a block.
+  PackedRows(const T* rows, size_t n, size_t d, size_t copied);
   ~PackedRows();
   PackedRows(const PackedRows&) = delete;
 
@@ -85,8 +85,9 @@ class PackedRows {
   std::vector<float> narrow_origin_;
 
   // In the order in which rows lie.
-  RawLines<int16_t> packed_;        // (blocks, 4, pairs, kPackedLanes, 2); none where no copy is kept, nor numbers
-  RawLines<float> numbers_;         // (blocks, 4, 2, kPackedLanes)
+  size_t copied_;                   // blocks
+  RawLines<int16_t> packed_;        // (copied, 4, pairs, kPackedLanes, 2)
+  RawLines<float> numbers_;         // (copied, 4, 2, kPackedLanes)
   Lines<int32_t> labels_;           // (n,) up to a whole block, -1 before the first step
   std::unique_ptr<Groups> groups_;  // once rows were sorted
   Way way_ = Way::kAll;

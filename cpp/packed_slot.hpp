@@ -37,7 +37,7 @@ struct PackedRows<T>::Slot : StepSlot<T> {
   std::vector<T> open_rows;         // (block, d)
   Needs needs[kFewBlocks];
   Lines<float> gaps;  // (k and a vector more, width)
-  // The copy of a block, where none is kept.
+  // The copy of a block of which none is kept.
   Lines<int16_t> block_rows;
   float block_numbers[2 * kPackedRows];
   // Of a section that is sorted.

@@ -19,11 +19,11 @@ def pairs_of(rows):
 
 
 def packed_of(rows):
-    return (_core.Packed32 if rows.dtype == np.float32 else _core.Packed64)(rows)
+    return (_core.Packed32 if rows.dtype == np.float32 else _core.Packed64)(rows, len(rows))
 
 
 def packed_anew_of(rows):
-    return (_core.Packed32 if rows.dtype == np.float32 else _core.Packed64)(rows, keep_copy=False)
+    return (_core.Packed32 if rows.dtype == np.float32 else _core.Packed64)(rows, len(rows) // 3)
 
 
 def plain(isa, rows, centers):
@@ -178,7 +178,7 @@ def test_rows_that_leave_their_block_and_come_back(isa, dtype):
     """Sorted rows that moved stay in their block, whose gaps hold for them: what they do later is found there."""
     random = np.random.default_rng(6)
     middles = 1.2 * random.normal(size=(32, 20))
-    rows = (middles[random.integers(32, size=9000)] + random.normal(size=(9000, 20))).astype(dtype)
+    rows = (middles[random.integers(32, size=20_000)] + random.normal(size=(20_000, 20))).astype(dtype)
     packed, moved = packed_of(rows), []
     centers = np.ascontiguousarray(middles, dtype)
     away = centers.copy()
@@ -258,12 +258,16 @@ def test_the_plan_takes_packed_rows_for_few_clusters_and_pairs_for_wide_rows():
     assert plan(rows, 450).path == "bounds"
     assert plan(rows, 10, config=RunConfig(memory_limit=1000)).path == "plain"
     wide = random.normal(size=(20_000, 200)).astype(np.float32)
-    assert plan(wide, 10).path == "pairs"  # a copy of the rows would be more than other bounds take
-    assert plan(wide[:2000], 10).path == "packed"  # but not of few rows
-    assert plan(wide[:2000], 500).path == "packed"  # too few for bounds
-    anew = plan(np.ascontiguousarray(wide[:, :100]), 10)
-    assert (anew.path, anew.form) == ("packed", "made anew")
-    assert anew.memory < 20_000 * 4 + 10 * 100 * 50
+    groups = wide + 10 * random.normal(size=(10, 200))[np.arange(20_000) % 10].astype(np.float32)
+    assert plan(groups, 10).path == "pairs"  # a copy of the rows would be more than other bounds take
+    assert plan(groups[:2000], 10).path == "packed"  # but not of few rows
+    assert plan(groups[:2000], 500).path == "packed"  # too few for bounds
+    for rows in (wide, np.ascontiguousarray(groups[:, :100])):  # bounds rule nothing out, or cost more
+        part, dims = plan(rows, 10), rows.shape[1]
+        assert (part.path, part.form[-8:]) == ("packed", "% copied")
+        assert 20_000 * dims < part.memory <= 20_000 * (dims + 3 * 10 / 16 + 48) + 64 * 10 * dims
+        less = plan(rows, 10, config=RunConfig(memory_limit=20_000 * 4 + 10 * dims * 50))
+        assert (less.path, less.form) == ("packed", "0% copied")
 
 
 def test_rows_that_have_come_to_rest_are_not_copied_anew(caplog, monkeypatch):

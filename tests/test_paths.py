@@ -67,7 +67,9 @@ def all_forms(rows, kernels):
 
 def all_paths(rows, centers, kernels):
     """Return an index of each path and form, by name; they outlive the steps."""
-    found = {"pairs": Pairs(rows, name), "packed": Packed(rows, name), "packed, made anew": Packed(rows, name, False)}
+    found = {"pairs": Pairs(rows, name)}
+    for share in (0, 0.5, 1):
+        found[f"packed, {share:.0%} copied"] = Packed(rows, name, int(share * len(rows)))
     if rows.shape[1] == 1:
         found["sorted"] = Sorted(rows, kernels, name)
     if rows.shape[1] <= plan.MOST_BOX_DIMS:
@@ -200,7 +202,7 @@ def test_a_step_in_parts_is_a_step_in_one_call(dtype, monkeypatch):
 def test_after_half_a_step_there_is_no_other(kind):
     rows, centers = strategies.case("normal", 7, 700, 20, 6, np.float32)
     kernels = KERNELS[core.ISAS[-1]][0]
-    native, prepared = kind(rows, name)._native, Prepared(centers, EUCLIDEAN, kernels)
+    native, prepared = kind(rows, name, *[len(rows)][: kind is Packed])._native, Prepared(centers, EUCLIDEAN, kernels)
     assert native.step(kernels.threads, prepared.native, _core.Totals(20, 6), 0, 1)[2] is None
     with pytest.raises(RuntimeError, match="was not finished"):
         native.step(kernels.threads, prepared.native, _core.Totals(20, 6), 0, native.blocks)
@@ -210,7 +212,7 @@ def test_after_half_a_step_there_is_no_other(kind):
 def test_a_step_refuses_what_does_not_fit(kind):
     rows, centers = strategies.case("normal", 7, 700, 20, 6, np.float32)
     kernels = KERNELS[core.ISAS[-1]][0]
-    native, prepared = kind(rows, name)._native, Prepared(centers, EUCLIDEAN, kernels)
+    native, prepared = kind(rows, name, *[len(rows)][: kind is Packed])._native, Prepared(centers, EUCLIDEAN, kernels)
     with pytest.raises(ValueError, match="must fit"):  # a step begins with block 0
         native.step(kernels.threads, prepared.native, _core.Totals(20, 6), 1, native.blocks)
     with pytest.raises(ValueError, match="must fit"):

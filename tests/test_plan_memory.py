@@ -21,17 +21,25 @@ MIB = 2**20
 INT8 = Kernels(1).int8
 NORMAL = np.random.default_rng(0).normal(size=4_000_000)
 VALUES = {dtype: NORMAL.astype(dtype) for dtype in (np.float32, np.float64)}
-# One data set for each path: rows, columns, clusters.
+# One data set for each path: rows, columns, clusters. Those of "pairs" come in groups.
 SHAPES = {
     "sorted": (800_000, 1, 20),
     "boxes": (600_000, 3, 64),
     "packed": (600_000, 16, 32),
+    "packed in part": (50_000, 768, 10),
     "pairs": (50_000, 768, 10),
     "bounds": (200_000, 64, 320),
 }
 
 
 READ = {"read packed": (6_000_000, 4, 20), "read sketches": (400_000, 64, 512)}  # ways to label rows
+
+
+def grouped(name, rows):
+    """Put rows of a path that wants groups far apart into some, in place."""
+    if name == "pairs":
+        rows += 40 * (np.arange(len(rows)) % SHAPES[name][2])[:, None]
+    return rows
 
 
 def most(path, rows, dims, clusters, itemsize=4):
@@ -50,7 +58,7 @@ def resident(field):
 def fit(path):
     """Train on the rows of a path, and say what the plan was and what it took."""
     count, dims, clusters = SHAPES[path]
-    rows = np.random.default_rng(0).normal(size=(count, dims), scale=3).round(2).astype(np.float32)
+    rows = grouped(path, np.random.default_rng(0).normal(size=(count, dims), scale=3).round(2).astype(np.float32))
     model = KMeans(clusters, use_mini_batch=False, seed=0, config=RunConfig(save_checkpoints_steps=None))
     model.train(rows[: clusters * 20], steps=1)  # loads what is loaded once
     Path("/proc/self/clear_refs").write_text("5", encoding="utf-8")
@@ -82,7 +90,7 @@ def test_peak_memory_beside_the_rows(path):
     done = subprocess.run([sys.executable, __file__, path], capture_output=True, check=False)
     assert done.returncode == 0, done.stderr.decode()
     told = json.loads(done.stdout)
-    assert told["path"] == path
+    assert told["path"] == path.split()[0]
     assert told["took"] <= most(path, *SHAPES[path]) + 24 * MIB
 
 
@@ -111,7 +119,7 @@ def test_no_plan_takes_more_than_is_promised(dims, clusters, dtype):
 @pytest.mark.parametrize("path", SHAPES)
 def test_any_memory_limit_gives_the_same_bits(path):
     _, dims, clusters = SHAPES[path]
-    rows = np.random.default_rng(1).normal(size=(3000, dims)).astype(np.float32)
+    rows = grouped(path, np.random.default_rng(1).normal(size=(3000, dims)).astype(np.float32))
     needed = plan(rows, clusters).memory
     plans, results = [], set()
     for limit in (needed, needed - 1, needed // 2, 1000):
@@ -120,7 +128,8 @@ def test_any_memory_limit_gives_the_same_bits(path):
         assert plans[-1].memory <= limit or plans[-1].path == "plain"
         model = KMeans(clusters, use_mini_batch=False, seed=0, config=config).train(rows, steps=6)
         results.add(model.cluster_centers().tobytes() + model.labels(rows).tobytes())
-    assert [plans[0].path, plans[-1].path] == [path, "plain"]
+    assert [plans[0].path, plans[-1].path] == [path.split()[0], "plain"]
+    assert path != "packed in part" or plans[0].form.endswith("% copied")
     assert path != "bounds" or plans[1].form.endswith("groups")
     assert len(results) == 1
 

@@ -37,7 +37,7 @@ constexpr struct {
               {Path::kAxes, "bounds, int8 and axes"},
               {Path::kOnce, "plain, labels by sketches"},
               {Path::kPacked, "packed"},
-              {Path::kAnew, "packed, made anew"},
+              {Path::kAnew, "packed, half made anew"},
               {Path::kPackedOnce, "plain, labels by packed rows"},
               {Path::kPairs, "pairs"},
               {Path::kSorted, "sorted"}};
@@ -167,7 +167,7 @@ AddRows<T> few(Threads& threads, const Case<T>& c, auto... options) {
 template <class T>
 AddRows<T> packed_once(Threads& threads, const Case<T>& c) {
   return [&threads, &c](const Centers<T>& centers, Totals& totals, std::vector<int32_t>& labels) {
-    PackedRows<T> rows(c.rows.data(), c.n, c.d, false);
+    PackedRows<T> rows(c.rows.data(), c.n, c.d, 0);
     BoundedStep done;
     check(rows.label(threads, centers, done) == kAllFinite, "labels by packed rows");
     labels = rows.labels();
@@ -199,8 +199,8 @@ template <class T>
 AddRows<T> make_path(Path path, Threads& threads, const Kernels& kernels, const Case<T>& c) {
   if (path == Path::kPlain) return plain(threads, c);
   if (path == Path::kBoxes) return boxes(threads, kernels, c);
-  if (path == Path::kPacked) return few<T, PackedRows<T>>(threads, c);
-  if (path == Path::kAnew) return few<T, PackedRows<T>>(threads, c, false);
+  if (path == Path::kPacked) return few<T, PackedRows<T>>(threads, c, c.n);
+  if (path == Path::kAnew) return few<T, PackedRows<T>>(threads, c, c.n / 2);
   if (path == Path::kPackedOnce) return packed_once(threads, c);
   if (path == Path::kPairs) return few<T, PairBounds<T>>(threads, c);
   if (path == Path::kSorted) return sorted(threads, c);

@@ -99,7 +99,7 @@ class _FewClusters:
     WORTH: ClassVar[float] = 0.3  # a step that had to compare more of the rows than this plainly was not; in the
     BEGINS: ClassVar[float] = 0.9  # first one, rows of categories are as near to several centers, which are rows
 
-    def __init__(self, rows: FloatArray, name: RowName, *options: bool) -> None:
+    def __init__(self, rows: FloatArray, name: RowName, *options: int) -> None:
         self._native = self.NATIVE[rows.itemsize == 8](rows, *options)
         self._rows = rows
         self._name = name
@@ -134,24 +134,31 @@ class Packed(_FewClusters):
     NATIVE = _core.Packed32, _core.Packed64
     CALM: ClassVar[float] = 0.005  # of the rows that move, at most: bounds rule more out than it takes to read all rows
 
-    def __init__(self, rows: FloatArray, name: RowName, keep_copy: bool = True) -> None:
-        super().__init__(rows, name, keep_copy)
-        self._keeps_copy = keep_copy
+    def __init__(self, rows: FloatArray, name: RowName, copied: int) -> None:
+        """`copied`: the first rows, of which a copy is kept; that of others is made anew in each step."""
+        super().__init__(rows, name, copied)
+        self._whole = copied >= len(rows)
 
     def _worth(self, done: Any) -> bool:
-        return super()._worth(done) and (self._keeps_copy or not 0 < done.moved <= self.CALM * self.rows)
+        return super()._worth(done) and (self._whole or not 0 < done.moved <= self.CALM * self.rows)
 
     @staticmethod
-    def memory(rows: int, dims: int, clusters: int, keep_copy: bool = True) -> int:
-        """Return the bytes that a copy of the rows takes beside them, with what is kept once they are sorted."""
-        if not keep_copy:
-            return rows * 4 + clusters * dims * 40
-        copy, padded = (dims + 1) // 2 * 4 + 12, (clusters + 15) // 16 * 16
+    def memory(rows: int, dims: int, clusters: int, copied: int) -> int:
+        """Return the bytes that a copy of rows takes beside them, with what is kept once they are sorted."""
+        if copied < rows:
+            return rows * 4 + copied * Packed.copy(dims) + clusters * dims * 40
+        copy, padded = Packed.copy(dims) + 4, (clusters + 15) // 16 * 16
         kept = 16 * (copy + 3) + padded  # of 16 rows; as `can_group` in cpp/packed_grouping.cpp
         worth = packed_work(clusters, dims) >= 416 and clusters <= 512 and rows >= 128 * clusters
         if worth and kept <= 16 * (dims + 48) + 3 * clusters:
             return (rows + 63) // 64 * 4 * kept + clusters * (dims * 56 + padded * 12)
         return (rows + 63) // 64 * 64 * copy + clusters * dims * 40
+
+
+    @staticmethod
+    def copy(dims: int) -> int:
+        """Return the bytes of the copy of a row."""
+        return (dims + 1) // 2 * 4 + 8
 
 
 Index: TypeAlias = Boxes | Bounds | Packed | Pairs | Sorted

@@ -65,7 +65,7 @@ class Labelling:
         make: Any = _core.Packed32 if rows.dtype == np.float32 else _core.Packed64
         labels, hard = np.empty(len(rows), np.int32), 0.0
         for part in _parts(len(rows), PACKED_BYTES):
-            hard += make(rows[part], False).label(self._kernels.threads, centers, labels[part]).hard
+            hard += make(rows[part], 0).label(self._kernels.threads, centers, labels[part]).hard
         self._packs = hard <= MOST_OPEN * len(rows)
         return labels
 

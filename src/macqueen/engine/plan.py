@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from macqueen import _core
 from macqueen.engine import forms
 from macqueen.engine.forced import VARIABLE, forced_path
 from macqueen.engine.forms import GROUP, INT8_DIMS, Form, sketched
@@ -27,7 +28,9 @@ PAIR_ROWS, PAIR_CLUSTERS = 256, 48  # where bounds of pairs can pay: from so man
 MOST_PAIR_CLUSTERS = 256  # up to so many, where sketches tell too little
 PACKED_WORK = 5000  # up to which comparing all in 16-bit integers can pay where bounds can
 PACKED_SMALL = 1 << 22  # bytes of a copy that are not worth counting
-ANEW, ANEW_DIMS, ANEW_WORK = "made anew", 100, 2500  # a copy that each step makes: of so many columns, so much work
+PART_DIMS, PART_WORK = 100, 2500  # where a copy of some rows, made anew of others, can pay: so many columns, so much
+# work; or rows without groups, whose nearest center is nearly as far as others, and that 16-bit integers decide.
+WIDE_CLUSTERS, WIDE_WORK, WIDE_LANES, SPREAD, OPEN, SPREAD_ROWS = 100, 40_000, 8, 0.62, 0.25, 128
 SKETCH_CYCLES = 1.25  # of a first step, those of a plain one: later steps take less
 SAMPLE_ROWS, SAMPLE_VALUES = 1024, 1 << 18
 
@@ -43,8 +46,8 @@ class Plan:
         a row is compared with the centers near its box. ``bounds``: bounds of distances are kept from step to step,
         and a row is compared with the groups of 16 centers that can have come nearer. ``pairs``: the same with a bound
         for each center, of few clusters, and a copy of wide rows in 8-bit integers. ``packed``: rows are compared with
-        few centers in a copy of them in 16-bit integers, which lies sorted by them once few rows move, or is made anew
-        in each step until then; what changed is added up. ``sorted``: rows of one dimension are sorted once, and no row
+        few centers in a copy of them in 16-bit integers, which lies sorted by them once that pays, or is made anew in
+        each step for some of them; what changed is added up. ``sorted``: rows of one dimension are sorted once, and no row
         is compared after that but those next to the borders between centers.
     reason : str
         Why.
@@ -54,7 +57,7 @@ class Plan:
         Bytes beside the rows, predicted.
     form : str
         How rows are sketched on the path ``bounds``: ``float32``, ``int8``, ``int8 and 8 axes``, ..., and how many
-        groups of 16 centers share a bound, where memory is short; ``made anew`` on ``packed``, where no copy is kept;
+        groups of 16 centers share a bound, where memory is short; on ``packed`` of how many rows a copy is kept;
         "" on others.
     """
 
@@ -64,6 +67,7 @@ class Plan:
     memory: int
     form: str = ""
     sketch: Form | None = None
+    copied: int = 0
 
     def index(self, rows: FloatArray, kernels: Kernels, name: Callable[[int], str]) -> Index | None:
         """Make rows (n, d) ready for the path; None on the plain one."""
@@ -72,7 +76,7 @@ class Plan:
         if self.path == "boxes":
             return Boxes(rows, kernels, name)
         if self.path == "packed":
-            return Packed(rows, name, keep_copy=self.form != ANEW)
+            return Packed(rows, name, self.copied)
         if self.path == "pairs":
             return Pairs(rows, name)
         if self.sketch is not None:
@@ -136,9 +140,9 @@ class Planner:
         if self._boxes_can_pay():
             return self._boxes(f"{self.dims} dimensions")
         if self._packed_can_pay():
-            return self._packed(f"{self.clusters} clusters")
-        if self._anew_can_pay():
-            return self._packed(f"{self.clusters} clusters", ANEW)
+            return self._packed(f"{self.clusters} clusters", self.count)
+        if self._part_can_pay():
+            return self._packed(f"{self.clusters} clusters", self._copied())
         if self._pairs_can_pay(PAIR_CLUSTERS):
             return self._pairs(f"{self.clusters} clusters")
         plan = self._plain(f"{' and '.join(sorted(self.given_up))} turned out not to pay any longer")
@@ -155,7 +159,7 @@ class Planner:
         if path == "boxes" and self.dims <= MOST_BOX_DIMS:
             return self._boxes(reason)
         if path == "packed":
-            return self._packed(reason)
+            return self._packed(reason, self.count)
         if path == "pairs":
             return self._pairs(reason)
         return self._bounds(reason) if path == "bounds" else self._plain(reason)
@@ -204,21 +208,41 @@ class Planner:
         return packed_work(self.clusters, self.dims) if enough else math.inf
 
     def _packed_can_pay(self) -> bool:
-        memory = Packed.memory(self.count, self.dims, self.clusters)
+        memory = Packed.memory(self.count, self.dims, self.clusters, self.count)
         # A copy of the rows may not take more than the path `bounds` would: wide rows go another way.
         small = memory <= PACKED_SMALL + 64 * self.clusters * self.dims
         slim = small or 2 * self.dims + 14 <= self.dims + 3 * self.clusters / 16 + 48
         most = PACKED_WORK if self._bounds_can_pay() else math.inf
         return slim and self._packed_work < most and memory <= self.memory_limit
 
-    def _anew_can_pay(self) -> bool:
-        memory = Packed.memory(self.count, self.dims, self.clusters, keep_copy=False)
-        return self.dims <= ANEW_DIMS and self._packed_work < ANEW_WORK and memory <= self.memory_limit
+    def _part_can_pay(self) -> bool:
+        few = self.dims <= PART_DIMS and self._packed_work < PART_WORK
+        return self._copied() >= 0 and (few or self._wide_can_pay())
 
-    def _packed(self, reason: str, form: str = "") -> Plan:
+    def _copied(self) -> int:
+        """Return of how many rows a copy may be kept; below 0: too little memory even without."""
+        most = min(self.memory_limit, self._promised(self.dims))
+        free = most - Packed.memory(self.count, self.dims, self.clusters, 0)
+        return min(self.count - 1, math.floor(free / Packed.copy(self.dims)))
+
+    def _wide_can_pay(self) -> bool:
+        few = self.clusters <= WIDE_CLUSTERS and self._packed_work < WIDE_WORK and self.lanes <= WIDE_LANES
+        if not few or not self._sketchable(sample := self._sample()[:SPREAD_ROWS]):
+            return False
+        distances = self.prepared.distances(sample, str).astype(np.float64)
+        if distances.min(axis=1).mean() < SPREAD * distances.mean():
+            return False
+        make: Any = _core.Packed32 if sample.itemsize == 4 else _core.Packed64
+        labels = np.empty(len(sample), np.int32)
+        hard: float = make(sample, 0).label(self.kernels.threads, self.prepared.native, labels).hard
+        return hard <= OPEN * len(sample)
+
+    def _packed(self, reason: str, copied: int) -> Plan:
         compare = 2 * self.clusters * (self.dims / 2 + 4) / self.lanes
-        memory = Packed.memory(self.count, self.dims, self.clusters, keep_copy=form != ANEW)
-        return Plan("packed", reason, self._seconds(compare + 2 * self.dims + 60), memory, form)
+        memory = Packed.memory(self.count, self.dims, self.clusters, copied)
+        form = "" if copied >= self.count else f"{copied / self.count:.0%} copied"
+        seconds = self._seconds(compare + 2 * self.dims + 60)
+        return Plan("packed", reason, seconds, memory, form, copied=copied)
 
     def _pairs_can_pay(self, most: int) -> bool:
         few = 1 < self.clusters <= most and self.count >= PAIR_ROWS and "pairs" not in self.given_up
