@@ -15,8 +15,9 @@
 //
 //   D(j) = |C_j - C|^2 / 2 - (X - C).(C_j - C)  >=  |C_j - C| (|C_j - C| / 2 - R)
 //
-// so that rows which were sorted a moment ago, or centers that go far, leave only centers nearby. Everything is in
-// steps of the grid of rows, so that nothing vanishes in float32.
+// so that rows which were sorted a moment ago, or centers that go far, leave only centers nearby. Nothing else is known
+// of strays: those of one center are compared with it alone, which gives their R, and then with the centers that R
+// leaves. Everything is in steps of the grid of rows, so that nothing vanishes in float32.
 #pragma once
 
 #include "packed.hpp"

@@ -135,7 +135,7 @@ class Packed(_FewClusters):
     CALM: ClassVar[float] = 0.005  # of the rows that move, at most: bounds rule more out than it takes to read all rows
 
     def __init__(self, rows: FloatArray, name: RowName, copied: int) -> None:
-        """`copied`: the first rows, of which a copy is kept; that of others is made anew in each step."""
+        """Keep a copy of the first `copied` rows; that of others is made anew in each step."""
         super().__init__(rows, name, copied)
         self._whole = copied >= len(rows)
 
@@ -153,7 +153,6 @@ class Packed(_FewClusters):
         if worth and kept <= 16 * (dims + 48) + 3 * clusters:
             return (rows + 63) // 64 * 4 * kept + clusters * (dims * 56 + padded * 12)
         return (rows + 63) // 64 * 64 * copy + clusters * dims * 40
-
 
     @staticmethod
     def copy(dims: int) -> int:

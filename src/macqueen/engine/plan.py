@@ -47,8 +47,8 @@ class Plan:
         and a row is compared with the groups of 16 centers that can have come nearer. ``pairs``: the same with a bound
         for each center, of few clusters, and a copy of wide rows in 8-bit integers. ``packed``: rows are compared with
         few centers in a copy of them in 16-bit integers, which lies sorted by them once that pays, or is made anew in
-        each step for some of them; what changed is added up. ``sorted``: rows of one dimension are sorted once, and no row
-        is compared after that but those next to the borders between centers.
+        each step for some of them; what changed is added up. ``sorted``: rows of one dimension are sorted once, and no
+        row is compared after that but those next to the borders between centers.
     reason : str
         Why.
     seconds : float
@@ -59,6 +59,10 @@ class Plan:
         How rows are sketched on the path ``bounds``: ``float32``, ``int8``, ``int8 and 8 axes``, ..., and how many
         groups of 16 centers share a bound, where memory is short; on ``packed`` of how many rows a copy is kept;
         "" on others.
+    sketch : Form or None
+        The same, for the native kernels.
+    copied : int
+        Rows of which a copy is kept, on ``packed``.
     """
 
     path: str
@@ -226,9 +230,11 @@ class Planner:
         return min(self.count - 1, math.floor(free / Packed.copy(self.dims)))
 
     def _wide_can_pay(self) -> bool:
+        """Tell whether wide rows have no groups, and 16-bit integers decide them."""
         few = self.clusters <= WIDE_CLUSTERS and self._packed_work < WIDE_WORK and self.lanes <= WIDE_LANES
-        if not few or not self._sketchable(sample := self._sample()[:SPREAD_ROWS]):
+        if not few or not self._sketchable(sample := self._sample()):
             return False
+        sample = np.ascontiguousarray(sample[:: -(-len(sample) // SPREAD_ROWS)])
         distances = self.prepared.distances(sample, str).astype(np.float64)
         if distances.min(axis=1).mean() < SPREAD * distances.mean():
             return False
