@@ -44,7 +44,7 @@ check: $(STAMPS)/dev  ## lint, formatting, types, layers
 	$(BIN)/clang-format --dry-run -Werror $(CPP)
 	$(BIN)/pytest tests/test_layers.py
 
-bench: $(STAMPS)/bench  ## measure W1-W12 against other libraries, hours; report in benchmarks/results/
+bench: $(STAMPS)/bench  ## measure W1-W12 against other libraries, two hours; report in benchmarks/results/
 	$(BIN)/python benchmarks/run.py
 	$(BIN)/python benchmarks/seeding.py
 	$(BIN)/python benchmarks/out_of_core.py

@@ -2,9 +2,10 @@
 
 For each workload every contender gets a process that loads the rows and then waits. Rounds go A-B-C-A-B-C, one fit at a
 time with a pause before it, so that a slow moment of the machine meets all of them. A fit of one step comes first and
-is not counted: it loads libraries and starts threads. Of fits of some milliseconds 20 follow each other in a turn, and
-the median counts; the first one, with cold caches, is reported apart. Timings are printed and stored in
-benchmarks/results/, with a report (report.py), never asserted.
+is not counted: it loads libraries and starts threads. Once a workload has taken some minutes no other round of it
+begins. Of fits of some milliseconds 20 follow each other in a turn, and the median counts; the first one, with cold
+caches, is reported apart. Timings are printed and stored in benchmarks/results/, with a report (report.py), never
+asserted.
 """
 
 from __future__ import annotations
@@ -72,7 +73,10 @@ class Measurement:
     def fits(self, steps: int) -> list[dict[str, Any]]:
         """Return one result for each contender."""
         answers: dict[str, list[dict[str, Any]]] = {contender.peer: [] for contender in self.contenders}
+        last = time.monotonic() + 60 * self.arguments.minutes
         for turn in range(self.arguments.repeats + 1):
+            if turn > 1 and time.monotonic() > last:
+                break
             for contender in list(self.contenders):
                 self.status.update(f"{self.case}: {steps} steps, round {turn}, {contender.peer}")
                 time.sleep(self.arguments.pause)
@@ -130,7 +134,8 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--cases", nargs="+", choices=CASES, default=list(CASES))
     parser.add_argument("--peers", nargs="+", choices=PEERS, default=list(PEERS))
     parser.add_argument("--steps", nargs="+", type=int)
-    parser.add_argument("--repeats", type=int)
+    parser.add_argument("--repeats", type=int, help="rounds")
+    parser.add_argument("--minutes", type=float, default=5, help="no round but the first begins later than this")
     parser.add_argument("--pause", type=float, help="seconds before each fit")
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
     arguments = parser.parse_args()

@@ -154,7 +154,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
     parser.add_argument("--page", type=Path, help="where to write the table as Markdown")
     arguments = parser.parse_args()
-    arguments.steps, arguments.pause = [10], 0.1
+    arguments.steps, arguments.pause, arguments.minutes = [10], 0.1, 5.0
     peers = [peer for peer in arguments.peers if version(peer)]
     console = Console() if sys.stdout.isatty() else Console(width=180)
     path = HERE / "results" / f"shapes-{datetime.now(UTC):%Y%m%dT%H%M%SZ}.json"
