@@ -23,9 +23,9 @@ struct SketchPlan {
 // What a step did.
 struct BoundedStep {
   double candidates = 0;  // centers that were left for exact decisions, of all rows
-  double hard = 0;        // rows with so many candidates that they were compared with all centers
+  double hard = 0;        // rows with so many candidates that they were compared with all centers, or with a part
   double screened = 0;    // rows times groups that were looked at by heads alone
-  double opened = 0;      // rows times groups (`packed`, `pairs`: centers) that were looked at
+  double opened = 0;      // rows times groups (`pairs`: centers; `packed`: what takes as long) that were looked at
   double read = 0;        // rows whose distances to their own centers were measured
   double moved = 0;       // rows with another label
 

@@ -344,7 +344,7 @@ struct Kernels {
                      PackedFound& found);
   // gaps (k,) of a block to the center `own`, in/out, with room for a whole vector: what they are after the moves, by
   // the radius of its rows before them, or by `reach`, that after them; names (k,) out: of the other centers whose gap
-  // may not be positive, ascending, with room for a vector more; returns how many
+  // may not be positive, ascending; returns how many
   size_t (*packed_needs)(const PackedMoves& moves, size_t own, float radius, float reach, float* gaps, int32_t* names);
   // fills what belongs to the centers first..end
   void (*packed_moves)(const PackedMoves& moves, size_t first, size_t end);

@@ -1,14 +1,11 @@
 // PackedRows: when rows are sorted by their centers, and how.
 #include <algorithm>
-#include <bit>
 #include <cmath>
 #include <numeric>
 #include <utility>
 
 #include "bits.hpp"
-#include "fetch.hpp"
 #include "packed_slot.hpp"
-#include "rounding.hpp"
 
 namespace macqueen {
 
@@ -36,7 +33,7 @@ bool PackedRows<T>::can_group() const {
   const size_t k = panels_.k, d = form_.d, padded = (k + kPackedLanes - 1) / kPackedLanes * kPackedLanes;
   const size_t memory = 16 * (4 * form_.pairs + 15) + padded;
   return copied_ == blocks() && k * (form_.pairs + 4) >= kLeastWork && k <= kMostCenters && n_ >= kRowsOfCenter * k &&
-         memory <= 16 * (d + 48) + 3 * k;
+         memory <= (16 * (d + 48) + 3 * k) * sizeof(T) / sizeof(float);
 }
 
 // What sorting takes, in steps over all rows.
@@ -135,74 +132,74 @@ void PackedRows<T>::choose_way(const Centers<T>& centers) {
 // Compares blocks of one section with all centers, and sorts their rows.
 template <class T>
 void PackedRows<T>::group(const Centers<T>& centers, size_t begin, size_t end, Slot& slot) {
-  slot.values.resize((end - begin) * kPackedRows);
+  slot.section.values.resize((end - begin) * kPackedRows);
   slot.begin_groups(k());
   for (size_t block = begin; block < end; ++block) {
-    compare(centers, block, slot, &slot.values[(block - begin) * kPackedRows]);
+    compare(centers, block, slot, &slot.section.values[(block - begin) * kPackedRows]);
   }
   const double hard = slot.done.hard;
   settle(centers, slot);
-  slot.done.hard = hard;  // from now on such rows will be decided among few centers
+  slot.done.hard = hard;  // most of such rows will be decided among few centers from now on
   slot.changes.add(centers.kernels(), *totals_);
   const size_t first = begin * kPackedRows, count = std::min(n_, end * kPackedRows) - first;
-  order_rows(first, count, slot);
-  sort_rows(first, count, slot);
+  order_rows(first, count, slot.section);
+  sort_rows(first, count, slot.section);
   for (size_t block = begin; block < end; ++block) form_group(centers.kernels(), block, slot);
 }
 
 // Orders `count` rows of a section from a position on by their centers, and those of one by how far they are from it.
 template <class T>
-void PackedRows<T>::order_rows(size_t first, size_t count, Slot& slot) const {
+void PackedRows<T>::order_rows(size_t first, size_t count, Section& section) const {
   const size_t k = panels_.k;
   const int32_t* const labels = &labels_[first];
-  slot.squares.resize(count);
-  slot.rings.assign(k, 0);
-  slot.ends.assign(k * kRings + 1, 0);
-  slot.from.resize(count);
+  section.squares.resize(count);
+  section.rings.assign(k, 0);
+  section.ends.assign(k * kRings + 1, 0);
+  section.from.resize(count);
   for (size_t i = 0; i < count; ++i) {
     const size_t lane = (first + i) % kPackedLanes;
     const float length = numbers_[(first + i - lane) * 2 + kPackedLanes + lane];
-    slot.squares[i] = std::max(0.0f, length * length + 2 * panels_.ratio * static_cast<float>(slot.values[i]));
-    slot.rings[static_cast<size_t>(labels[i])] += static_cast<double>(slot.squares[i]);
-    ++slot.ends[static_cast<size_t>(labels[i])];
+    section.squares[i] = std::max(0.0f, length * length + 2 * panels_.ratio * static_cast<float>(section.values[i]));
+    section.rings[static_cast<size_t>(labels[i])] += static_cast<double>(section.squares[i]);
+    ++section.ends[static_cast<size_t>(labels[i])];
   }
   for (size_t c = 0; c < k; ++c) {
-    const double mean = slot.rings[c] / slot.ends[c];
-    slot.rings[c] = mean > 0 ? kRings / 2 / mean : 0;
+    const double mean = section.rings[c] / section.ends[c];
+    section.rings[c] = mean > 0 ? kRings / 2 / mean : 0;
   }
-  std::fill_n(slot.ends.begin(), k, 0);
+  std::fill_n(section.ends.begin(), k, 0);
   const auto key = [&](size_t i) {
     const auto label = static_cast<size_t>(labels[i]);
-    const double ring = static_cast<double>(slot.squares[i]) * slot.rings[label];
+    const double ring = static_cast<double>(section.squares[i]) * section.rings[label];
     return label * kRings + static_cast<size_t>(std::min(ring, kRings - 1.0));
   };
-  for (size_t i = 0; i < count; ++i) ++slot.ends[key(i) + 1];
-  std::partial_sum(slot.ends.begin(), slot.ends.end(), slot.ends.begin());
-  for (size_t i = 0; i < count; ++i) slot.from[slot.ends[key(i)]++] = static_cast<uint32_t>(i);
+  for (size_t i = 0; i < count; ++i) ++section.ends[key(i) + 1];
+  std::partial_sum(section.ends.begin(), section.ends.end(), section.ends.begin());
+  for (size_t i = 0; i < count; ++i) section.from[section.ends[key(i)]++] = static_cast<uint32_t>(i);
 }
 
 // Brings these rows into their order.
 template <class T>
-void PackedRows<T>::sort_rows(size_t first, size_t count, Slot& slot) {
+void PackedRows<T>::sort_rows(size_t first, size_t count, Section& section) {
   const size_t pairs = form_.pairs, block = first / kPackedRows;
   const size_t values = (count + kPackedRows - 1) / kPackedRows * kPackedRows;
-  slot.section_rows.assign(packed(block), packed(block) + values * pairs * 2);
-  slot.section_numbers.assign(&numbers_[first * 2], &numbers_[first * 2] + values * 2);
-  slot.section_labels.assign(&labels_[first], &labels_[first] + count);
+  section.rows.assign(packed(block), packed(block) + values * pairs * 2);
+  section.numbers.assign(&numbers_[first * 2], &numbers_[first * 2] + values * 2);
+  section.labels.assign(&labels_[first], &labels_[first] + count);
   uint16_t* const order = &groups_->order[first];
   if (!groups_->ordered) std::iota(order, order + count, static_cast<uint16_t>(first % (section_ * kPackedRows)));
-  slot.section_order.assign(order, order + count);
+  section.order.assign(order, order + count);
   for (size_t i = 0; i < count; ++i) {
-    const size_t lane = i % kPackedLanes, from = slot.from[i], from_lane = from % kPackedLanes;
+    const size_t lane = i % kPackedLanes, from = section.from[i], from_lane = from % kPackedLanes;
     int16_t* const to = packed(block) + ((i - lane) * pairs + lane) * 2;
-    const int16_t* const row = &slot.section_rows[((from - from_lane) * pairs + from_lane) * 2];
+    const int16_t* const row = &section.rows[((from - from_lane) * pairs + from_lane) * 2];
     for (size_t p = 0; p < pairs; ++p) memcpy(to + p * kPackedLanes * 2, row + p * kPackedLanes * 2, 4);
     float* const numbers = &numbers_[(first + i - lane) * 2 + lane];
-    const float* const number = &slot.section_numbers[(from - from_lane) * 2 + from_lane];
+    const float* const number = &section.numbers[(from - from_lane) * 2 + from_lane];
     numbers[0] = number[0];
     numbers[kPackedLanes] = number[kPackedLanes];
-    labels_[first + i] = slot.section_labels[from];
-    order[i] = slot.section_order[from];
+    labels_[first + i] = section.labels[from];
+    order[i] = section.order[from];
   }
 }
 

@@ -139,6 +139,7 @@ size_t packed_needs(const PackedMoves& moves, size_t own, float radius, float re
     const Floats moved = minimum(most, gap - way - size * lost);  // stays no number
     const Floats between = load(moves.apart + of_own + j),
                  around = between * (between * broadcast(0.5f) - broadcast(reach));
+    // Below 0 it may be above the gap, but then its center is compared, and the gap found anew.
     const Floats known = minimum(most, around - maximum(around, zero - around) * lost);
     const Floats least = choose_below(moved, known, known, moved);
     store(gaps + j, least);

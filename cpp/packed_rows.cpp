@@ -27,15 +27,13 @@ constexpr double kFinest = 0x1p-90, kCoarsest = 0x1p90;
 constexpr size_t kRunBlocks = 8;        // whose rows are added together in the first step
 constexpr size_t kFirstWork = 250000;   // values that are stored and added in the first step: some 300 microseconds
 constexpr size_t kFewOpen = 12;         // rows that take less time in float64 than making the screen of the centers
-constexpr size_t kSectionBlocks = 512;  // of a section, whose rows are sorted together, in the cache; of many centers
-constexpr size_t kMostSectionBlocks = 1024, kBlocksOfCenter = 4;  // more, but so that 16 bits name a row of it
+constexpr size_t kSectionBlocks = 512;  // at most, whose rows are sorted together: what is sorted stays in the cache
+static_assert(kSectionBlocks * kPackedRows <= size_t{1} << 16, "16 bits name a row of a section");
 constexpr size_t kTaskWork = 16000000;  // multiplications: less is not worth waking a thread for
 
-// Blocks of a section: rows of a center fill some of them, and sections come in an even number, so that two threads
-// have as many.
-size_t section_of(size_t blocks, size_t k) {
-  const size_t most = std::clamp(k * kBlocksOfCenter, kSectionBlocks, kMostSectionBlocks);
-  const size_t sections = (blocks + 2 * most - 1) / (2 * most) * 2;
+// Blocks of a section, of an even number of sections, so that two threads have as many.
+size_t section_of(size_t blocks) {
+  const size_t sections = (blocks + 2 * kSectionBlocks - 1) / (2 * kSectionBlocks) * 2;
   return (blocks + sections - 1) / sections;
 }
 
@@ -48,6 +46,7 @@ template <class T>
 PackedRows<T>::PackedRows(const T* rows, size_t n, size_t d, size_t copied)
     : rows_(rows),
       n_(n),
+      section_(section_of(blocks())),
       origin_(d),
       narrow_origin_(d),
       copied_(copied < n ? copied / kPackedRows : blocks()),
@@ -109,7 +108,6 @@ void PackedRows<T>::begin_step(const Centers<T>& centers) {
     settle_grid(centers.kernels());
     totals_ = std::make_unique<Totals>(centers.k(), form_.d);
     panels_.k = centers.k();
-    section_ = section_of(blocks(), centers.k());
     panels_.tiles = (centers.k() + kPackedTile - 1) / kPackedTile;
     panel_values_.resize(panels_.tiles * kPackedTile * form_.pairs * 2);
     start_.resize(panels_.tiles * kPackedTile);
@@ -290,7 +288,10 @@ int64_t PackedRows<T>::label(Threads& threads, const Centers<T>& centers, Bounde
 
 template <class T>
 BoundedStep PackedRows<T>::end_step(Threads& threads, Totals& totals) {
-  if (way_ == Way::kGroup) groups_->ordered = true;
+  if (way_ == Way::kGroup) {
+    groups_->ordered = true;
+    for (auto& slot : slots_) slot->section = {};
+  }
   const BoundedStep done = macqueen::end_step<T>(threads, slots_, *totals_, squares_, totals);
   moved_ = done.moved;
   under_way_ = false;

@@ -1,8 +1,7 @@
 // Rows in memory with a copy in 16-bit integers, for few clusters: a step compares all rows with all centers in that
-// copy, reads only rows that it cannot decide, and adds up what changed. Once few rows move, they lie sorted by their
-// centers, or the centers near a row are few, they lie sorted by their centers, and a block meets only centers that can
-// have come near (cpp/packed_groups.hpp). Where the copy would take
-// too much memory, that of some rows is made anew, block by block, in each step.
+// copy, reads only rows that it cannot decide, and adds up what changed. Once few rows move, or few centers are near a
+// row, rows lie sorted by their centers, and a block meets only centers that can be near (cpp/packed_groups.hpp). Where
+// the copy would take too much memory, that of some rows is made anew, block by block, in each step.
 #pragma once
 
 #include <memory>
@@ -40,6 +39,7 @@ class PackedRows {
  private:
   struct Slot;
   struct Needs;
+  struct Section;
   struct Groups;
   enum class Way {
     kAll,
@@ -62,8 +62,8 @@ class PackedRows {
   void move_centers(const Centers<T>& centers);
   void move_gaps(Threads& threads, const Kernels& kernels);
   void group(const Centers<T>& centers, size_t begin, size_t end, Slot& slot);
-  void order_rows(size_t first, size_t count, Slot& slot) const;
-  void sort_rows(size_t first, size_t count, Slot& slot);
+  void order_rows(size_t first, size_t count, Section& section) const;
+  void sort_rows(size_t first, size_t count, Section& section);
   void form_group(const Kernels& kernels, size_t block, Slot& slot);
   void compare_few(const Centers<T>& centers, size_t begin, size_t end, Slot& slot);
   void list_needs(const Kernels& kernels, size_t block, Slot& slot);
@@ -79,7 +79,7 @@ class PackedRows {
 
   const T* rows_;
   size_t n_;
-  size_t section_ = 1;  // blocks whose rows are sorted together
+  size_t section_;  // blocks whose rows are sorted together
   PackedForm form_{};
   std::vector<double> origin_;  // (d,)
   std::vector<float> narrow_origin_;

@@ -1,5 +1,5 @@
 // What one thread holds during a step over packed rows, and what is kept of rows that are sorted; for
-// cpp/packed_rows.cpp and cpp/packed_grouping.cpp.
+// cpp/packed_rows.cpp, cpp/packed_grouping.cpp and cpp/packed_few.cpp.
 #pragma once
 
 #include <limits>
@@ -21,13 +21,26 @@ inline double work_of_few(double count, size_t k, size_t pairs) {
   return (count * (columns + kFewEach) + kBlock + kCenter * static_cast<double>(k)) / (columns + kEach);
 }
 
+// It stays below 0 whatever is added in a step: rows are sorted only where grids of rows and centers are much alike.
 constexpr float kUnknownGap = -0x1p126f;
 
 // The centers that rows of a block are compared with.
 template <class T>
 struct PackedRows<T>::Needs {
   size_t count;
-  std::vector<int32_t> names;  // (count,), with room for all and a vector more
+  std::vector<int32_t> names;  // (count,), with room for all
+};
+
+// What sorting the rows of a section takes; given back after that step.
+template <class T>
+struct PackedRows<T>::Section {
+  std::vector<int32_t> values, labels;  // of its rows: the integers of their centers, and these
+  std::vector<float> squares;           // of the distances from these, or almost
+  std::vector<double> rings;            // (k,) of these squares, a unit
+  std::vector<uint32_t> ends, from;
+  Lines<int16_t> rows;
+  Lines<float> numbers;
+  std::vector<uint16_t> order;
 };
 
 template <class T>
@@ -40,14 +53,7 @@ struct PackedRows<T>::Slot : StepSlot<T> {
   // The copy of a block of which none is kept.
   Lines<int16_t> block_rows;
   float block_numbers[2 * kPackedRows];
-  // Of a section that is sorted.
-  std::vector<int32_t> values, section_labels;
-  std::vector<float> squares;  // of the distances of its rows from their centers, or almost
-  std::vector<double> rings;   // (k,) of these squares, a unit
-  std::vector<uint32_t> ends, from;
-  Lines<int16_t> section_rows;
-  Lines<float> section_numbers;
-  std::vector<uint16_t> section_order;
+  Section section;
 
   Slot(size_t k, size_t d) { this->changes.resize(k, d); }
 
@@ -60,7 +66,7 @@ struct PackedRows<T>::Slot : StepSlot<T> {
 
   // Readies what only sorted rows need.
   void begin_groups(size_t k) {
-    for (Needs& one : needs) one.names.resize(k + kPackedLanes);
+    for (Needs& one : needs) one.names.resize(k);
     gaps.resize((k + kPackedLanes) * kPackedLanes);
   }
 };
@@ -76,7 +82,7 @@ struct PackedRows<T>::Groups {
   std::vector<int32_t> owners;   // (blocks,) the center of most rows
   std::vector<uint64_t> strays;  // (blocks,) rows that gaps do not hold for: they had another center,
   std::vector<uint64_t> unfit;   // (blocks,) or do not fit the grid
-  std::vector<uint64_t> movers;  // (blocks,) rows whose center is not the block's
+  std::vector<uint64_t> movers;  // (blocks,) rows that have left the block's center since
   bool fresh;                    // sorted in the step before: all gaps are still to be found
   double least, debt;  // what a step has taken at least since, in steps over all rows, and others beyond it, together
 

@@ -65,6 +65,11 @@ def all_forms(rows, kernels):
     return found
 
 
+def few_clusters(kind, rows):
+    """Return an index of a kind for few clusters."""
+    return Packed(rows, name, len(rows)) if kind is Packed else Pairs(rows, name)
+
+
 def all_paths(rows, centers, kernels):
     """Return an index of each path and form, by name; they outlive the steps."""
     found = {"pairs": Pairs(rows, name)}
@@ -202,7 +207,7 @@ def test_a_step_in_parts_is_a_step_in_one_call(dtype, monkeypatch):
 def test_after_half_a_step_there_is_no_other(kind):
     rows, centers = strategies.case("normal", 7, 700, 20, 6, np.float32)
     kernels = KERNELS[core.ISAS[-1]][0]
-    native, prepared = kind(rows, name, *[len(rows)][: kind is Packed])._native, Prepared(centers, EUCLIDEAN, kernels)
+    native, prepared = few_clusters(kind, rows)._native, Prepared(centers, EUCLIDEAN, kernels)
     assert native.step(kernels.threads, prepared.native, _core.Totals(20, 6), 0, 1)[2] is None
     with pytest.raises(RuntimeError, match="was not finished"):
         native.step(kernels.threads, prepared.native, _core.Totals(20, 6), 0, native.blocks)
@@ -212,7 +217,7 @@ def test_after_half_a_step_there_is_no_other(kind):
 def test_a_step_refuses_what_does_not_fit(kind):
     rows, centers = strategies.case("normal", 7, 700, 20, 6, np.float32)
     kernels = KERNELS[core.ISAS[-1]][0]
-    native, prepared = kind(rows, name, *[len(rows)][: kind is Packed])._native, Prepared(centers, EUCLIDEAN, kernels)
+    native, prepared = few_clusters(kind, rows)._native, Prepared(centers, EUCLIDEAN, kernels)
     with pytest.raises(ValueError, match="must fit"):  # a step begins with block 0
         native.step(kernels.threads, prepared.native, _core.Totals(20, 6), 1, native.blocks)
     with pytest.raises(ValueError, match="must fit"):

@@ -19,6 +19,7 @@ from macqueen.engine.kernels import Kernels
 
 MIB = 2**20
 INT8 = Kernels(1).int8
+WIDE_LANES = Kernels(1).width > 8  # there wide rows without groups are not worth copying
 NORMAL = np.random.default_rng(0).normal(size=4_000_000)
 VALUES = {dtype: NORMAL.astype(dtype) for dtype in (np.float32, np.float64)}
 # One data set for each path: rows, columns, clusters. Those of "pairs" come in groups.
@@ -33,6 +34,11 @@ SHAPES = {
 
 
 READ = {"read packed": (6_000_000, 4, 20), "read sketches": (400_000, 64, 512)}  # ways to label rows
+
+
+def path_of(name):
+    """Return the path of a data set."""
+    return "pairs" if name == "packed in part" and WIDE_LANES else name.split()[0]
 
 
 def grouped(name, rows):
@@ -90,7 +96,7 @@ def test_peak_memory_beside_the_rows(path):
     done = subprocess.run([sys.executable, __file__, path], capture_output=True, check=False)
     assert done.returncode == 0, done.stderr.decode()
     told = json.loads(done.stdout)
-    assert told["path"] == path.split()[0]
+    assert told["path"] == path_of(path)
     assert told["took"] <= most(path, *SHAPES[path]) + 24 * MIB
 
 
@@ -128,8 +134,8 @@ def test_any_memory_limit_gives_the_same_bits(path):
         assert plans[-1].memory <= limit or plans[-1].path == "plain"
         model = KMeans(clusters, use_mini_batch=False, seed=0, config=config).train(rows, steps=6)
         results.add(model.cluster_centers().tobytes() + model.labels(rows).tobytes())
-    assert [plans[0].path, plans[-1].path] == [path.split()[0], "plain"]
-    assert path != "packed in part" or plans[0].form.endswith("% copied")
+    assert [plans[0].path, plans[-1].path] == [path_of(path), "plain"]
+    assert path != "packed in part" or WIDE_LANES or plans[0].form.endswith("% copied")
     assert path != "bounds" or plans[1].form.endswith("groups")
     assert len(results) == 1
 

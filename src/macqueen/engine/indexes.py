@@ -143,16 +143,27 @@ class Packed(_FewClusters):
         return super()._worth(done) and (self._whole or not 0 < done.moved <= self.CALM * self.rows)
 
     @staticmethod
-    def memory(rows: int, dims: int, clusters: int, copied: int) -> int:
+    def memory(rows: int, dims: int, clusters: int, copied: int, itemsize: int) -> int:
         """Return the bytes that a copy of rows takes beside them, with what is kept once they are sorted."""
         if copied < rows:
             return rows * 4 + copied * Packed.copy(dims) + clusters * dims * 40
-        copy, padded = Packed.copy(dims) + 4, (clusters + 15) // 16 * 16
-        kept = 16 * (copy + 3) + padded  # of 16 rows; as `can_group` in cpp/packed_grouping.cpp
+        lying = (rows + 63) // 64 * 64
+        if Packed.can_sort(rows, dims, clusters, itemsize):
+            padded = (clusters + 15) // 16 * 16
+            return lying * (16 * (Packed.copy(dims) + 7) + padded) // 16 + clusters * (dims * 56 + padded * 12)
+        return lying * (Packed.copy(dims) + 4) + clusters * dims * 40
+
+    @staticmethod
+    def can_sort(rows: int, dims: int, clusters: int, itemsize: int) -> bool:
+        """Tell whether rows may be sorted by their centers; as `can_group` in cpp/packed_grouping.cpp."""
+        kept = 16 * (Packed.copy(dims) + 7) + (clusters + 15) // 16 * 16  # bytes of 16 rows
         worth = packed_work(clusters, dims) >= 416 and clusters <= 512 and rows >= 128 * clusters
-        if worth and kept <= 16 * (dims + 48) + 3 * clusters:
-            return (rows + 63) // 64 * 4 * kept + clusters * (dims * 56 + padded * 12)
-        return (rows + 63) // 64 * 64 * copy + clusters * dims * 40
+        return worth and kept <= (16 * (dims + 48) + 3 * clusters) * itemsize // 4
+
+    @staticmethod
+    def sorting(rows: int, dims: int) -> int:
+        """Return the bytes that a thread takes while it sorts some of the rows."""
+        return min(rows, 1 << 15) * (Packed.copy(dims) + 18)
 
     @staticmethod
     def copy(dims: int) -> int:

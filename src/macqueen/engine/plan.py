@@ -28,9 +28,14 @@ PAIR_ROWS, PAIR_CLUSTERS = 256, 48  # where bounds of pairs can pay: from so man
 MOST_PAIR_CLUSTERS = 256  # up to so many, where sketches tell too little
 PACKED_WORK = 5000  # up to which comparing all in 16-bit integers can pay where bounds can
 PACKED_SMALL = 1 << 22  # bytes of a copy that are not worth counting
-PART_DIMS, PART_WORK = 100, 2500  # where a copy of some rows, made anew of others, can pay: so many columns, so much
-# work; or rows without groups, whose nearest center is nearly as far as others, and that 16-bit integers decide.
-WIDE_CLUSTERS, WIDE_WORK, WIDE_LANES, SPREAD, OPEN, SPREAD_ROWS = 100, 40_000, 8, 0.62, 0.25, 128
+PART_DIMS, PART_WORK = (
+    100,
+    2500,
+)  # where a copy of some rows, made anew of others, can pay: so many columns, so much work;
+WIDE_CLUSTERS, WIDE_WORK = 100, 40_000  # or that much, of rows without groups,
+WIDE_LANES = 8  # where registers are no wider: products of 8-bit integers are not much quicker there than of 16 bits
+SPREAD = 0.62  # of the mean distance from a row to the centers; the nearest of rows without groups is farther
+OPEN, SPREAD_ROWS = 0.25, 128  # rows of a sample that 16-bit integers may leave undecided, and its rows
 SKETCH_CYCLES = 1.25  # of a first step, those of a plain one: later steps take less
 SAMPLE_ROWS, SAMPLE_VALUES = 1024, 1 << 18
 
@@ -168,10 +173,12 @@ class Planner:
             return self._pairs(reason)
         return self._bounds(reason) if path == "bounds" else self._plain(reason)
 
+    def _promised_each(self, copy: int) -> float:
+        return (copy + 3 * self.clusters / 16 + 48) * self.prepared.dtype.itemsize / 4
+
     def _promised(self, copy: int) -> float:
         """Return the bytes that no path takes more of, with `copy` for a float32 row."""
-        each = (copy + 3 * self.clusters / 16 + 48) * self.prepared.dtype.itemsize / 4
-        return self.count * each + 64 * self.clusters * self.dims
+        return self.count * self._promised_each(copy) + 64 * self.clusters * self.dims
 
     def _seconds(self, cycles: float) -> float:
         return self.count * cycles / CYCLES_PER_SECOND / self.kernels.count
@@ -212,11 +219,13 @@ class Planner:
         return packed_work(self.clusters, self.dims) if enough else math.inf
 
     def _packed_can_pay(self) -> bool:
-        memory = Packed.memory(self.count, self.dims, self.clusters, self.count)
+        memory = self._packed("", self.count).memory
         # A copy of the rows may not take more than the path `bounds` would: wide rows go another way.
         small = memory <= PACKED_SMALL + 64 * self.clusters * self.dims
-        slim = small or 2 * self.dims + 14 <= self.dims + 3 * self.clusters / 16 + 48
+        slim = small or 2 * self.dims + 14 <= self._promised_each(self.dims)
         most = PACKED_WORK if self._bounds_can_pay() else math.inf
+        if Packed.can_sort(self.count, self.dims, self.clusters, self.prepared.dtype.itemsize):
+            memory += self.kernels.count * Packed.sorting(self.count, self.dims)
         return slim and self._packed_work < most and memory <= self.memory_limit
 
     def _part_can_pay(self) -> bool:
@@ -226,7 +235,7 @@ class Planner:
     def _copied(self) -> int:
         """Return of how many rows a copy may be kept; below 0: too little memory even without."""
         most = min(self.memory_limit, self._promised(self.dims))
-        free = most - Packed.memory(self.count, self.dims, self.clusters, 0)
+        free = most - self._packed("", 0).memory
         return min(self.count - 1, math.floor(free / Packed.copy(self.dims)))
 
     def _wide_can_pay(self) -> bool:
@@ -245,7 +254,7 @@ class Planner:
 
     def _packed(self, reason: str, copied: int) -> Plan:
         compare = 2 * self.clusters * (self.dims / 2 + 4) / self.lanes
-        memory = Packed.memory(self.count, self.dims, self.clusters, copied)
+        memory = Packed.memory(self.count, self.dims, self.clusters, copied, self.prepared.dtype.itemsize)
         form = "" if copied >= self.count else f"{copied / self.count:.0%} copied"
         seconds = self._seconds(compare + 2 * self.dims + 60)
         return Plan("packed", reason, seconds, memory, form, copied=copied)
