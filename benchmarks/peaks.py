@@ -41,8 +41,7 @@ def int8_operations(threads: int, rows: int = 4096, clusters: int = 512, dims: i
     """Operations a second of 8-bit products: a first step of our own over wide rows that nothing else keeps busy."""
     from macqueen.config import KMeansParams
     from macqueen.engine import Engine, Kernels
-    from macqueen.engine.forms import Form
-    from macqueen.engine.indexes import sketched
+    from macqueen.engine.forms import Form, sketched
 
     kernels = Kernels(threads)
     if not kernels.int8:
@@ -53,7 +52,9 @@ def int8_operations(threads: int, rows: int = 4096, clusters: int = 512, dims: i
     prepared = Engine(KMeansParams(clusters), kernels, None).prepare(centers)
     form = Form("int8", data.mean(axis=0, dtype=np.float64), np.empty((0, dims)), 0)
     ready = [sketched(data, form, kernels) for _ in range(REPEATS)]  # each has one first step
-    return 2.0 * rows * clusters * dims / shortest(lambda: ready.pop().trial(kernels.threads, prepared.native))
+    places, labels = prepared.native.places(kernels.threads), np.empty(rows, np.int32)
+    seconds = shortest(lambda: ready.pop().label(kernels.threads, prepared.native, places, labels))
+    return 2.0 * rows * clusters * dims / seconds
 
 
 def bytes_read(threads: int, size: int = 1 << 30) -> float:
