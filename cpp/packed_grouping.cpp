@@ -21,8 +21,8 @@ constexpr double kSpread = 1.25;       // of the squares of these, from a row to
 constexpr double kCalm = 0.02;         // of the rows that move: they stay sorted for a while, however many are near;
 constexpr size_t kCalmCenters = 256;   // of more it takes too long to find all gaps
 constexpr double kWork = 0.85;         // of comparing all: more is not worth it,
-constexpr double kSortedWork = 0.9;    // with what becomes of it until rows are sorted again
-constexpr double kPriceOfMover = 0.2;  // in these: its block meets centers that no other row of it needs
+constexpr double kSortedWork = 0.6;    // with what becomes of it until rows are sorted again
+constexpr double kPriceOfMover = 0.4;  // in these: its block meets centers that no other row of it needs
 constexpr float kMostRatio = 0x1p40f;  // of the grids: gaps remain numbers
 
 }  // namespace

@@ -205,8 +205,8 @@ void test_packed() {
   }
   many_steps<float>(threads, 3100, 24, 32);
   if (!kFewSizes) many_steps<double>(threads, 4700, 36, 15);
-  few_near<float>(threads, 12805, 100, 20);
-  if (!kFewSizes) few_near<double>(threads, 12805, 100, 19);
+  few_near<float>(threads, 16405, 128, 32);
+  if (!kFewSizes) few_near<double>(threads, 16405, 128, 31);
   compare(threads, make_case<float>(Kind::kNormal, 1000, 9, 5), true);
   compare(threads, make_case<double>(Kind::kNormal, 1000, 9, 5), true);
   for (const double size : {1e-30, 1e-10, 0.1, 1.0, 1e10}) {

@@ -226,7 +226,7 @@ class Planner:
         most = PACKED_WORK if self._bounds_can_pay() else math.inf
         if Packed.can_sort(self.count, self.dims, self.clusters, self.prepared.dtype.itemsize):
             memory += self.kernels.count * Packed.sorting(self.count, self.dims)
-        return slim and self._packed_work < most and memory <= self.memory_limit
+        return slim and self._packed_work <= most and memory <= self.memory_limit
 
     def _part_can_pay(self) -> bool:
         few = self.dims <= PART_DIMS and self._packed_work < PART_WORK
