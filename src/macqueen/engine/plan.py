@@ -28,10 +28,7 @@ PAIR_ROWS, PAIR_CLUSTERS = 256, 48  # where bounds of pairs can pay: from so man
 MOST_PAIR_CLUSTERS = 256  # up to so many, where sketches tell too little
 PACKED_WORK = 5000  # up to which comparing all in 16-bit integers can pay where bounds can
 PACKED_SMALL = 1 << 22  # bytes of a copy that are not worth counting
-PART_DIMS, PART_WORK = (
-    100,
-    2500,
-)  # where a copy of some rows, made anew of others, can pay: so many columns, so much work;
+PART_DIMS, PART_WORK = 100, 2500  # where a copy of some rows, made anew of others, can pay: columns, and work;
 WIDE_CLUSTERS, WIDE_WORK = 100, 40_000  # or that much, of rows without groups,
 WIDE_LANES = 8  # where registers are no wider: products of 8-bit integers are not much quicker there than of 16 bits
 SPREAD = 0.62  # of the mean distance from a row to the centers; the nearest of rows without groups is farther
@@ -226,7 +223,7 @@ class Planner:
         most = PACKED_WORK if self._bounds_can_pay() else math.inf
         if Packed.can_sort(self.count, self.dims, self.clusters, self.prepared.dtype.itemsize):
             memory += self.kernels.count * Packed.sorting(self.count, self.dims)
-        return slim and self._packed_work <= most and memory <= self.memory_limit
+        return slim and self._packed_work < most and memory <= self.memory_limit
 
     def _part_can_pay(self) -> bool:
         few = self.dims <= PART_DIMS and self._packed_work < PART_WORK
