@@ -11,7 +11,7 @@ namespace macqueen {
 
 namespace {
 
-constexpr size_t kLeastWork = 416;     // of comparing a block with all centers, in these: less is not worth sorting
+constexpr size_t kLeastWork = 416;     // centers times (pairs of columns + 4): less is not worth sorting
 constexpr size_t kMostCenters = 512;   // of more, sections have few rows of each
 constexpr size_t kRowsOfCenter = 128;  // that many blocks have one center, not several
 constexpr size_t kRings = 8;           // of distances from a center, by which its rows are sorted

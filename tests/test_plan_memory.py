@@ -140,6 +140,18 @@ def test_any_memory_limit_gives_the_same_bits(path):
     assert len(results) == 1
 
 
+def test_what_sorting_takes_counts_under_a_limit():
+    """Rows that could not be sorted within it are copied in part, which are never sorted."""
+    rows = np.random.default_rng(1).normal(size=(20_000, 16)).astype(np.float32)
+    needed, sorting = plan(rows, 64).memory, 2 * 20_000 * (2 * 16 + 26)
+    forms = {}
+    for limit in (needed + sorting, needed + sorting - 1, needed):
+        chosen = plan(rows, 64, config=RunConfig(memory_limit=limit, num_threads=2))
+        assert chosen.path == "packed"
+        forms[limit] = chosen.form
+    assert [form[-8:] for form in forms.values()] == ["", "% copied", "% copied"]
+
+
 def test_below_what_bounds_take_groups_share_them():
     rows = np.random.default_rng(1).normal(size=(30_000, 64)).astype(np.float32)
     plans = [plan(rows, 1000)]
