@@ -3,6 +3,7 @@
 #pragma once
 
 #include "screen.hpp"
+#include "ties.hpp"
 #include "unchecked.hpp"
 
 namespace macqueen {
@@ -46,8 +47,9 @@ int32_t decide(const T* row, const T* centers, size_t d, const int32_t* candidat
     const double doubt = relative * (distance + lowest) + absolute;
     if (distance - lowest > doubt) continue;
     // Ascending order: an equal distance leaves the lower index in place.
-    if (lowest - distance > doubt ||
-        exact::compare_distances(row, center, centers + static_cast<size_t>(nearest) * d, d) < 0) {
+    const T* other = centers + static_cast<size_t>(nearest) * d;
+    const double most = distance > lowest ? distance : lowest;
+    if (lowest - distance > doubt || compare_distances(row, center, other, d, most) < 0) {
       nearest = c;
       lowest = distance;
     }

@@ -150,19 +150,20 @@ void bind_lowering(nb::module_& m) {
       "Total weight that `lower_to` would leave, without doing it.");
   m.def(
       "merge_nearest",
-      [](Threads& threads, Matrix<const T> rows, Matrix<const T> candidates, size_t first,
+      [](const std::string& isa, Threads& threads, Matrix<const T> rows, Matrix<const T> candidates, size_t first,
          Vector<const int32_t> fresh_labels, Vector<const double> fresh_nearest, Vector<int32_t> labels,
          Vector<double> nearest) {
         const size_t n = rows.shape(0);
         expect(candidates.shape(1) == rows.shape(1) && fresh_labels.shape(0) == n && fresh_nearest.shape(0) == n &&
                    labels.shape(0) == n && nearest.shape(0) == n && first <= candidates.shape(0),
                "rows (n, d), candidates (m, d), labels and squared distances (n,)");
+        const Kernels& kernels = find_kernels(isa);
         nb::gil_scoped_release release;
-        merge_nearest<T>(threads, rows.data(), n, rows.shape(1), candidates.data(), first, fresh_labels.data(),
+        merge_nearest<T>(threads, kernels, rows.data(), n, rows.shape(1), candidates.data(), first, fresh_labels.data(),
                          fresh_nearest.data(), labels.data(), nearest.data());
       },
-      "threads"_a, "rows"_a, "candidates"_a, "first"_a, "fresh_labels"_a, "fresh_nearest"_a, "labels"_a, "nearest"_a,
-      "labels, nearest (n,) in/out: of the candidates below `first` before, of all after.");
+      "isa"_a, "threads"_a, "rows"_a, "candidates"_a, "first"_a, "fresh_labels"_a, "fresh_nearest"_a, "labels"_a,
+      "nearest"_a, "labels, nearest (n,) in/out: of the candidates below `first` before, of all after.");
 }
 
 }  // namespace

@@ -47,33 +47,6 @@ class Wide {
   int64_t adds_ = 0;
 };
 
-// Values that are few multiples of a power of two: in float64 their differences, the squares of these and sums of
-// kMostTerms of them are exact. Images, counts and categories have many true ties, which must not take long.
-template <class T>
-bool compare_in_float64(const T* x, const T* a, const T* b, size_t d, int* sign) {
-  constexpr int kBits = 18;
-  constexpr size_t kMostTerms = 1 << 13;                      // of squares below 2^(2 kBits + 4)
-  constexpr double kSmallest = 0x1p-400, kLargest = 0x1p400;  // of the largest value: squares stay in range
-  if (d > kMostTerms) return false;
-  T largest = 0;
-  for (size_t j = 0; j < d; ++j) {
-    if (a[j] == b[j]) continue;
-    for (const T value : {x[j], a[j], b[j]}) largest = largest < std::abs(value) ? std::abs(value) : largest;
-  }
-  const auto top = static_cast<double>(largest);
-  if (!(top > kSmallest && top < kLargest)) return false;
-  const double round = std::ldexp(1.5, std::ilogb(top) - kBits + 52);  // adding it rounds to a multiple
-  double nearer = 0, rest = 0;
-  for (size_t j = 0; j < d; ++j) {
-    if (a[j] == b[j]) continue;  // most columns of categories
-    const auto u = static_cast<double>(x[j]), v = static_cast<double>(a[j]), w = static_cast<double>(b[j]);
-    rest += std::abs(u + round - round - u) + std::abs(v + round - round - v) + std::abs(w + round - round - w);
-    nearer += (u - v) * (u - v) - (u - w) * (u - w);
-  }
-  *sign = nearer < 0 ? -1 : nearer > 0 ? 1 : 0;
-  return rest == 0;
-}
-
 // Values on one grid of 2^lowest fit 60 bits: then |x - a|^2 - |x - b|^2 fits an int128 for d up to 64.
 // Short decimals land here.
 template <class T>
@@ -115,7 +88,7 @@ bool compare_on_grid(const T* x, const T* a, const T* b, size_t d, int* sign) {
 template <class T>
 int compare_distances(const T* x, const T* a, const T* b, size_t d) {
   int sign = 0;
-  if (compare_in_float64(x, a, b, d, &sign) || compare_on_grid(x, a, b, d, &sign)) return sign;
+  if (compare_on_grid(x, a, b, d, &sign)) return sign;
   Wide sum;
   for (size_t j = 0; j < d; ++j) {
     if (a[j] == b[j]) continue;

@@ -226,6 +226,9 @@ struct RowKernels {
                        float* scratch, const MovePanels& moves);
   // candidates (count,) ascending; the nearest of them to the row (d,), ties to the lowest index
   int32_t (*decide)(const T* row, const T* centers, size_t d, const int32_t* candidates, size_t count);
+  // -1, 0 or 1: is |row - one|^2 below, equal to or above |row - other|^2, as real numbers; `most`: the larger one as
+  // `own_distances` gives it
+  int (*compare_distances)(const T* row, const T* one, const T* other, size_t d, double most);
   // squared distances (float32, cpp/pairs.hpp) of the rows places[i] to the centers names[i], i < count; out has room
   // for a vector more
   void (*pair_squares)(const T* rows, const uint8_t* places, const int32_t* names, size_t count, const T* centers,

@@ -66,7 +66,8 @@ class NearBuffers {
   // The first m of the centers in list (count,), all where it is null, in their exact order.
   void sort(const Centers<T>& centers, const T* row, const int32_t* list, size_t count, size_t m) {
     const size_t d = centers.d();
-    row_kernels<T>(centers.kernels()).listed_distances(row, centers.values(), d, list, count, distances_.data());
+    const auto& kernels = row_kernels<T>(centers.kernels());
+    kernels.listed_distances(row, centers.values(), d, list, count, distances_.data());
     for (size_t i = 0; i < count; ++i) {
       near_[i] = {distances_[i], list == nullptr ? static_cast<int32_t>(i) : list[i]};
     }
@@ -80,7 +81,8 @@ class NearBuffers {
       const double doubt = relative * (one.distance + other.distance) + absolute;
       if (gap > doubt || gap < -doubt) return gap < 0;
       if (one.index == other.index) return false;
-      const int sign = exact::compare_distances(row, center(one), center(other), d);
+      const int sign =
+          kernels.compare_distances(row, center(one), center(other), d, std::max(one.distance, other.distance));
       return sign < 0 || (sign == 0 && one.index < other.index);
     };
     const auto first = near_.begin(), last = first + static_cast<std::ptrdiff_t>(count);

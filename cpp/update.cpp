@@ -223,28 +223,28 @@ template exact::uint128 weight_lowered_to<double>(Threads&, const Kernels&, cons
                                                   size_t, const double*, int);
 
 template <class T>
-void merge_nearest(Threads& threads, const T* rows, size_t n, size_t d, const T* candidates, size_t first,
-                   const int32_t* fresh_labels, const double* fresh_nearest, int32_t* labels, double* nearest) {
+void merge_nearest(Threads& threads, const Kernels& kernels, const T* rows, size_t n, size_t d, const T* candidates,
+                   size_t first, const int32_t* fresh_labels, const double* fresh_nearest, int32_t* labels,
+                   double* nearest) {
   constexpr size_t kPerTask = 1 << 14;
   const double relative = 4 * static_cast<double>(d + 8) * 0x1p-53, absolute = static_cast<double>(d) * 0x1p-1070;
+  const auto compare = row_kernels<T>(kernels).compare_distances;
   threads.run((n + kPerTask - 1) / kPerTask, [&](int, size_t task) {
     for (size_t i = task * kPerTask; i < std::min(n, (task + 1) * kPerTask); ++i) {
       const double before = nearest[i], after = fresh_nearest[i];
       if (after > before + (before * relative + absolute)) continue;
       const size_t label = first + static_cast<size_t>(fresh_labels[i]);
       const bool certain = before > after + (after * relative + absolute);
-      if (!certain && exact::compare_distances(rows + i * d, candidates + label * d,
-                                               candidates + static_cast<size_t>(labels[i]) * d, d) >= 0) {
-        continue;
-      }
+      const T *fresh = candidates + label * d, *own = candidates + static_cast<size_t>(labels[i]) * d;
+      if (!certain && compare(rows + i * d, fresh, own, d, std::max(before, after)) >= 0) continue;
       labels[i] = static_cast<int32_t>(label);
       nearest[i] = after;
     }
   });
 }
-template void merge_nearest<float>(Threads&, const float*, size_t, size_t, const float*, size_t, const int32_t*,
-                                   const double*, int32_t*, double*);
-template void merge_nearest<double>(Threads&, const double*, size_t, size_t, const double*, size_t, const int32_t*,
-                                    const double*, int32_t*, double*);
+template void merge_nearest<float>(Threads&, const Kernels&, const float*, size_t, size_t, const float*, size_t,
+                                   const int32_t*, const double*, int32_t*, double*);
+template void merge_nearest<double>(Threads&, const Kernels&, const double*, size_t, size_t, const double*, size_t,
+                                    const int32_t*, const double*, int32_t*, double*);
 
 }  // namespace macqueen

@@ -58,7 +58,8 @@ exact::uint128 weight_lowered_to(Threads& threads, const Kernels& kernels, const
 // there is none), and its squared distance; fresh_* the same among the later ones, labels counted from `first`. After
 // it, they are those of all: the nearest as a real number, ties to the lowest index.
 template <class T>
-void merge_nearest(Threads& threads, const T* rows, size_t n, size_t d, const T* candidates, size_t first,
-                   const int32_t* fresh_labels, const double* fresh_nearest, int32_t* labels, double* nearest);
+void merge_nearest(Threads& threads, const Kernels& kernels, const T* rows, size_t n, size_t d, const T* candidates,
+                   size_t first, const int32_t* fresh_labels, const double* fresh_nearest, int32_t* labels,
+                   double* nearest);
 
 }  // namespace macqueen

@@ -78,10 +78,11 @@ def test_rounds_that_float64_cannot_tell_apart_are_compared_exactly():
     """Distances equal in float64; the later candidate is nearer by less than one digit of them."""
     row, old = np.zeros((1, 2)), np.array([[1.0, 2.0**-30]])
     for new, wins in (([1.0, 2.0**-31], True), ([1.0, 2.0**-30], False), ([1.0, 2.0**-29], False)):
-        candidates = np.concatenate([old, [new]])
-        labels, squared = np.zeros(1, np.int32), np.array([1.0])
-        _core.merge_nearest(core.THREADS, row, candidates, 1, np.zeros(1, np.int32), np.array([1.0]), labels, squared)
-        assert labels.tolist() == [int(wins)]
+        candidates, fresh = np.concatenate([old, [new]]), (np.zeros(1, np.int32), np.ones(1))
+        for isa in ISAS:
+            labels, squared = np.zeros(1, np.int32), np.ones(1)
+            _core.merge_nearest(isa, core.THREADS, row, candidates, 1, *fresh, labels, squared)
+            assert labels.tolist() == [int(wins)], isa
 
 
 @pytest.mark.parametrize("metric", METRICS)

@@ -52,6 +52,7 @@ constexpr RowKernels<T> row_kernels_here() {
       .own_bounds = own_bounds<T>,
       .sketch_moves = sketch_moves<T>,
       .decide = decide<T>,
+      .compare_distances = compare_distances<T>,
       .pair_squares = pair_squares<T>,
       .all_squares = all_squares<T>,
       .byte_rows = byte_rows<T>,

@@ -99,13 +99,13 @@ class Parallel:
         self._values.append(np.ascontiguousarray(fresh))
         self.candidates += rows
         values = np.concatenate(self._values)
-        native, threads = self.kernels.prepare(fresh), self.kernels.threads
+        native, isa, threads = self.kernels.prepare(fresh), self.kernels.isa, self.kernels.threads
         for first, part in self._parts(len(rows)):
             labels, squared = np.empty(len(part), dtype=np.int32), np.empty(len(part))
             native.assign(threads, part, False, labels, squared)
             places = slice(first, first + len(part))
             _core.merge_nearest(
-                threads, part, values, before, labels, squared, self.labels[places], self.squared[places]
+                isa, threads, part, values, before, labels, squared, self.labels[places], self.squared[places]
             )
 
     def _parts(self, candidates: int) -> Iterator[tuple[int, FloatArray]]:
