@@ -203,11 +203,12 @@ def joined(paths: list[Path]) -> Result:
 def write(content: Result, page: Path) -> None:
     """Write a page and its picture."""
     machine = content["machine"]
-    rounds = sorted({len(result["seconds"]) for result in content["results"]})
+    rounds = {len(result["seconds"]) for result in content["results"]}
+    span = " to ".join(map(str, sorted({min(rounds), max(rounds)})))
     lines = [
         "# Benchmark\n",
         f"{machine['processor']}, {machine['threads']} threads; {'quick run, ' if content['quick'] else ''}"
-        f"medians of {' or '.join(map(str, rounds))} rounds.\n",
+        f"medians of {span} rounds.\n",
         *(f"- {line}" for line in means(content["results"])),
         f"\n{summary(content).markdown()}",
         f"The columns float32, int8 and reading: {PART}; pruning can exceed 100 %. Wrong: labels, of all rows, that "

@@ -1,7 +1,9 @@
 // Labels against brute force: float64, and exact arithmetic where it cannot tell.
+#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <memory>
+#include <random>
 
 #include "check.hpp"
 #include "dispatch.hpp"
@@ -75,6 +77,35 @@ void compare(const Case<T>& c, Threads& threads) {
   }
 }
 
+// Two centers as far from a row, or one of them farther by one unit of a column, on grids of few bits and of more than
+// float64 has room for; a column in which both are the same is on no grid.
+template <class T>
+void near_ties(size_t d, int bits, std::mt19937_64& random) {
+  std::vector<T> x(d), one(d), other(d);
+  std::vector<int64_t> way(d);
+  const auto draw = [&] { return static_cast<int64_t>(random() >> (63 - bits)) - (int64_t{1} << bits); };
+  for (auto& step : way) step = draw();
+  const int exponent = static_cast<int>(random() % 81) - 40;
+  const auto value = [&](int64_t units) { return static_cast<T>(std::ldexp(static_cast<double>(units), exponent)); };
+  const size_t farther = random() % (2 * d);
+  for (size_t j = 0; j < d; ++j) {
+    const int64_t at = draw(), back = random() % 2 == 0 ? way[d - 1 - j] : -way[d - 1 - j];
+    x[j] = value(at);
+    one[j] = value(at + way[j]);
+    other[j] = value(at + back + (j == farther ? 1 : 0));
+  }
+  if (d % 2 == 1 && d > 1) one[d / 2] = other[d / 2] = x[d / 2] + value(1) / 3;
+  const int expected = exact::compare_distances(x.data(), one.data(), other.data(), d);
+  const double most = std::max(distance(x.data(), one.data(), d), distance(x.data(), other.data(), d));
+  const auto row = tight(x), near = tight(one), far = tight(other);
+  for (const Kernels* kernels : available_kernels()) {
+    const auto& functions = row_kernels<T>(*kernels);
+    check(functions.compare_distances(row.get(), near.get(), far.get(), d, most) == expected &&
+              functions.compare_distances(row.get(), far.get(), near.get(), d, most) == -expected,
+          "near-tie of d=" + std::to_string(d) + " bits=" + std::to_string(bits) + " on " + kernels->name);
+  }
+}
+
 template <class T>
 void bad_rows(Threads& threads) {
   Case<T> c = make_case<T>(Kind::kNormal, 700, 3, 5);
@@ -102,6 +133,10 @@ void all_cases(Threads& threads) {
     compare(make_case<T>(kind, 40, 1030, 3), threads);
   }
   bad_rows<T>(threads);
+  std::mt19937_64 random(1);
+  for (size_t d = 1; d <= 130; d += kFewSizes ? 5 : 1) {
+    for (int bits = 1; bits <= 30; ++bits) near_ties<T>(d, bits, random);
+  }
 }
 
 }  // namespace
