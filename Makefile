@@ -147,7 +147,8 @@ $(STAMPS)/package: $(STAMPS)/tools $(SOURCES)
 $(STAMPS)/unchecked: $(STAMPS)/tools $(SOURCES) benchmarks/unchecked_sums.cpp
 	rm -rf build/unchecked/wheels build/unchecked/site
 	PATH="$(abspath $(BIN)):$$PATH" $(PIP) wheel --quiet --no-deps --no-build-isolation --wheel-dir build/unchecked/wheels \
-	  -C build-dir=build/unchecked/build -C cmake.define.MACQUEEN_UNCHECKED=ON .
+	  --config-settings build-dir=build/unchecked/build \
+	  --config-settings cmake.define.MACQUEEN_UNCHECKED=ON .
 	$(PIP) install --quiet --no-deps --target build/unchecked/site build/unchecked/wheels/*.whl
 	@touch $@
 
