@@ -34,7 +34,7 @@ inline void take_lane(const SketchPanels& p, size_t group, size_t row, const int
   Floats t[1][kGroupVectors];
   begin_sums<1>(p, group, t);
   add_tails<1>(p, group, *b.sketches.numbers, &name, sum, t);
-  take_near(p, group, row, t[0], b);
+  take_near(p, group, row, t[0], least_of(t[0]), b);
 }
 
 // As look_at_groups, with all rows of a block in all lists; the block has been interleaved.

@@ -34,51 +34,66 @@ inline float upper_bound(const SketchPanels& p, const SketchNumbers& numbers, si
   return least + width * (1 + kOutward) + size * kOutward;
 }
 
-// A row whose bounds t (kGroup,) for a group are to be looked at one by one: notes the candidates, centers that do not
-// pass its limit; the others are the group's.
-inline void take_near(const SketchPanels& p, size_t group, size_t row, Floats (&t)[kGroupVectors],
+// A row that is near a group, by the least of its sums t (kGroup,): notes the candidates, centers that do not pass its
+// limit; the others are the group's.
+inline void take_near(const SketchPanels& p, size_t group, size_t row, Floats (&t)[kGroupVectors], float least,
                       const SketchBlock& b) {
   float& found = b.found[group * kSketchRows + row];
-  int32_t& count = b.counts[row];
   const auto own = static_cast<uint32_t>(b.own[row]) - static_cast<uint32_t>(group * kGroup);
-  if (own < kGroup) t[own / kWidth] = without_lanes(t[own / kWidth], 1u << own % kWidth);
-  const float least = least_of(t);
-  found = least;
-  if (!(least <= b.limit[row]) || count > b.most) return;
+  if (own < kGroup) {
+    t[own / kWidth] = without_lanes(t[own / kWidth], 1u << own % kWidth);
+    found = least = least_of(t);
+  }
+  if (!(least <= b.limit[row]) || b.counts[row] > b.most) return;
   const float upper = upper_bound(p, *b.sketches.numbers, row, group, least);
-  b.limit[row] = upper < b.limit[row] ? upper : b.limit[row];
+  const float limit = upper < b.limit[row] ? upper : b.limit[row];
+  b.limit[row] = limit;
   found = kHuge;
-  if (count + static_cast<int32_t>(kGroup) > b.most) drop_candidates(b, row);
+  if (b.counts[row] + static_cast<int32_t>(kGroup) > b.most) drop_candidates(b, row);
+  int32_t count = b.counts[row];
   if (count == 0) fetch(b.rows + row * b.row_bytes, b.row_bytes);
   Candidate* list = b.candidates + row * static_cast<size_t>(b.most);
-  const Floats limit = broadcast(b.limit[row]);
-  Floats others[kGroupVectors];
-  float rest = kHuge;
+  float lanes[kGroup];
+  uint32_t near = 0;
+  Floats others = broadcast(kHuge);
   for (size_t v = 0; v < kGroupVectors; ++v) {
-    float lanes[kWidth];
-    store(lanes, t[v]);
-    const uint32_t near = at_most_mask(t[v], limit);
-    others[v] = without_lanes(t[v], near);
-    for (uint32_t mask = near; mask != 0; mask &= mask - 1) {
-      const auto lane = static_cast<uint32_t>(__builtin_ctz(mask));
-      if (count >= b.most) {
-        count = b.most + 1;  // too many
-        rest = lanes[lane] < rest ? lanes[lane] : rest;
-        continue;
-      }
-      list[count++] = {static_cast<int32_t>(group * kGroup + v * kWidth + lane), lanes[lane]};
-    }
+    store(lanes + v * kWidth, t[v]);
+    near |= at_most_mask(t[v], broadcast(limit)) << v * kWidth;
+    others = minimum(others, choose_below(broadcast(limit), t[v], t[v], broadcast(kHuge)));
   }
-  const float left = least_of(others);
-  rest = left < rest ? left : rest;
+  float rest = lowest_of(others);
+  for (; near != 0; near &= near - 1) {
+    const auto lane = static_cast<uint32_t>(__builtin_ctz(near));
+    if (count >= b.most) {
+      count = b.most + 1;  // too many
+      rest = lanes[lane] < rest ? lanes[lane] : rest;
+      continue;
+    }
+    list[count++] = {static_cast<int32_t>(group * kGroup + lane), lanes[lane]};
+  }
+  b.counts[row] = count;
   found = rest < found ? rest : found;
 }
 
-// kSketchTile rows of a list, beginning with the i-th; what is beyond its end repeats the i-th. Returns a bit for each
-// that is not.
-inline uint32_t listed_rows(const uint8_t* list, size_t i, size_t count, uint8_t* rows) {
-  for (size_t r = 0; r < kSketchTile; ++r) rows[r] = list[i + r < count ? i + r : i];
-  return count - i < kSketchTile ? (1u << (count - i)) - 1 : (1u << kSketchTile) - 1;
+// Calls take<kRows>(rows, listed) for the rows of a list, kSketchTile or half of it at a time; those in `listed` count,
+// the last ones repeat another.
+template <class Take>
+inline __attribute__((always_inline)) void for_tiles(const uint8_t* list, size_t count, const Take& take) {
+  uint8_t last[kSketchTile];
+  const auto left = [&](size_t i) __attribute__((always_inline)) {
+    for (size_t r = 0; r < kSketchTile; ++r) last[r] = list[i + r < count ? i + r : i];
+    return (1u << (count - i)) - 1;
+  };
+  size_t i = 0;
+  for (; i + kSketchTile / 2 < count; i += kSketchTile) {
+    const bool whole = count - i >= kSketchTile;
+    const uint32_t listed = whole ? (1u << kSketchTile) - 1 : left(i);
+    take.template operator()<kSketchTile>(whole ? list + i : last, listed);
+  }
+  if (i < count) {
+    const uint32_t listed = left(i);
+    take.template operator()<kSketchTile / 2>(last, listed);
+  }
 }
 
 // Takes the sums t of the kRows rows `rows`, of which those in `listed` count.
@@ -92,20 +107,8 @@ inline __attribute__((always_inline)) void take_sums(const SketchPanels& p, size
   for (size_t r = 0; r < kRows; ++r) found[rows[r]] = least[r];
   for (; near != 0; near &= near - 1) {
     const auto r = static_cast<size_t>(__builtin_ctz(near));
-    take_near(p, group, rows[r], t[r], b);
+    take_near(p, group, rows[r], t[r], least[r], b);
   }
-}
-
-// kRows rows of a list from the i-th on, or those that are left.
-template <bool kTails, size_t kRows>
-inline __attribute__((always_inline)) void sketch_listed(const SketchForm& f, const SketchPanels& p, size_t group,
-                                                         const uint8_t* list, size_t i, size_t count,
-                                                         const SketchBlock& b) {
-  uint8_t rows[kSketchTile];
-  const uint32_t listed = listed_rows(list, i, count, rows);
-  Floats t[kRows][kGroupVectors];
-  sketch_tile<kTails, kRows>(f, p, group, b.sketches, rows, t);
-  take_sums<kRows>(p, group, rows, listed, t, b);
 }
 
 #if defined(MACQUEEN_TILES)
@@ -141,36 +144,26 @@ void sketch_group(const SketchForm& f, const SketchPanels& p, size_t group, uint
 #if defined(MACQUEEN_TILES)
   if (kTails && count > kSketchTile) return sketch_tiles(f, p, group, list, count, b);
 #endif
-  size_t i = 0;
-  for (; i + kSketchTile / 2 < count; i += kSketchTile) {
-    sketch_listed<kTails, kSketchTile>(f, p, group, list, i, count, b);
-  }
-  if (i < count) sketch_listed<kTails, kSketchTile / 2>(f, p, group, list, i, count, b);
+  for_tiles(list, count, [&]<size_t kRows>(const uint8_t* rows, uint32_t listed) __attribute__((always_inline)) {
+    Floats t[kRows][kGroupVectors];
+    sketch_tile<kTails, kRows>(f, p, group, b.sketches, rows, t);
+    take_sums<kRows>(p, group, rows, listed, t, b);
+  });
 }
 
-// As sketch_listed; keeps in the list, from `kept` on, the rows that heads do not rule out.
-template <size_t kRows>
-inline __attribute__((always_inline)) void screen_listed(const SketchForm& f, const SketchPanels& p, size_t group,
-                                                         uint8_t* list, size_t i, size_t count, const SketchBlock& b,
-                                                         size_t& kept) {
-  float* found = b.found + group * kSketchRows;
-  uint8_t rows[kSketchTile];
-  const uint32_t listed = listed_rows(list, i, count, rows);
-  Floats t[kRows][kGroupVectors];
-  screen_tile<kRows>(f, p, group, b.sketches, rows, t);
-  float least[kSketchTile];
-  uint32_t near = row_minima<kRows>(t, b.limit, rows, least) & listed;
-  for (size_t r = 0; r < kRows; ++r) found[rows[r]] = least[r];
-  for (; near != 0; near &= near - 1) list[kept++] = rows[__builtin_ctz(near)];
-}
-
+// Looks at a list by heads alone; keeps in it the rows that these do not rule out.
 inline size_t screen_group(const SketchForm& f, const SketchPanels& p, size_t group, uint8_t* list, size_t count,
                            const SketchBlock& b) {
-  size_t i = 0, kept = 0;
-  for (; i + kSketchTile / 2 < count; i += kSketchTile) {
-    screen_listed<kSketchTile>(f, p, group, list, i, count, b, kept);
-  }
-  if (i < count) screen_listed<kSketchTile / 2>(f, p, group, list, i, count, b, kept);
+  float* found = b.found + group * kSketchRows;
+  size_t kept = 0;
+  for_tiles(list, count, [&]<size_t kRows>(const uint8_t* rows, uint32_t listed) __attribute__((always_inline)) {
+    Floats t[kRows][kGroupVectors];
+    screen_tile<kRows>(f, p, group, b.sketches, rows, t);
+    float least[kSketchTile];
+    uint32_t near = row_minima<kRows>(t, b.limit, rows, least) & listed;
+    for (size_t r = 0; r < kRows; ++r) found[rows[r]] = least[r];
+    for (; near != 0; near &= near - 1) list[kept++] = rows[__builtin_ctz(near)];
+  });
   return kept;
 }
 

@@ -109,7 +109,7 @@ inline void sketch_tile(const SketchForm& f, const SketchPanels& p, size_t group
     add_tails<kRows>(p, group, *s.numbers, rows, sum, t);
   }
 #endif
-  add_heads<kRows>(f, p, group, s, rows, t);
+  if (f.heads > 0) add_heads<kRows>(f, p, group, s, rows, t);
 }
 
 // Lower bounds of these sums that leave the integers out.
