@@ -25,11 +25,15 @@ inline void drop_candidates(const SketchBlock& b, size_t row) {
   b.counts[row] = kept;
 }
 
-// At least S of the center whose sum is `least`, plus the slack of the row, to which sums are compared.
-inline float upper_bound(const SketchPanels& p, const SketchNumbers& numbers, size_t row, size_t group, float least) {
-  const float* most = p.most + group * 3;
-  const float beside = 2 * (numbers.squares[row] * p.row_slack + kLeastSlack) + most[2];
-  const float width = numbers.tail[row] * most[1] + numbers.error[row] * most[0] + beside;
+// At least S of the center whose sum is `least`, the least of t (kGroup,), plus the slack of the row, to which sums are
+// compared.
+inline float upper_bound(const SketchPanels& p, const SketchNumbers& numbers, size_t row, size_t group,
+                         const Floats (&t)[kGroupVectors], float least) {
+  uint32_t found = 0;
+  for (size_t v = 0; v < kGroupVectors; ++v) found |= at_most_mask(t[v], broadcast(least)) << v * kWidth;
+  const size_t place = group * kGroup + static_cast<size_t>(__builtin_ctz(found));
+  const float beside = 2 * (numbers.squares[row] * p.row_slack + kLeastSlack) + p.most[group * 3 + 2];
+  const float width = beside - 2.001f * (numbers.tail[row] * p.error[place] + numbers.error[row] * p.tail[place]);
   const float size = __builtin_fabsf(least) < width ? width : __builtin_fabsf(least);
   return least + width * (1 + kOutward) + size * kOutward;
 }
@@ -45,7 +49,7 @@ inline void take_near(const SketchPanels& p, size_t group, size_t row, Floats (&
     found = least = least_of(t);
   }
   if (!(least <= b.limit[row]) || b.counts[row] > b.most) return;
-  const float upper = upper_bound(p, *b.sketches.numbers, row, group, least);
+  const float upper = upper_bound(p, *b.sketches.numbers, row, group, t, least);
   const float limit = upper < b.limit[row] ? upper : b.limit[row];
   b.limit[row] = limit;
   found = kHuge;

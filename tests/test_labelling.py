@@ -78,12 +78,12 @@ def test_what_a_sample_does_not_show(scale, monkeypatch):
 
 
 @needs_int8
-def test_sketches_are_used_once_much_was_read_and_where_few_axes_tell(monkeypatch):
+def test_sketches_are_used_once_much_was_read_and_where_rows_are_wide(monkeypatch):
     monkeypatch.delenv(forced.VARIABLE, raising=False)
     kernels = KERNELS[INT8[-1]][1]
     rows, normal = leading(20_000, 64), np.random.default_rng(0).standard_normal((20_000, 64)).astype(np.float32)
-    monkeypatch.setattr(labelling, "MUCH_WORK", 1.5 * rows.size * 1000)
-    for kind, pays in ((rows, True), (normal, False)):
+    for kind, pays in ((rows, True), (normal, True), (normal[:, :10].copy(), False)):
+        monkeypatch.setattr(labelling, "MUCH_WORK", 1.5 * kind.size * 1000)
         centers, reading = kernels.prepare(kind[:1000]), Labelling(kernels)
         assert reading.labels(kind, centers, name) is None  # little has been read so far
         assert (reading.labels(kind, centers, name) is not None) == pays

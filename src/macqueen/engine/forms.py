@@ -62,10 +62,10 @@ class Form:
         heads = GROUP / width * (12 + self.heads)
         screens = heads * -(-clusters // GROUP) if len(self.axes) else 0
         looks = opened * (heads + 4 * self.tails / width)
-        return screens + looks + candidates * (40 + dims / 2) + hard * clusters * dims / width + 200
+        return screens + looks + candidates * (40 + dims / 2) + hard * clusters * dims / width + 3 * dims + 100
 
 
-def forms_for(sample: FloatArray, isa: str, int8: bool) -> list[Form]:
+def forms_for(sample: FloatArray, isa: str, int8: bool, heads: Sequence[int] = HEADS) -> list[Form]:
     """Return the forms worth a trial on rows like `sample` (m, d), the simplest first.
 
     Parameters
@@ -74,6 +74,8 @@ def forms_for(sample: FloatArray, isa: str, int8: bool) -> list[Form]:
         Some rows.
     int8
         Whether the processor multiplies 8-bit integers fast.
+    heads
+        Leading axes beside an int8 tail, ascending.
     """
     rows = sample.astype(np.float64)
     dims = rows.shape[1]
@@ -82,17 +84,12 @@ def forms_for(sample: FloatArray, isa: str, int8: bool) -> list[Form]:
     forms = [Form("float32", origin, none, dims)]
     if int8 and dims >= INT8_DIMS:
         forms.append(Form("int8", origin, none, 0))
-    counts = [count for count in HEADS if int8 and 4 * count <= dims]
-    return forms + with_axes(rows, isa, counts) if counts else forms
-
-
-def with_axes(sample: FloatArray, isa: str, counts: Sequence[int]) -> list[Form]:
-    """Return the forms with so many leading axes of `sample` (m, d); counts ascend."""
-    rows = sample.astype(np.float64)
-    origin = rows.mean(axis=0)
-    centered = rows[:: 1 + len(rows) // AXES_ROWS] - origin
-    axes = _core.principal_axes(isa, centered / (np.abs(centered).max() or 1.0), counts[-1])
-    return [Form(f"int8 and {count} axes", origin, np.ascontiguousarray(axes[:count]), count) for count in counts]
+    counts = [count for count in heads if int8 and 4 * count <= dims]
+    if counts:
+        centered = rows[:: 1 + len(rows) // AXES_ROWS] - origin
+        axes = _core.principal_axes(isa, centered / (np.abs(centered).max() or 1.0), counts[-1])
+        forms += [Form(f"int8 and {count} axes", origin, np.ascontiguousarray(axes[:count]), count) for count in counts]
+    return forms
 
 
 def can_sketch(sample: FloatArray) -> bool:

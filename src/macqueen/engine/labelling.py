@@ -19,10 +19,10 @@ from macqueen.state import FloatArray
 PACKED_ROWS, PACKED_WORK = 256, 6000  # in 16-bit integers side by side: so many rows, and at most so much work,
 CELL_DIMS, CELL_CLUSTERS = 6, 32  # but where centers lie in cells of space (cpp/center_cells.hpp)
 MOST_OPEN = 0.3  # of the rows, that these integers leave
-AXES = 8  # of sketches: as many as are best or nearly so where any are
+AXES = 8  # of sketches that have some: as many as are best or nearly so
 MUCH_WORK = 4e9  # multiplications of comparing all: settling whether to sketch takes a twentieth of that time
 SAMPLE_ROWS = 256
-WORTH, LEAST_WORTH = 0.35, 0.6  # part of the cycles of comparing all in float32: 16-bit integers take about half
+WORTH, LEAST_WORTH = 0.55, 0.65  # part of the cycles of comparing all in float32: 16-bit integers take about as many
 ROWS_FOR_CENTERS = 4  # centers are sketched for each batch, too: no more of them than so many to a row
 PART_BYTES, BLOCK = 1 << 23, 256  # that are taken at a time, for rows in whole blocks
 PACKED_BYTES = 32  # of a row: parts of some 250,000
@@ -32,7 +32,7 @@ class Labelling:
     """How the rows of a reading, or of the passes of one training, are labelled: learnt from those that were.
 
     Few clusters: all rows are compared with all centers in 16-bit integers, 16 rows side by side. Many: once many rows
-    have been seen, they are sketched with leading axes where these rule most centers out. The labels are the same.
+    have been seen, they are sketched, with leading axes where these rule most centers out. The labels are the same.
     Several threads may ask; they need not agree.
     """
 
@@ -82,13 +82,14 @@ class Labelling:
         if not forced and self._work < MUCH_WORK:
             return False
         sample = np.ascontiguousarray(rows[:: 1 + len(rows) // forms.AXES_ROWS])
-        self._sketches = self._kernels.int8 and centers.d >= 4 * AXES and forms.can_sketch(sample)
+        self._sketches = self._kernels.int8 and centers.d >= forms.INT8_DIMS and forms.can_sketch(sample)
         if self._sketches:
-            form = forms.with_axes(sample, self._kernels.isa, (AXES,))[0]
             some = np.ascontiguousarray(sample[:: 1 + len(sample) // SAMPLE_ROWS])
-            cycles = self._label(some, form, centers, np.empty(len(some), np.int32))
-            self._sketches = self._pays(cycles / len(some), WORTH, centers) or bool(forced)
-            self._form = form
+            labels = np.empty(len(some), np.int32)
+            tried = [form for form in forms.forms_for(sample, self._kernels.isa, True, (AXES,)) if form.tails]
+            cycles = [self._label(some, form, centers, labels) for form in tried]
+            self._form = tried[int(np.argmin(cycles))]
+            self._sketches = self._pays(min(cycles) / len(some), WORTH, centers) or bool(forced)
         return self._sketches
 
     def _sketched(self, rows: FloatArray, centers: Centers, forced: str) -> NDArray[np.int32]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -33,8 +33,18 @@ WIDE_CLUSTERS, WIDE_WORK = 100, 40_000  # or that much, of rows without groups,
 WIDE_LANES = 8  # where registers are no wider: products of 8-bit integers are not much quicker there than of 16 bits
 SPREAD = 0.62  # of the mean distance from a row to the centers; the nearest of rows without groups is farther
 OPEN, SPREAD_ROWS = 0.25, 128  # rows of a sample that 16-bit integers may leave undecided, and its rows
+NEARLY = 1.1  # times the cycles of the best sketch, and the smallest is taken
 SKETCH_CYCLES = 1.25  # of a first step, those of a plain one: later steps take less
 SAMPLE_ROWS, SAMPLE_VALUES = 1024, 1 << 18
+
+
+class Trial(NamedTuple):
+    """What the first step of `bounds` takes a row of a sample: cycles, candidates, rows compared with all centers."""
+
+    form: Form
+    cycles: float
+    candidates: float
+    hard: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -273,28 +283,35 @@ class Planner:
         sample = self._sample()
         if not self._sketchable(sample):
             return self._plain("values are too large or too small for sketches")
+        trials = self._trials(sample)
+        if not trials:
+            return self._plain(f"bounds would take more than the memory_limit of {self.memory_limit:,.0f} bytes")
+        least = min(trial.cycles for trial in trials)
+        # Later steps open fewer groups, for which axes pay less.
+        best = min((trial for trial in trials if trial.cycles <= NEARLY * least), key=lambda trial: trial.form.record)
+        if not reason and (best.hard > Bounds.WORTH or least > SKETCH_CYCLES * self._plain_cycles()):
+            return self._plain("sketches would leave too many centers")
+        why = reason or f"a sketch leaves {best.candidates:.2g} of {self.clusters} centers a row"
+        memory = Bounds.memory(self.count, self.dims, self.clusters, best.form)
+        return Plan("bounds", why, self._seconds(best.cycles), memory, best.form.name, best.form)
+
+    def _trials(self, sample: FloatArray) -> list[Trial]:
+        """Try the forms that there is memory for, but those that could not be the best if they left nothing."""
         native: Any = self.prepared.native
         copy = self.dims if self.int8 and self.dims >= INT8_DIMS else 4 * self.dims
-        best, least, compared = None, math.inf, 0.0
         any_places = np.arange(self.clusters, dtype=np.int32)  # any groups tell which form is best
+        trials: list[Trial] = []
         for fine in self._forms_by_cost(sample):
             form = self._fitting(fine, copy)
+            least = min((trial.cycles for trial in trials), default=math.inf)
             if form is None or form.least_cycles(self.clusters, self.lanes) > least:
-                continue  # it would not be the best if it left nothing
-            memory = Bounds.memory(self.count, self.dims, self.clusters, form)
-            trial = sketched(sample, form, self.kernels)
-            tried = trial.label(self.kernels.threads, native, any_places, np.empty(len(sample), np.int32))
+                continue
+            labels = np.empty(len(sample), np.int32)
+            tried = sketched(sample, form, self.kernels).label(self.kernels.threads, native, any_places, labels)
             opened, left, hard = (each / len(sample) for each in (tried.opened, tried.candidates, tried.hard))
             cycles = form.cycles(self.clusters, self.lanes, opened, left, hard)
-            if cycles < least:
-                least, compared = cycles, hard
-                why = reason or f"a sketch leaves {left:.2g} of {self.clusters} centers a row"
-                best = Plan("bounds", why, self._seconds(cycles), memory, form.name, form)
-        if best is None:
-            return self._plain(f"bounds would take more than the memory_limit of {self.memory_limit:,.0f} bytes")
-        if not reason and (compared > Bounds.WORTH or least > SKETCH_CYCLES * self._plain_cycles()):
-            return self._plain("sketches would leave too many centers")
-        return best
+            trials.append(Trial(form, cycles, left, hard))
+        return trials
 
     def _fitting(self, fine: Form, copy: int) -> Form | None:
         """Return the form with as few groups to a bound as the limit allows, if any."""
