@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -16,7 +15,7 @@ from macqueen.state import FloatArray
 GROUP = 16  # centers that are looked at together
 AXES_ROWS = 512  # of the sample, at most, that axes are found by
 INT8_DIMS = 8  # with fewer, a tail takes no less than the coordinates
-HEADS = (4, 8, 16)  # leading axes kept in float32 beside an int8 tail
+HEADS = (8, 4)  # leading axes kept in float32 beside an int8 tail: as many as a quarter of the columns allows
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,7 +64,7 @@ class Form:
         return screens + looks + candidates * (40 + dims / 2) + hard * clusters * dims / width + 3 * dims + 100
 
 
-def forms_for(sample: FloatArray, isa: str, int8: bool, heads: Sequence[int] = HEADS) -> list[Form]:
+def forms_for(sample: FloatArray, isa: str, int8: bool) -> list[Form]:
     """Return the forms worth a trial on rows like `sample` (m, d), the simplest first.
 
     Parameters
@@ -74,8 +73,6 @@ def forms_for(sample: FloatArray, isa: str, int8: bool, heads: Sequence[int] = H
         Some rows.
     int8
         Whether the processor multiplies 8-bit integers fast.
-    heads
-        Leading axes beside an int8 tail, ascending.
     """
     rows = sample.astype(np.float64)
     dims = rows.shape[1]
@@ -84,11 +81,11 @@ def forms_for(sample: FloatArray, isa: str, int8: bool, heads: Sequence[int] = H
     forms = [Form("float32", origin, none, dims)]
     if int8 and dims >= INT8_DIMS:
         forms.append(Form("int8", origin, none, 0))
-    counts = [count for count in heads if int8 and 4 * count <= dims]
-    if counts:
+    count = next((count for count in HEADS if int8 and 4 * count <= dims), 0)
+    if count:
         centered = rows[:: 1 + len(rows) // AXES_ROWS] - origin
-        axes = _core.principal_axes(isa, centered / (np.abs(centered).max() or 1.0), counts[-1])
-        forms += [Form(f"int8 and {count} axes", origin, np.ascontiguousarray(axes[:count]), count) for count in counts]
+        axes = _core.principal_axes(isa, centered / (np.abs(centered).max() or 1.0), count)
+        forms.append(Form(f"int8 and {count} axes", origin, axes, count))
     return forms
 
 

@@ -19,7 +19,6 @@ from macqueen.state import FloatArray
 PACKED_ROWS, PACKED_WORK = 256, 6000  # in 16-bit integers side by side: so many rows, and at most so much work,
 CELL_DIMS, CELL_CLUSTERS = 6, 32  # but where centers lie in cells of space (cpp/center_cells.hpp)
 MOST_OPEN = 0.3  # of the rows, that these integers leave
-AXES = 8  # of sketches that have some: as many as are best or nearly so
 MUCH_WORK = 4e9  # multiplications of comparing all: settling whether to sketch takes a twentieth of that time
 SAMPLE_ROWS = 256
 WORTH, LEAST_WORTH = 0.55, 0.65  # part of the cycles of comparing all in float32: 16-bit integers take about as many
@@ -86,7 +85,7 @@ class Labelling:
         if self._sketches:
             some = np.ascontiguousarray(sample[:: 1 + len(sample) // SAMPLE_ROWS])
             labels = np.empty(len(some), np.int32)
-            tried = [form for form in forms.forms_for(sample, self._kernels.isa, True, (AXES,)) if form.tails]
+            tried = [form for form in forms.forms_for(sample, self._kernels.isa, True) if form.tails]
             cycles = [self._label(some, form, centers, labels) for form in tried]
             self._form = tried[int(np.argmin(cycles))]
             self._sketches = self._pays(min(cycles) / len(some), WORTH, centers) or bool(forced)
