@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from macqueen import KMeans, RunConfig, _core
-from macqueen.engine import forced, labelling, prepared
+from macqueen.engine import forced, forms, labelling, prepared
 from macqueen.engine.kernels import Kernels
 from macqueen.engine.labelling import Labelling
 from macqueen.engine.metric import METRICS
@@ -89,6 +89,19 @@ def test_sketches_are_used_once_much_was_read_and_where_rows_are_wide(monkeypatc
         assert (reading.labels(kind, centers, name) is not None) == pays
         assert (reading.labels(kind[:512], centers, name) is not None) == pays
         assert reading.labels(kind[:100], centers, name) is None  # sketching 1000 centers would take longer
+
+
+@needs_int8
+def test_a_far_center_does_not_spoil_what_sketches_tell_of_its_group():
+    kernels = KERNELS[INT8[0]][0]
+    random = np.random.default_rng(0)
+    rows, centers = random.standard_normal((2048, 64)), random.standard_normal((256, 64))
+    centers[::16] *= 10
+    form = next(form for form in forms.forms_for(rows, kernels.isa, True) if form.name == "int8")
+    sketches, labels = forms.sketched(rows, form, kernels), np.empty(2048, np.int32)
+    done = sketches.label(kernels.threads, kernels.prepare(centers), np.arange(256, dtype=np.int32), labels)
+    assert done.hard == 0
+    assert done.candidates < 8 * len(rows)
 
 
 @needs_int8
