@@ -26,7 +26,8 @@ inline void drop_candidates(const SketchBlock& b, size_t row) {
 }
 
 // At least S of the center whose sum is `least`, the least of t (kGroup,), plus the slack of the row, to which sums are
-// compared.
+// compared. The width is that center's own, 4 |e| (cpp/sketch.hpp) and a little more for the rounding of sums: the
+// worst of its group can be far off, and its width would leave all centers.
 inline float upper_bound(const SketchPanels& p, const SketchNumbers& numbers, size_t row, size_t group,
                          const Floats (&t)[kGroupVectors], float least) {
   uint32_t found = 0;

@@ -11,6 +11,7 @@ namespace {
 template <size_t kRows>
 inline void add_heads(const SketchForm& f, const SketchPanels& p, size_t group, const SketchRows& s,
                       const uint8_t* rows, Floats (*t)[kGroupVectors]) {
+  if (f.heads == 0) return;
   const float* panel = p.heads + group * f.heads * kGroup;
   const float* heads[kRows];
   for (size_t r = 0; r < kRows; ++r) heads[r] = s.heads + rows[r] * f.heads;
@@ -109,7 +110,7 @@ inline void sketch_tile(const SketchForm& f, const SketchPanels& p, size_t group
     add_tails<kRows>(p, group, *s.numbers, rows, sum, t);
   }
 #endif
-  if (f.heads > 0) add_heads<kRows>(f, p, group, s, rows, t);
+  add_heads<kRows>(f, p, group, s, rows, t);
 }
 
 // Lower bounds of these sums that leave the integers out.

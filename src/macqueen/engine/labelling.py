@@ -19,7 +19,7 @@ from macqueen.state import FloatArray
 PACKED_ROWS, PACKED_WORK = 256, 6000  # in 16-bit integers side by side: so many rows, and at most so much work,
 CELL_DIMS, CELL_CLUSTERS = 6, 32  # but where centers lie in cells of space (cpp/center_cells.hpp)
 MOST_OPEN = 0.3  # of the rows, that these integers leave
-MUCH_WORK = 4e9  # multiplications of comparing all: settling whether to sketch takes a twentieth of that time
+MUCH_WORK = 4e9  # multiplications of comparing all: settling whether to sketch takes less, 7 to 40 ms, once
 SAMPLE_ROWS = 256
 WORTH = 0.55  # of the cycles of comparing all in float32: about what 16-bit integers take,
 LEAST_WORTH = 0.65  # and where rows that were sketched turn out to take more they are not any longer
