@@ -52,7 +52,7 @@ bench: $(STAMPS)/bench  ## measure W1-W12 against other libraries, two hours; re
 bench-quick: $(STAMPS)/bench  ## the same with fewer rows, steps and repeats, minutes
 	$(BIN)/python benchmarks/run.py --quick
 
-bench-shapes: $(STAMPS)/bench  ## measure fits of many other shapes and kinds of rows, minutes; docs/benchmark-shapes.md
+bench-shapes: $(STAMPS)/bench  ## measure fits of many other shapes and kinds of rows, minutes
 	$(BIN)/python benchmarks/shapes.py
 
 bench-seeding: $(STAMPS)/bench  ## measure k-means++ alone (W12) against scikit-learn

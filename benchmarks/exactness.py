@@ -84,7 +84,7 @@ def measure(case: str, arguments: argparse.Namespace) -> None:
             for turn in range(arguments.repeats + 1):
                 for build in BUILDS if turn % 2 else reversed(BUILDS):
                     time.sleep(arguments.pause)
-                    answer = contenders[build].ask(f"fit {steps if turn else 1}")  # the first one loads and starts
+                    answer = contenders[build].ask(f"fit {steps if turn else 1} 0")  # the first one loads and starts
                     if turn:
                         told[build].append(answer)
             show(case, steps, told, {build: contenders[build].ask("judge") for build in BUILDS})

@@ -73,7 +73,6 @@ def _sklearn_fit(kind: type, task: Task) -> Fit:
     from threadpoolctl import threadpool_limits
 
     threadpool_limits(task.threads)
-    warnings.filterwarnings("ignore", message="Number of distinct clusters")
 
     def fit() -> tuple[Rows, Labels]:
         model = kind(task.clusters, init=task.init, n_init=1, max_iter=task.steps, tol=0.0, algorithm="lloyd")

@@ -2,10 +2,11 @@
 
 For each workload every contender gets a process that loads the rows and then waits. Rounds go A-B-C-A-B-C, one fit at a
 time with a pause before it, so that a slow moment of the machine meets all of them. A fit of one step comes first and
-is not counted: it loads libraries and starts threads. Once a workload has taken some minutes no other round of it
-begins. Of fits of some milliseconds 20 follow each other in a turn, and the median counts; the first one, with cold
-caches, is reported apart. Timings are printed and stored in benchmarks/results/, with a report (report.py), never
-asserted.
+is not counted: it loads libraries and starts threads. After the first round peers that took half as long again as the
+fastest of their kind are left out. Once a workload has taken some minutes no other round of it begins. Where a fit of
+macqueen takes some milliseconds, 20 follow each other in the turn of every contender, and the median counts; the first
+one, with cold caches, is reported apart. Timings are printed and stored in benchmarks/results/, with a report
+(report.py), never asserted.
 """
 
 from __future__ import annotations
@@ -31,6 +32,9 @@ from peers import PEERS, version
 from rich.console import Console
 from rich.status import Status
 from rich.table import Table
+
+SHORT_SECONDS, SHORT_FITS = 0.01, 20  # a shorter fit is mostly how cold the caches are: so many in a row are taken
+MUCH_SLOWER = 1.5  # than the fastest peer of its kind: one round tells enough, and leaves time for the others
 
 
 class Measurement:
@@ -70,17 +74,29 @@ class Measurement:
             self.left_out.append(f"{self.case}: {error} and is left out")
             return None
 
+    def near_the_best(self, answers: dict[str, list[dict[str, Any]]]) -> list[Contender]:
+        """Return who goes on after a round: macqueen, and peers not much slower than the fastest of their kind."""
+        first = {peer: found[0]["seconds"] for peer, found in answers.items() if found and peer != "macqueen"}
+        best = {kind: min((s for p, s in first.items() if PEERS[p].exact == kind), default=0) for kind in (True, False)}
+        slow = {peer for peer, seconds in first.items() if seconds > MUCH_SLOWER * best[PEERS[peer].exact]}
+        return [contender for contender in self.contenders if contender.peer not in slow]
+
     def fits(self, steps: int) -> list[dict[str, Any]]:
         """Return one result for each contender."""
         answers: dict[str, list[dict[str, Any]]] = {contender.peer: [] for contender in self.contenders}
         last = time.monotonic() + 60 * self.arguments.minutes
+        ours = next(contender for contender in self.contenders if contender.peer == "macqueen")
+        again = SHORT_FITS if ours.ask(f"fit {steps} 0")["seconds"] < SHORT_SECONDS else 0
+        racing = self.contenders
         for turn in range(self.arguments.repeats + 1):
             if turn > 1 and time.monotonic() > last:
                 break
-            for contender in list(self.contenders):
+            if turn == 2 and not again:
+                racing = self.near_the_best(answers)
+            for contender in [one for one in racing if one in self.contenders]:
                 self.status.update(f"{self.case}: {steps} steps, round {turn}, {contender.peer}")
                 time.sleep(self.arguments.pause)
-                answer = self.ask(contender, f"fit {steps if turn else 1}")
+                answer = self.ask(contender, f"fit {steps} {again}" if turn else "fit 1 0")
                 if turn and answer:
                     answers[contender.peer].append(answer)
         results = []

@@ -1,6 +1,6 @@
 """One contender on one workload in its own process; it fits once for each line that it is sent.
 
-Lines on standard input: `fit STEPS`, `judge`, `store STEPS`, `end`. One line of JSON answers each.
+Lines on standard input: `fit STEPS AGAIN`, `judge`, `store STEPS`, `end`. One line of JSON answers each.
 """
 
 from __future__ import annotations
@@ -26,8 +26,6 @@ import numpy as np
 from contender import pin
 from numpy.typing import NDArray
 from peers import PEERS, Labels, Rows, Task
-
-SHORT_SECONDS, SHORT_FITS = 0.01, 20  # a shorter fit is mostly how cold the caches are: so many in a row are taken
 
 
 def resident(field: str) -> float:
@@ -93,16 +91,17 @@ class Worker:
         self.peer, self.folder, self.threads, self.fits = peer, folder, threads, 0
         self.rows, self.init = np.load(folder / "rows.npy"), np.load(folder / "init.npy")
         self.fitted: tuple[Rows, Labels] | None = None
+        self.steps = 0  # of that fit
         self.notes: set[str] = set()
 
-    def fit(self, steps: int) -> dict[str, Any]:
-        """Time a fit; of a short one, the first after the pause and the median of those that follow it at once."""
+    def fit(self, steps: int, again: int) -> dict[str, Any]:
+        """Time a fit, or the median of so many more that follow it at once, with warm caches."""
         self.fitted = None
         forget_peak()
         before_mib = resident("VmRSS")
         first = seconds, cpu_seconds = self.time_fit(steps)
-        if seconds < SHORT_SECONDS:
-            fits = zip(*(self.time_fit(steps) for _ in range(SHORT_FITS)), strict=True)
+        if again:
+            fits = zip(*(self.time_fit(steps) for _ in range(again)), strict=True)
             seconds, cpu_seconds = map(statistics.median, fits)
         return {
             "seconds": seconds,
@@ -115,7 +114,7 @@ class Worker:
     def time_fit(self, steps: int) -> tuple[float, float]:
         """Fit once; only the fit is inside the clocks, that of the wall and that of the processors."""
         self.fits += 1
-        self.fitted = None
+        self.fitted, self.steps = None, steps
         fit = PEERS[self.peer].prepare(Task(self.rows, self.init, steps, self.threads, seed=self.fits))
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
@@ -145,7 +144,23 @@ class Worker:
             "notes": sorted(self.notes),
             "pools": pools(),
         }
-        return verdict | (self.plan() if self.peer == "macqueen" else {})
+        return verdict | ({"strays": self.strays(), **self.plan()} if self.peer == "macqueen" else {})
+
+    def strays(self) -> int:
+        """Count the centers of macqueen's last fit of which a bit is not what a plain pass makes of those before."""
+        from macqueen import KMeans, RunConfig
+
+        assert self.fitted is not None
+        found, before = self.fitted[0], self.init
+        if self.steps > 1:
+            self.time_fit(self.steps - 1)
+            before = self.fitted[0]
+        os.environ["MACQUEEN_FORCE_PATH"] = "plain"
+        config = RunConfig(save_checkpoints_steps=None, save_summary_steps=0, num_threads=self.threads)
+        model = KMeans(len(found), initial_clusters=before, use_mini_batch=False, config=config)
+        plain = model.train(self.rows, steps=1).cluster_centers()
+        del os.environ["MACQUEEN_FORCE_PATH"]
+        return int((plain.view(np.uint32) != found.view(np.uint32)).any(axis=1).sum())
 
     def plan(self) -> dict[str, Any]:
         """Return what macqueen plans to do, and the time of the one step that it predicts the time of."""

@@ -12,9 +12,7 @@
 #include <algorithm>
 
 #include "axes.hpp"
-#include "bindings_step.hpp"
 #include "bounded_rows.hpp"
-#include "box_index.hpp"
 #include "dispatch.hpp"
 #include "exact.hpp"
 #include "finish.hpp"
@@ -29,14 +27,6 @@ using namespace macqueen;
 namespace {
 
 using nb::ndarray;
-template <class T>
-using Matrix = ndarray<T, nb::ndim<2>, nb::c_contig, nb::device::cpu>;
-template <class T>
-using Vector = ndarray<T, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
-
-void expect(bool holds, const char* rule) {
-  if (!holds) throw std::invalid_argument(rule);
-}
 
 template <class T>
 T* pointer(const std::optional<Vector<T>>& array) {
@@ -98,7 +88,7 @@ void bind_totals(nb::module_& m) {
             --t.counts[from];
             ++t.counts[to];
           },
-          "row"_a, "source"_a, "target"_a)
+          array("row"), "source"_a, "target"_a)
       .def(
           "rounded",
           [](const Totals& t, Threads& threads, const std::string& isa) -> Rounded {
@@ -114,7 +104,7 @@ void bind_totals(nb::module_& m) {
 }
 
 template <class T>
-void bind_rows(nb::module_& m, const char* name, const char* boxes_name, const char* bounded_name) {
+void bind_centers(nb::module_& m, const char* name) {
   using C = Centers<T>;
   nb::class_<C>(m, name, "Centers (k, d) made ready for one step.")
       .def(
@@ -130,7 +120,7 @@ void bind_rows(nb::module_& m, const char* name, const char* boxes_name, const c
             nb::gil_scoped_release release;
             new (self) C(kernels, centers.data(), centers.shape(0), centers.shape(1));
           },
-          "isa"_a, "centers"_a)
+          "isa"_a, array("centers"))
       .def_prop_ro("isa", [](const C& c) { return c.kernels().name; })
       .def_prop_ro("k", &C::k)
       .def_prop_ro("d", &C::d)
@@ -140,7 +130,7 @@ void bind_rows(nb::module_& m, const char* name, const char* boxes_name, const c
             std::vector<int32_t> places;
             {
               nb::gil_scoped_release release;
-              places = grouped_places(threads, c.kernels(), c.values(), c.k(), c.d(), kGroup);
+              places = grouped_places(threads, c.kernels(), c.values(), c.k(), c.d());
             }
             return new_array(std::move(places), {c.k()});
           },
@@ -157,8 +147,8 @@ void bind_rows(nb::module_& m, const char* name, const char* boxes_name, const c
             return accumulate<T>(threads, c, rows.data(), rows.shape(0), {squares, skip_zero_rows, known}, workspace,
                                  totals, pointer(labels));
           },
-          "threads"_a, "rows"_a, "squares"_a, "skip_zero_rows"_a, "workspace"_a, "totals"_a, "labels"_a = nb::none(),
-          "known"_a = false, "labels are filled, or taken where they are known.")
+          "threads"_a, array("rows"), "squares"_a, "skip_zero_rows"_a, "workspace"_a, "totals"_a,
+          array("labels") = nb::none(), "known"_a = false, "labels are filled, or taken where they are known.")
       .def(
           "assign",
           [](const C& c, Threads& threads, Matrix<const T> rows, bool skip_zero_rows, Vector<int32_t> labels,
@@ -170,8 +160,8 @@ void bind_rows(nb::module_& m, const char* name, const char* boxes_name, const c
             return assign<T>(threads, c, rows.data(), rows.shape(0), skip_zero_rows, labels.data(), pointer(distances),
                              known);
           },
-          "threads"_a, "rows"_a, "skip_zero_rows"_a, "labels"_a, "distances"_a = nb::none(), "known"_a = false,
-          "labels are filled, or taken where they are known.")
+          "threads"_a, array("rows"), "skip_zero_rows"_a, array("labels"), array("distances") = nb::none(),
+          "known"_a = false, "labels are filled, or taken where they are known.")
       .def(
           "distances",
           [](const C& c, Threads& threads, Matrix<const T> rows, double factor, bool zero_rows_are_one, Matrix<T> out) {
@@ -180,73 +170,11 @@ void bind_rows(nb::module_& m, const char* name, const char* boxes_name, const c
             nb::gil_scoped_release release;
             return distances<T>(threads, c, rows.data(), rows.shape(0), factor, zero_rows_are_one, out.data());
           },
-          "threads"_a, "rows"_a, "factor"_a, "zero_rows_are_one"_a, "out"_a);
+          "threads"_a, array("rows"), "factor"_a, "zero_rows_are_one"_a, array("out"));
+}
 
-  using B = BoxIndex<T>;
-  nb::class_<B>(m, boxes_name, "Rows of few dimensions in boxes, with the labels of the last step.")
-      .def(
-          "__init__",
-          [](B* self, const std::string& isa, Threads& threads, Matrix<const T> rows) {
-            expect(rows.shape(0) > 0 && rows.shape(0) < (size_t{1} << 32) && rows.shape(1) > 0 &&
-                       rows.shape(1) <= kMostBoxDims,
-                   "rows (n, d), 0 < n < 2^32, 0 < d <= 8");
-            const Kernels& kernels = find_kernels(isa);
-            nb::gil_scoped_release release;
-            expect(first_refused_row<T>(threads, kernels, rows.data(), rows.shape(0), rows.shape(1)) == kAllFinite,
-                   "rows must be finite and within 1e150");
-            new (self) B(threads, kernels, rows.data(), rows.shape(0), rows.shape(1));
-          },
-          "isa"_a, "threads"_a, "rows"_a)
-      .def(
-          "accumulate",
-          [](B& boxes, Threads& threads, const C& centers, Totals& totals) {
-            expect(centers.d() == boxes.d() && totals.d == boxes.d() && totals.k == centers.k() &&
-                       (boxes.k() == 0 || boxes.k() == centers.k()),
-                   "centers and totals must fit the rows and the calls before");
-            nb::gil_scoped_release release;
-            return boxes.accumulate(threads, centers, totals);
-          },
-          "threads"_a, "centers"_a, "totals"_a, "Adds all rows; returns how many centers a row was compared with.");
-
-  using S = BoundedRows<T>;
-  nb::class_<S>(m, bounded_name, "Rows in memory, sketched, with the labels and bounds of the last step.")
-      .def(
-          "__init__",
-          [](S* self, const std::string& isa, Threads& threads, Matrix<const T> rows, Vector<const double> origin,
-             Matrix<const double> axes, size_t heads, size_t share) {
-            const size_t n = rows.shape(0), d = rows.shape(1), used = axes.shape(0);
-            expect(n > 0 && d > 0 && origin.size() == d && axes.shape(1) == d, "rows (n, d), origin (d,), axes (a, d)");
-            expect(used == 0 ? heads == 0 || heads == d : heads == used && used <= d,
-                   "heads: all columns, none, or the axes");
-            expect(share > 0, "share: 1 or more");
-            const Kernels& kernels = find_kernels(isa);
-            const double *const at = origin.data(), *const axis = axes.data();
-            const SketchPlan plan{{at, at + d}, {axis, axis + used * d}, heads, share};
-            nb::gil_scoped_release release;
-            new (self) S(threads, kernels, rows.data(), n, d, plan);
-          },
-          "isa"_a, "threads"_a, "rows"_a, "origin"_a, "axes"_a, "heads"_a, "share"_a = 1, nb::keep_alive<1, 4>())
-      .def(StepOf<T, S>())
-      .def(
-          "label",
-          [](S& rows, Threads& threads, const C& centers, Vector<const int32_t> places, Vector<int32_t> labels) {
-            expect(centers.d() == rows.d() && rows.k() == 0, "centers must fit rows that made no step");
-            expect(places.shape(0) == centers.k() && labels.shape(0) == rows.n(), "places (k,), labels (n,)");
-            std::vector<int32_t> in_order(places.data(), places.data() + centers.k());
-            std::vector<bool> taken(centers.k());
-            for (const int32_t place : in_order) {
-              expect(place >= 0 && static_cast<size_t>(place) < centers.k() && !taken[static_cast<size_t>(place)],
-                     "places must be 0 to k - 1 in some order");
-              taken[static_cast<size_t>(place)] = true;
-            }
-            nb::gil_scoped_release release;
-            const BoundedStep done = rows.label(threads, centers, std::move(in_order));
-            std::copy(rows.labels().begin(), rows.labels().end(), labels.data());
-            return done;
-          },
-          "threads"_a, "centers"_a, "places"_a, "labels"_a,
-          "Labels all rows, and tells what it did, as a first step would; the object cannot be used after it.");
-
+template <class T>
+void bind_functions(nb::module_& m) {
   m.def(
       "normalize",
       [](const std::string& isa, Threads& threads, Matrix<const T> rows, Matrix<T> out) {
@@ -255,7 +183,7 @@ void bind_rows(nb::module_& m, const char* name, const char* boxes_name, const c
         nb::gil_scoped_release release;
         return normalize<T>(threads, kernels, rows.data(), rows.shape(0), rows.shape(1), out.data());
       },
-      "isa"_a, "threads"_a, "rows"_a, "out"_a);
+      "isa"_a, "threads"_a, array("rows"), array("out"));
   m.def(
       "first_bad_row",
       [](const std::string& isa, Threads& threads, Matrix<const T> rows) {
@@ -263,7 +191,7 @@ void bind_rows(nb::module_& m, const char* name, const char* boxes_name, const c
         nb::gil_scoped_release release;
         return first_refused_row<T>(threads, kernels, rows.data(), rows.shape(0), rows.shape(1));
       },
-      "isa"_a, "threads"_a, "rows"_a, "-1, or the first row with a NaN, an infinity or a magnitude beyond 1e150.");
+      "isa"_a, "threads"_a, array("rows"), "-1, or the first row with a NaN, an infinity or a magnitude beyond 1e150.");
   m.def(
       "move_running_means",
       [](Matrix<const double> sums, Vector<const int64_t> counts, Vector<const int64_t> before, Matrix<T> centers) {
@@ -273,14 +201,11 @@ void bind_rows(nb::module_& m, const char* name, const char* boxes_name, const c
         move_running_means<T>(sums.data(), counts.data(), before.data(), centers.shape(0), centers.shape(1),
                               centers.data());
       },
-      "sums"_a, "counts"_a, "counts_before"_a, "centers"_a);
+      array("sums"), array("counts"), array("counts_before"), array("centers"));
 }
 
-}  // namespace
-
-NB_MODULE(_core, m) {
-  nb::set_leak_warnings(false);  // pools live as long as the process
-  m.doc() = "The hot loop: exact labels, exact sums, exact cost.";
+// Threads, and the instruction sets of the processor.
+void bind_machine(nb::module_& m) {
   nb::class_<Threads>(m, "Threads", "A pool of threads; started when first needed.")
       .def(
           "__init__",
@@ -292,20 +217,6 @@ NB_MODULE(_core, m) {
       .def_prop_ro("count", &Threads::count);
   nb::class_<Workspace>(m, "Workspace", "Per-thread buffers, kept from step to step. One user at a time.")
       .def(nb::init<bool>(), "slim"_a = false, "slim: passes make nothing that grows with the rows.");
-  bind_totals(m);
-  nb::class_<BoundedStep>(m, "BoundedStep", "What a step over bounded rows did, summed over rows.")
-      .def_ro("candidates", &BoundedStep::candidates)
-      .def_ro("hard", &BoundedStep::hard)
-      .def_ro("screened", &BoundedStep::screened)
-      .def_ro("opened", &BoundedStep::opened)
-      .def_ro("read", &BoundedStep::read)
-      .def_ro("moved", &BoundedStep::moved);
-  bind_rows<float>(m, "Centers32", "Boxes32", "Bounded32");
-  bind_rows<double>(m, "Centers64", "Boxes64", "Bounded64");
-  bind_pairs(m);
-  bind_sorted(m);
-  bind_step(m);
-  bind_reading(m);
   m.def("available_isas", [] {
     std::vector<std::string> names;
     for (const Kernels* kernels : available_kernels()) names.emplace_back(kernels->name);
@@ -319,6 +230,9 @@ NB_MODULE(_core, m) {
       },
       "name"_a, "float32 values in a vector, and whether there are products of 8-bit integers.");
   m.def("find_isa", [](const std::string& name) { return std::string(find_kernels(name).name); }, "name"_a);
+}
+
+void bind_draws(nb::module_& m) {
   m.def(
       "principal_axes",
       [](const std::string& isa, Matrix<const double> rows, size_t count) {
@@ -331,7 +245,7 @@ NB_MODULE(_core, m) {
         }
         return new_array(std::move(axes), {count, rows.shape(1)});
       },
-      "isa"_a, "rows"_a, "count"_a, "Leading principal axes (count, d) of centered rows, orthonormal.");
+      "isa"_a, array("rows"), "count"_a, "Leading principal axes (count, d) of centered rows, orthonormal.");
   m.def("random_bits", &random_bits, "seed"_a, "purpose"_a, "index"_a);
   m.def(
       "permuted",
@@ -342,5 +256,31 @@ NB_MODULE(_core, m) {
         return new_array(std::move(result), {count});
       },
       "seed"_a, "purpose"_a, "n"_a, "begin"_a, "end"_a, "Places begin..end-1 of a random permutation of 0..n-1.");
+}
+
+}  // namespace
+
+NB_MODULE(_core, m) {
+  nb::set_leak_warnings(false);  // pools live as long as the process
+  m.doc() = "The hot loop: exact labels, exact sums, exact cost.";
+  bind_machine(m);
+  bind_totals(m);
+  nb::class_<BoundedStep>(m, "BoundedStep", "What a step over bounded rows did, summed over rows.")
+      .def_ro("candidates", &BoundedStep::candidates)
+      .def_ro("hard", &BoundedStep::hard)
+      .def_ro("screened", &BoundedStep::screened)
+      .def_ro("opened", &BoundedStep::opened)
+      .def_ro("read", &BoundedStep::read)
+      .def_ro("moved", &BoundedStep::moved);
+  bind_centers<float>(m, "Centers32");
+  bind_centers<double>(m, "Centers64");
+  bind_functions<float>(m);
+  bind_functions<double>(m);
+  bind_indexes(m);
+  bind_pairs(m);
+  bind_sorted(m);
+  bind_step(m);
+  bind_reading(m);
+  bind_draws(m);
   bind_seeding(m);
 }

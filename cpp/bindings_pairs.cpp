@@ -24,11 +24,11 @@ nb::class_<P> bind_rows_of(nb::module_& m, const char* name, const char* what, c
   return nb::class_<P>(m, name, what)
       .def(
           "__init__",
-          [](P* self, nb::ndarray<const T, nb::ndim<2>, nb::c_contig, nb::device::cpu> rows, Options... given) {
+          [](P* self, Matrix<const T> rows, Options... given) {
             if (rows.shape(0) == 0 || rows.shape(1) == 0) throw std::invalid_argument("rows (n, d), n > 0, d > 0");
             new (self) P(rows.data(), rows.shape(0), rows.shape(1), given...);
           },
-          "rows"_a, options..., nb::keep_alive<1, 2>())
+          array("rows"), options..., nb::keep_alive<1, 2>())
       .def(StepOf<T, P>());
 }
 
@@ -36,8 +36,7 @@ template <class T>
 void bind_label(nb::class_<PackedRows<T>>&& packed) {
   packed.def(
       "label",
-      [](PackedRows<T>& rows, Threads& threads, const Centers<T>& centers,
-         nb::ndarray<int32_t, nb::ndim<1>, nb::c_contig, nb::device::cpu> labels) {
+      [](PackedRows<T>& rows, Threads& threads, const Centers<T>& centers, Vector<int32_t> labels) {
         if (centers.d() != rows.d() || rows.k() != 0 || labels.shape(0) != rows.n()) {
           throw std::invalid_argument("centers must fit rows that made no step, labels (n,)");
         }
@@ -50,7 +49,7 @@ void bind_label(nb::class_<PackedRows<T>>&& packed) {
         std::copy(found.begin(), found.end(), labels.data());
         return done;
       },
-      "threads"_a, "centers"_a, "labels"_a,
+      "threads"_a, "centers"_a, array("labels"),
       "Labels all rows, and tells what it did, as a first step would; the object cannot be used after it.");
 }
 

@@ -14,9 +14,6 @@ using namespace macqueen;
 namespace {
 
 template <class T>
-using Matrix = nb::ndarray<T, nb::ndim<2>, nb::c_contig, nb::device::cpu>;
-
-template <class T>
 void bind_nearest(nb::module_& m) {
   m.def(
       "nearest",
@@ -31,7 +28,7 @@ void bind_nearest(nb::module_& m) {
         return nearest<T>(threads, centers, rows.data(), n, most, factor, zero_rows_are_one, indices.data(),
                           distances.data());
       },
-      "centers"_a, "threads"_a, "rows"_a, "factor"_a, "zero_rows_are_one"_a, "indices"_a, "distances"_a,
+      "centers"_a, "threads"_a, array("rows"), "factor"_a, "zero_rows_are_one"_a, array("indices"), array("distances"),
       "Fills indices and distances (n, m) with the m nearest centers of each row, the nearest first.");
 }
 

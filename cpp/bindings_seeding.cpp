@@ -22,15 +22,6 @@ using namespace macqueen;
 
 namespace {
 
-template <class T>
-using Matrix = nb::ndarray<T, nb::ndim<2>, nb::c_contig, nb::device::cpu>;
-template <class T>
-using Vector = nb::ndarray<T, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
-
-void expect(bool holds, const char* rule) {
-  if (!holds) throw std::invalid_argument(rule);
-}
-
 nb::int_ big_integer(exact::uint128 value) {
   const nb::object high = nb::int_(static_cast<uint64_t>(value >> 64));
   return nb::int_(nb::object((high << nb::int_(64)) | nb::int_(static_cast<uint64_t>(value))));
@@ -62,8 +53,8 @@ void bind_near_rows(nb::module_& m, const char* near_name) {
             new (self) N(threads, kernels, rows.data(), n, d, origin.data(), counts ? counts->data() : nullptr,
                          nearest.data());
           },
-          "isa"_a, "threads"_a, "rows"_a, "origin"_a, "nearest"_a, "counts"_a = nb::none(), nb::keep_alive<1, 4>(),
-          nb::keep_alive<1, 6>(), nb::keep_alive<1, 7>())
+          "isa"_a, "threads"_a, array("rows"), array("origin"), array("nearest"), array("counts") = nb::none(),
+          nb::keep_alive<1, 4>(), nb::keep_alive<1, 6>(), nb::keep_alive<1, 7>())
       .def_prop_ro("blocks", &N::blocks, "How many blocks of rows there are.")
       .def(
           "prepare",
@@ -98,7 +89,7 @@ void bind_near_rows(nb::module_& m, const char* near_name) {
             nb::gil_scoped_release release;
             rows.begin_step(candidates.data(), candidates.shape(0));
           },
-          "candidates"_a)
+          array("candidates"))
       .def(
           "look",
           [](N& rows, Threads& threads, size_t begin, size_t end) {
@@ -130,7 +121,7 @@ void bind_lowering(nb::module_& m) {
         nb::gil_scoped_release release;
         lower_to<T>(threads, kernels, rows.data(), center.data(), rows.shape(0), rows.shape(1), nearest.data());
       },
-      "isa"_a, "threads"_a, "rows"_a, "center"_a, "nearest"_a,
+      "isa"_a, "threads"_a, array("rows"), array("center"), array("nearest"),
       "nearest (n,) in/out: the smaller of itself and the squared distance to the center.");
   m.def(
       "weight_lowered_to",
@@ -146,7 +137,7 @@ void bind_lowering(nb::module_& m) {
         }
         return big_integer(total);
       },
-      "isa"_a, "threads"_a, "rows"_a, "center"_a, "nearest"_a, "top"_a,
+      "isa"_a, "threads"_a, array("rows"), array("center"), array("nearest"), "top"_a,
       "Total weight that `lower_to` would leave, without doing it.");
   m.def(
       "merge_nearest",
@@ -162,8 +153,9 @@ void bind_lowering(nb::module_& m) {
         merge_nearest<T>(threads, kernels, rows.data(), n, rows.shape(1), candidates.data(), first, fresh_labels.data(),
                          fresh_nearest.data(), labels.data(), nearest.data());
       },
-      "isa"_a, "threads"_a, "rows"_a, "candidates"_a, "first"_a, "fresh_labels"_a, "fresh_nearest"_a, "labels"_a,
-      "nearest"_a, "labels, nearest (n,) in/out: of the candidates below `first` before, of all after.");
+      "isa"_a, "threads"_a, array("rows"), array("candidates"), "first"_a, array("fresh_labels"),
+      array("fresh_nearest"), array("labels"), array("nearest"),
+      "labels, nearest (n,) in/out: of the candidates below `first` before, of all after.");
 }
 
 }  // namespace
@@ -183,7 +175,7 @@ void bind_seeding(nb::module_& m) {
         }
         return big_integer(total);
       },
-      "threads"_a, "weights"_a, "top"_a);
+      "threads"_a, array("weights"), "top"_a);
   m.def(
       "pick_by_weight",
       [](Vector<const double> weights, int top, const nb::int_& target) {
@@ -191,13 +183,13 @@ void bind_seeding(nb::module_& m) {
         nb::gil_scoped_release release;
         return pick_by_weight(weights.data(), weights.shape(0), top, wanted);
       },
-      "weights"_a, "top"_a, "target"_a);
+      array("weights"), "top"_a, "target"_a);
   m.def(
       "sampled_by_weight",
       [](Threads& threads, Vector<const double> weights, int top, double factor, uint64_t seed, uint32_t purpose) {
         nb::gil_scoped_release release;
         return sampled_by_weight(threads, weights.data(), weights.shape(0), top, factor, seed, purpose);
       },
-      "threads"_a, "weights"_a, "top"_a, "factor"_a, "seed"_a, "purpose"_a,
+      "threads"_a, array("weights"), "top"_a, "factor"_a, "seed"_a, "purpose"_a,
       "The indices drawn, each by itself with probability `factor` times its weight on the grid.");
 }

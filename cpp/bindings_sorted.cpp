@@ -21,8 +21,7 @@ void bind_sorted_of(nb::module_& m, const char* name) {
   nb::class_<R>(m, name, "Rows of one dimension, sorted, with sums of all rows below a place.")
       .def(
           "__init__",
-          [](R* self, const std::string& isa, Threads& threads,
-             nb::ndarray<const T, nb::ndim<2>, nb::c_contig, nb::device::cpu> rows) {
+          [](R* self, const std::string& isa, Threads& threads, Matrix<const T> rows) {
             if (rows.shape(0) == 0 || rows.shape(1) != 1) throw std::invalid_argument("rows (n, 1), n > 0");
             const Kernels& kernels = find_kernels(isa);
             nb::gil_scoped_release release;
@@ -31,7 +30,7 @@ void bind_sorted_of(nb::module_& m, const char* name) {
             }
             new (self) R(threads, rows.data(), rows.shape(0));
           },
-          "isa"_a, "threads"_a, "rows"_a)
+          "isa"_a, "threads"_a, array("rows"))
       .def(
           "accumulate",
           [](const R& rows, Threads& threads, const Centers<T>& centers, Totals& totals) {

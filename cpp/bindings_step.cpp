@@ -10,13 +10,10 @@ using namespace macqueen;
 namespace {
 
 template <class T>
-using CenterArray = nb::ndarray<const T, nb::ndim<2>, nb::c_contig, nb::device::cpu>;
-
-template <class T>
 void bind_finish(nb::module_& m) {
   m.def(
       "finish",
-      [](Threads& threads, const Centers<T>& centers, Totals& totals, CenterArray<T> before, const Totals* earlier) {
+      [](Threads& threads, const Centers<T>& centers, Totals& totals, Matrix<const T> before, const Totals* earlier) {
         if (centers.k() != totals.k || centers.d() != totals.d || (earlier != nullptr && earlier->d != totals.d)) {
           throw std::invalid_argument("centers and totals of the same pass");
         }
@@ -31,7 +28,7 @@ void bind_finish(nb::module_& m) {
         }
         return finished->take();
       },
-      "threads"_a, "centers"_a, "totals"_a, "before"_a, "earlier"_a.none() = nb::none(),
+      "threads"_a, "centers"_a, "totals"_a, array("before"), "earlier"_a.none() = nb::none(),
       "(means (k, d), `before` where there are no rows, counts (k,), how many are 0, cost) of a pass; `earlier`: "
       "totals of the same rows, whose squares are taken.");
 }

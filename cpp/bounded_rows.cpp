@@ -100,7 +100,7 @@ void BoundedRows<T>::begin_step(Threads& threads, const Centers<T>& centers) {
   const PinFloatingPoint pin;
   if (std::exchange(under_way_, true)) throw std::logic_error("a step was not finished; the rows cannot be used again");
   if (!totals_) {
-    begin(centers, grouped_places(threads, centers.kernels(), centers.values(), centers.k(), form_.d, kGroup), true);
+    begin(centers, grouped_places(threads, centers.kernels(), centers.values(), centers.k(), form_.d), true);
   } else {
     move_centers(threads, centers);
     choose_way(threads, centers.kernels());
@@ -189,7 +189,6 @@ void BoundedRows<T>::look(const Centers<T>& centers, size_t first, size_t count,
   const SketchRows lanes{own.numbers, slot.lane_heads.data(), slot.lane_tails.data()};
   const SketchBlock work{own,
                          lanes,
-                         count,
                          slot.own_places.data(),
                          slot.limit.data(),
                          slot.found.data(),

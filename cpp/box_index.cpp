@@ -4,6 +4,7 @@
 #include <cmath>
 #include <limits>
 #include <numeric>
+#include <stdexcept>
 #include <utility>
 
 #include "center_list.hpp"
@@ -197,6 +198,7 @@ void BoxIndex<T>::begin_step(const Centers<T>& centers) {
 template <class T>
 double BoxIndex<T>::accumulate(Threads& threads, const Centers<T>& centers, Totals& totals) {
   const PinFloatingPoint pin;
+  if (std::exchange(under_way_, true)) throw std::logic_error("a step was not finished; the rows cannot be used again");
   const size_t k = centers.k();
   begin_step(centers);
   while (static_cast<int>(slots_.size()) < threads.count()) slots_.push_back(std::make_unique<Slot>());
@@ -220,6 +222,7 @@ double BoxIndex<T>::accumulate(Threads& threads, const Centers<T>& centers, Tota
   }
   totals.merge(*totals_);
   totals.squares.merge(squares_);
+  under_way_ = false;
   return looked_at / static_cast<double>(n_);
 }
 

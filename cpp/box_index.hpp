@@ -72,6 +72,7 @@ class BoxIndex {
   exact::Sums squares_;
   std::vector<T> before_, paths_;  // (k, d) centers of the step before; (k,) how far each has moved since
   std::vector<std::unique_ptr<Slot>> slots_;
+  bool under_way_ = false;  // a step has begun and not ended
 };
 
 }  // namespace macqueen

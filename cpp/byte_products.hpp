@@ -58,10 +58,11 @@ inline Ints sums_of_pairs(Ints shorts) {
 }
 #endif
 inline Ints four_bytes(const void* p) { return broadcast_int(*static_cast<const Int32*>(p)); }
-inline int32_t sum_of_lanes(Ints v) {
-  int32_t lanes[kWidth], sum = 0;
+// Modulo 2^32: what is added to it brings it back into range.
+inline uint32_t sum_of_lanes(Ints v) {
+  uint32_t lanes[kWidth], sum = 0;
   memcpy(lanes, &v, sizeof lanes);
-  for (const int32_t lane : lanes) sum += lane;
+  for (const uint32_t lane : lanes) sum += lane;
   return sum;
 }
 

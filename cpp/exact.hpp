@@ -71,7 +71,7 @@ class Sums {
   void note_adds(int64_t adds);
   // Adds one float64 to a cell; reserves by itself and may be called from several threads.
   void add(size_t cell, double value);
-  // Adds (or takes off) the square of a float64, exactly; otherwise as `add`.
+  // Adds the square of a float64, exactly; otherwise as `add`.
   void add_square(size_t cell, double value);
   // Adds all cells of another object of the same size; to nothing, by sharing its planes.
   void merge(const Sums& other);

@@ -47,7 +47,7 @@ class Wide {
   int64_t adds_ = 0;
 };
 
-// Values on one grid of 2^lowest fit 60 bits: then |x - a|^2 - |x - b|^2 fits an int128 for d up to 64.
+// Values on one grid of 2^lowest fit 58 bits: then |x - a|^2 - |x - b|^2 fits an int128 for d up to 64.
 // Short decimals land here.
 template <class T>
 bool compare_on_grid(const T* x, const T* a, const T* b, size_t d, int* sign) {

@@ -235,10 +235,10 @@ void Sums::trim(int begin, int end) {
 void Sums::canonicalize() {
   if (planes_.empty()) return;
   settle();
+  const auto is_sign = [](int64_t digit) { return digit == 0 || digit == -1; };
   const int64_t* top = planes_.back().get();
-  if (std::any_of(top, top + cells_, [](int64_t digit) { return digit != 0 && digit != -1; })) {
+  for (; !std::all_of(top, top + cells_, is_sign); top = planes_.back().get()) {
     grow(first_, first_ + width() + 1);  // settles
-    top = planes_.back().get();
   }
   int lowest = width(), highest = 0;
   for (int place = 0; place < width(); ++place) {

@@ -15,25 +15,24 @@ using Range = std::pair<size_t, size_t>;
 template <class T>
 class Splitter {
  public:
-  Splitter(Threads& threads, const Kernels& kernels, const T* centers, size_t k, size_t d, size_t size)
+  Splitter(Threads& threads, const Kernels& kernels, const T* centers, size_t k, size_t d)
       : threads_(threads),
         kernels_(row_kernels<T>(kernels)),
         centers_(centers),
         d_(d),
-        size_(size),
         names_(k),
         from_one_(k),
         from_other_(k) {
     std::iota(names_.begin(), names_.end(), 0);
   }
 
-  // Orders all names so that each run of `size` lies together: large ranges by all threads, each small one by one.
+  // Orders all names so that each group lies together: large ranges by all threads, each small one by one.
   const std::vector<int32_t>& split() {
     std::vector<Range> large = {{0, names_.size()}}, small;
     while (!large.empty()) {
       const Range range = large.back();
       large.pop_back();
-      if (range.second - range.first <= std::max(size_, kValuesPerTask / d_)) {
+      if (range.second - range.first <= std::max(kGroup, kValuesPerTask / d_)) {
         small.push_back(range);
         continue;
       }
@@ -47,7 +46,7 @@ class Splitter {
 
  private:
   void split_alone(Range range) {
-    if (range.second - range.first <= size_) return;
+    if (range.second - range.first <= kGroup) return;
     const size_t middle = halve(range, [this](auto... arguments) { measure(arguments...); });
     split_alone({range.first, middle});
     split_alone({middle, range.second});
@@ -67,8 +66,8 @@ class Splitter {
     for (size_t i = begin; i < end; ++i) keys[i - begin] = {from_one_[i] - from_other_[i], names_[i]};
     std::sort(keys.begin(), keys.end());
     for (size_t i = begin; i < end; ++i) names_[i] = keys[i - begin].second;
-    const size_t groups = (end - begin + size_ - 1) / size_;
-    return begin + groups / 2 * size_;
+    const size_t groups = (end - begin + kGroup - 1) / kGroup;
+    return begin + groups / 2 * kGroup;
   }
 
   int32_t farthest(Range range) const {
@@ -94,7 +93,7 @@ class Splitter {
   Threads& threads_;
   const RowKernels<T>& kernels_;
   const T* centers_;
-  size_t d_, size_;
+  size_t d_;
   std::vector<int32_t> names_;                 // (k,)
   std::vector<double> from_one_, from_other_;  // (k,) squared distances
 };
@@ -102,15 +101,14 @@ class Splitter {
 }  // namespace
 
 template <class T>
-std::vector<int32_t> grouped_places(Threads& threads, const Kernels& kernels, const T* centers, size_t k, size_t d,
-                                    size_t size) {
-  Splitter<T> splitter(threads, kernels, centers, k, d, size);
+std::vector<int32_t> grouped_places(Threads& threads, const Kernels& kernels, const T* centers, size_t k, size_t d) {
+  Splitter<T> splitter(threads, kernels, centers, k, d);
   const std::vector<int32_t>& names = splitter.split();
   std::vector<int32_t> places(k);
   for (size_t place = 0; place < k; ++place) places[static_cast<size_t>(names[place])] = static_cast<int32_t>(place);
   return places;
 }
-template std::vector<int32_t> grouped_places<float>(Threads&, const Kernels&, const float*, size_t, size_t, size_t);
-template std::vector<int32_t> grouped_places<double>(Threads&, const Kernels&, const double*, size_t, size_t, size_t);
+template std::vector<int32_t> grouped_places<float>(Threads&, const Kernels&, const float*, size_t, size_t);
+template std::vector<int32_t> grouped_places<double>(Threads&, const Kernels&, const double*, size_t, size_t);
 
 }  // namespace macqueen

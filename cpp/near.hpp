@@ -13,10 +13,10 @@
 // side. What is not ruled out is computed in float64, as always: no bit depends on the screen.
 #pragma once
 
+#include "byte_products.hpp"
 #include "distances.hpp"
 #include "fetch.hpp"
 #include "near_form.hpp"
-#include "sketch_sums.hpp"
 
 namespace macqueen {
 namespace MACQUEEN_ISA {

@@ -158,6 +158,7 @@ uint64_t NearRows<T>::saved_weight(size_t row, double squared) const {
 
 template <class T>
 exact::uint128 NearRows<T>::total(Threads& threads) {
+  const PinFloatingPoint pin;
   int top;
   std::frexp(*std::max_element(largest_.begin(), largest_.end()), &top);
   if (top != top_) {
@@ -171,6 +172,7 @@ exact::uint128 NearRows<T>::total(Threads& threads) {
 
 template <class T>
 size_t NearRows<T>::pick(exact::uint128 target) const {
+  const PinFloatingPoint pin;
   size_t block = 0;
   for (; block < blocks() && weights_[block] <= target; ++block) target -= weights_[block];
   if (block == blocks()) return n_;

@@ -1,4 +1,5 @@
-// What one thread holds during a step over bounds of pairs; for cpp/pair_bounds.cpp and cpp/pair_compare.cpp.
+// What one thread holds during a step over bounds of pairs; for cpp/pair_bounds.cpp, cpp/pair_bytes.cpp and
+// cpp/pair_compare.cpp.
 #pragma once
 
 #include <algorithm>

@@ -104,7 +104,7 @@ FoldedRows<T> fold_rows(Threads& threads, const T* rows, size_t n) {
   folded.memory = std::make_unique<HugeMemory>(n * (D * sizeof(T) + sizeof(int32_t)));
   folded.rows = folded.memory->template take<T>(n * D);
   folded.weights = folded.memory->template take<int32_t>(n);
-  std::vector<RecentRows<T, D>> recent(static_cast<size_t>(threads.count()));
+  std::vector<RecentRows<T, D>> recent(std::min(kParts, static_cast<size_t>(threads.count())));
   size_t kept[kParts] = {};
   threads.run(kParts, [&](int slot, size_t part) {
     const size_t first = part * part_rows, end = std::min(n, first + part_rows);

@@ -92,7 +92,6 @@ struct Candidate {
 struct SketchBlock {
   SketchRows sketches;
   SketchRows lanes;       // room for the same, interleaved
-  size_t count;           // of the rows
   const int32_t* own;     // (rows,) places of the own centers, which are left out; -1: none yet
   float* limit;           // (rows,) in/out: |x - c|^2 - |x|^2 of the nearest center is at most this
   float* found;           // (groups, rows) out: the least such value of a group's centers that are no candidates

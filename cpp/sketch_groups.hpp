@@ -42,7 +42,7 @@ void limit_rows(const SketchPanels& p, const SketchBlock& b, size_t groups) {
     const Floats tail = load(own.tail + i), error = load(own.error + i);
     const Floats slack = multiply_add(load(own.squares + i), row_slack, broadcast(kLeastSlack));
     Floats limit = broadcast(kHuge);
-    for (size_t g = 0; g < groups; ++g) {  // as upper_bound, in float32
+    for (size_t g = 0; g < groups; ++g) {  // as upper_bound, but with the errors of the group's worst center
       const float* most = p.most + g * 3;
       const Floats beside = multiply_add(two, slack, broadcast(most[2]));
       const Floats width = multiply_add(tail, broadcast(most[1]), multiply_add(error, broadcast(most[0]), beside));

@@ -124,7 +124,7 @@ void sketch_tiles(const SketchForm& f, const SketchPanels& p, size_t group, uint
   constexpr size_t kRows = 2 * kTileSide;
   static_assert(kListStride >= (kSketchRows + kRows - 1) / kRows * kRows);
   alignas(64) int32_t sums[kSketchRows * kGroup];
-  memset(list + count, list[0], (kRows - count % kRows) % kRows);
+  memset(list + count, list[count - 1], (kRows - count % kRows) % kRows);  // looked at last: nothing of it is done yet
   for (size_t i = 0; i < count; i += kRows) tile_sums(f, p, group, b.sketches, list + i, sums + i * kGroup);
   for (size_t i = 0; i < count; i += kSketchTile) {
     const uint8_t* rows = list + i;

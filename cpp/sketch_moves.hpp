@@ -81,7 +81,7 @@ inline float twice_product(const SketchForm& f, const MovePanels& p, const Sketc
   const uint8_t* move = p.tails + c * f.tiled_tails();
   Ints sum = broadcast_int(0);
   for (size_t j = 0; j < end; j += 4 * kWidth) add_products(sum, load_bytes(move + j), load_bytes(x + j, end - j));
-  const int32_t products = sum_of_lanes(sum) + s.numbers->offset[row];
+  const auto products = static_cast<int32_t>(sum_of_lanes(sum) + static_cast<uint32_t>(s.numbers->offset[row]));
   const float tails = s.numbers->scale[row] * (static_cast<float>(products) * p.numbers[c].step);
   if (f.heads == 0) return tails;
   Floats heads = broadcast(0);

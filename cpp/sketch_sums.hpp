@@ -1,6 +1,7 @@
 // Sums of cpp/sketch.hpp for rows of a block and a group of centers, whose places lie side by side in vectors.
 #pragma once
 
+#include "short_screen.hpp"
 #include "sketch.hpp"
 
 namespace macqueen {

@@ -106,6 +106,7 @@ std::vector<size_t> ascending(const T* centers, size_t k) {
 
 template <class T>
 SortedRows<T>::SortedRows(Threads& threads, const T* rows, size_t n) : rows_(rows, rows + n), squares_(1) {
+  const PinFloatingPoint pin;  // denormals are not 0
   sort(threads, rows_);
   add_up(threads);
 }
@@ -168,6 +169,7 @@ void SortedRows<T>::add_below(size_t place, int64_t* digits) const {
 
 template <class T>
 void SortedRows<T>::accumulate(Threads& threads, const Centers<T>& centers, Totals& totals) const {
+  const PinFloatingPoint pin;
   const T* values = centers.values();
   const std::vector<size_t> order = ascending(values, centers.k());
   const size_t count = order.size(), width = width_;

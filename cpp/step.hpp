@@ -99,8 +99,8 @@ struct PassOptions {
 };
 
 // Labels rows (n, d) and adds them to `totals` (in/out). Returns kAllFinite, or the first row with a NaN, an
-// infinity or a magnitude beyond `most`; then `totals` is not to be used. `labels` (n,) out, in where they are known;
-// may be null where they are not.
+// infinity or, in float64, a magnitude beyond 1e150; then `totals` is not to be used. `labels` (n,) out, in where they
+// are known; may be null where they are not.
 template <class T>
 int64_t accumulate(Threads& threads, const Centers<T>& centers, const T* rows, size_t n, PassOptions options,
                    Workspace& workspace, Totals& totals, int32_t* labels);

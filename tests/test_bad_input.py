@@ -189,6 +189,13 @@ def test_the_row_of_a_mini_batch_is_named_by_its_place_in_the_data_set(tmp_path)
         KMeans(2, tmp_path, ROWS[:2], batch_size=7).train(rows)
 
 
+def test_the_row_that_a_chooser_of_centers_is_shown_is_named_by_its_place_in_the_data_set(tmp_path):
+    rows = ROWS.copy()
+    rows[23, 1] = np.nan
+    with pytest.raises(errors.DataError, match=r"^row 23, column 1 is nan"):
+        KMeans(2, tmp_path, lambda batch, k: batch[:0], batch_size=7).train(rows)
+
+
 def test_values_beyond_the_limit_are_named(tmp_path):
     rows = ROWS.astype(np.float64)
     rows[7, 0] = -1e151

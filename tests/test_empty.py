@@ -30,6 +30,17 @@ def test_a_step_says_how_many_clusters_were_emptied_and_how_many_got_a_row():
     assert seen == [(2, 2), (2, 1)]
 
 
+def test_centers_cannot_be_written_to_after_a_relocation():
+    seen = []
+
+    def hook(state, stats, now):
+        seen.append((stats.relocated, stats.means.flags.writeable, state.centers.flags.writeable))
+
+    rows, far = np.array([[0.0], [1.0], [9.0]], np.float32), np.array([[0.0], [1000.0]], np.float32)
+    in_memory(2, far, use_mini_batch=False).train(rows, steps=2, hooks=[hook])
+    assert seen == [(1, False, False), (0, False, False)]
+
+
 def test_relocate_prefers_the_lowest_row_among_equally_far_ones():
     assert one_step(rows_of([0], [-4], [4], [4]), rows_of([0], [1000])) == [np.float32(8 / 3), -4]
 

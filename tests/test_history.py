@@ -77,3 +77,11 @@ def test_many_clusters_leave_fewer_records():
     for step in range(1, 200):
         record(history, step, [0] * 400)
     assert len(history.arrays(400)["step"]) <= 100_000 // (8 * 400)
+
+
+def test_very_many_clusters_leave_two_records():
+    """One of those kept, and the latest."""
+    history = History(most_bytes=1000)
+    for step in range(1, 40):
+        record(history, step, [0] * 400)
+    assert history.arrays(400)["step"].tolist() == [32, 39]

@@ -246,6 +246,12 @@ def test_a_saver_of_the_user_replaces_the_one_of_the_configuration(tmp_path):
     ]
 
 
+def test_a_second_saver_is_refused(tmp_path):
+    savers = [estimator.CheckpointSaverHook(str(tmp_path), save_steps=steps) for steps in (2, 3)]
+    with pytest.raises(ArgumentError, match="one CheckpointSaverHook at most, got 2"):
+        model_in(tmp_path).train(lambda: pytest.fail("the input was read"), hooks=savers)
+
+
 def test_a_saver_of_another_directory_is_refused(tmp_path):
     saver = estimator.CheckpointSaverHook(str(tmp_path / "other"), save_steps=2)
     with pytest.raises(ArgumentError, match="checkpoint_dir"):

@@ -223,6 +223,18 @@ def test_every_passes_the_answer_on():
     assert Every(lambda *_: "stop", 5, None, now=0.0)(STATE, stats(), 0.0) == "stop"
 
 
+def test_every_hands_on_the_beginning_and_the_end_of_a_call():
+    shown = terminal()
+    model = in_memory(3, use_mini_batch=False)
+    model.train(small_integers(), steps=4, hooks=[Every(Progress(shown), 2, None, now=0.0)])
+    assert "step 4" in shown.file.getvalue()
+
+
+def test_every_refuses_what_is_no_hook():
+    with pytest.raises(ArgumentTypeError, match="action must be a callable"):
+        Every("progress", 5, None, now=0.0)
+
+
 def terminal(is_terminal=True):
     return Console(file=io.StringIO(), force_terminal=is_terminal, width=100, _environ={})
 

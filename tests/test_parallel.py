@@ -19,10 +19,10 @@ from tests.core import ISAS
 from tests.models import in_memory, rows_of, small_integers
 
 
-def made(rows, count, retries=2, seed=0, metric="squared_euclidean", threads=1, isa=None):
+def made(rows, count, retries=2, seed=0, metric="squared_euclidean", threads=1, isa=None, **limits):
     kernels, metric = Kernels(threads, isa), METRICS[metric]
     batch = Batch(rows, lambda array: metric.rows(array, kernels, str))
-    return Parallel(PlusPlus(batch, metric, kernels, Draws(seed, parallel.PURPOSE), count, retries))
+    return Parallel(PlusPlus(batch, metric, kernels, Draws(seed, parallel.PURPOSE), count, retries, **limits))
 
 
 def clouds(n=3000, noise=1.0, groups=30):
@@ -160,9 +160,16 @@ def test_as_many_clusters_as_rows():
 
 def test_rows_of_many_dimensions_do_without_a_screen(monkeypatch):
     expected = made(clouds(), 20).choose()
-    monkeypatch.setattr(parallel, "MOST_DIMS", 1)
     monkeypatch.setattr(plus_plus, "MOST_DIMS", 1)
     assert made(clouds(), 20).choose() == expected
+
+
+@pytest.mark.parametrize("limits", [{"plain": True}, {"memory_limit": 1000}])
+def test_no_distance_is_left_out_where_none_may_be(limits, monkeypatch):
+    """On the plain path, and where the screen would take more than the memory limit."""
+    expected = made(clouds(), 20).choose()
+    monkeypatch.setattr(parallel, "ScreenedNearest", lambda *_: pytest.fail("a screen was made"))
+    assert made(clouds(), 20, **limits).choose() == expected
 
 
 @pytest.mark.parametrize("metric", METRICS)

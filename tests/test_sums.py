@@ -54,6 +54,18 @@ def split_totals(isa, rows, centers, bounds, threads):
     return totals
 
 
+def test_sums_that_pass_their_highest_digit_have_one_form():
+    """300,000 rows of 4e6 add up to more than 2^40 of the units that the grid of one of them has room for."""
+    isa, rows, centers = ISAS[0], np.full((300_000, 1), 4e6, np.float32), np.zeros((1, 1), np.float32)
+    thread = _core.Threads(1)
+    whole, *parts = (split_totals(isa, rows[:n], centers, (0, n), thread) for n in (300_000, 150_000, 150_000))
+    parts[0].merge(parts[1])
+    first, array = whole.sums_digits()
+    check_canonical((first, array))
+    assert exact_values((first, array)) == [1_200_000_000_000]
+    assert (parts[0].sums_digits()[0], parts[0].sums_digits()[1].tolist()) == (first, array.tolist())
+
+
 # --- additive, and without order --------------------------------------------------------------------------------
 
 

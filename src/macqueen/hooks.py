@@ -76,10 +76,12 @@ def _name(hook: object) -> str:
 class Every:
     """Calls `action` every so many steps, or every so many seconds; never where both are None.
 
-    The steps are counted from 0, whatever the call; the seconds from `now` on.
+    The steps are counted from 0, whatever the call; the seconds from `now` on. What `action` has of `start` and
+    `finish` is called as if it were a hook by itself.
     """
 
     def __init__(self, action: Hook, steps: int | None, secs: float | None, now: float) -> None:
+        check(action, "action")
         self._action = action
         self._steps = steps
         self._secs = secs
@@ -94,6 +96,16 @@ class Every:
             return None
         self._last = now
         return self._action(state, stats, now)
+
+    def start(self, state: State, last_step: int | None, now: float) -> None:
+        """Hand on the beginning of the call."""
+        if hasattr(self._action, "start"):
+            self._action.start(state, last_step, now)
+
+    def finish(self) -> None:
+        """Hand on its end."""
+        if hasattr(self._action, "finish"):
+            self._action.finish()
 
 
 class LogLoss:
@@ -196,7 +208,7 @@ class Progress:
 
 
 class History:
-    """Remembers what the steps found out, thinned so that it never takes more than `most_bytes`.
+    """Remembers what the steps found out, thinned so that it takes no more than `most_bytes`, or two records.
 
     When it is full, every second record goes, and from then on every second step is recorded; the latest step is
     always there.
@@ -224,7 +236,7 @@ class History:
         if state.step % self._stride == 0:
             self._records.append(self._latest)
             most = min(self._most_records, self._most_bytes // (8 * (len(stats.counts) + 32)))
-            if len(self._records) > most and len(self._records) > 16:
+            if len(self._records) > max(1, most):
                 self._stride *= 2
                 self._records = [record for record in self._records if record[0] % self._stride == 0]
 

@@ -16,9 +16,8 @@ from numpy.typing import DTypeLike
 
 from macqueen import checkpoint, feature_columns
 from macqueen.config import KMeansParams, RunConfig
-from macqueen.config.checks import folder
 from macqueen.engine import Engine
-from macqueen.errors import ArgumentError, ArgumentTypeError, NotTrainedError, SettingsMismatchError
+from macqueen.errors import ArgumentTypeError, NotTrainedError, SettingsMismatchError
 from macqueen.state import State
 
 _LOG = logging.getLogger("macqueen")
@@ -275,19 +274,3 @@ def load_feature_columns(path: str | os.PathLike[str]) -> tuple[Any, ...]:
         The file is no sound checkpoint.
     """
     return feature_columns.from_description(checkpoint.settings(path).get("feature_columns", []))
-
-
-def settle_config(config: RunConfig | None, model_dir: str | os.PathLike[str] | None) -> RunConfig:
-    """Return the configuration with its model directory: the one given twice, once, or none."""
-    if config is None:
-        config = RunConfig()
-    if not isinstance(config, RunConfig):
-        raise ArgumentError(f"config must be an instance of `RunConfig`, got {config!r}; build one")
-    if model_dir is None or model_dir == "":
-        return config
-    path = folder("model_dir", model_dir)
-    if config.model_dir and path != config.model_dir:
-        raise ArgumentError(
-            f"model_dir is {path!r}, but config.model_dir is {config.model_dir!r}; give one, or both the same"
-        )
-    return config.replace(model_dir=path)

@@ -6,10 +6,12 @@ from typing import Any
 
 import numpy as np
 
-from macqueen.config import KMeansParams, RunConfig
+from macqueen.config import KMeansParams, RunConfig, settle_config
 from macqueen.engine import Engine, Kernels, Plan
 from macqueen.inputs.source import as_source
+from macqueen.inputs.streams import is_iterator
 from macqueen.threads import resolve_threads
+from macqueen.workers import Local
 
 
 def plan(
@@ -17,7 +19,8 @@ def plan(
 ) -> Plan:
     """Say how full-batch training would go through a data set, and what it would take.
 
-    The same is chosen, and logged at level INFO, at the beginning of `KMeans.train`. `str(plan)` says it in a line.
+    `KMeans.train` chooses in the same way, with its first centers, and logs it at level INFO. `str(plan)` says it in a
+    line.
 
     Parameters
     ----------
@@ -48,13 +51,21 @@ def plan(
     'plain'
     """
     params = KMeansParams(num_clusters, distance_metric=distance_metric, use_mini_batch=False)
-    config = config or RunConfig()
+    config = settle_config(config, None)
+    if is_iterator(data):
+        return _stream()  # not a batch of it is taken
     source: Any = as_source(data, mode="train", config=config, params={}, batch_size=params.batch_size, encoder=None)
     if source.is_stream:
-        return Plan("plain", "a stream is read once, batch by batch", 0.0, 0)
+        return _stream()
     engine = Engine(params, Kernels(resolve_threads(config.num_threads)), config.memory_limit)
     if source.rows < num_clusters:
         engine.seed_from_rows(source, 0)  # says what is wrong
-    centers = source.take(np.linspace(0, source.rows - 1, num_clusters).astype(np.int64))
-    prepared = engine.prepare(np.ascontiguousarray(centers, dtype=source.dtype))
-    return engine.plan(source.array if getattr(source, "in_memory", False) else None, prepared)
+    places = np.linspace(0, source.rows - 1, num_clusters).astype(np.int64)
+    centers = np.ascontiguousarray(source.take(places), dtype=source.dtype)
+    engine.check(centers, lambda center: f"row {places[center]}")
+    rows = Local().open(engine, source, seed=0, dtype=source.dtype, endless=True)
+    return rows.plan(engine.prepare(centers))  # type: ignore[no-any-return]
+
+
+def _stream() -> Plan:
+    return Plan("plain", "a stream is read once, batch by batch", 0.0, 0)

@@ -144,7 +144,7 @@ template <class T>
 AddRows<T> once(Path path, Threads& threads, const Kernels& kernels, const Case<T>& c) {
   return [path, &threads, &kernels, &c](const Centers<T>& centers, Totals& totals, std::vector<int32_t>& labels) {
     BoundedRows<T> rows(threads, kernels, c.rows.data(), c.n, c.d, sketch_plan(path, kernels, c));
-    rows.label(threads, centers, grouped_places(threads, kernels, centers.values(), c.k, c.d, kGroup));
+    rows.label(threads, centers, grouped_places(threads, kernels, centers.values(), c.k, c.d));
     labels = rows.labels();
     Workspace workspace;
     accumulate(threads, centers, c.rows.data(), c.n, {true, false, true}, workspace, totals, labels.data());
@@ -243,7 +243,7 @@ void compare(Kind kind, const Case<T>& c, std::array<std::unique_ptr<Threads>, 3
       if (!can_take(path, *kernels, kind, c)) continue;
       for (size_t threads = kFewSizes ? 2 : 1; threads <= 3; ++threads) {
         // Small cases are one block or two: any number of threads does the same.
-        if (c.n < 1024 && threads != 1 + c.d % 3) continue;
+        if (c.n < 1024 && threads != (kFewSizes ? 2 + c.d % 2 : 1 + c.d % 3)) continue;
         Threads* pool = pools[threads - 1].get();
         const std::vector<Answer> found = answers(make_path(path, *pool, *kernels, c), *pool, *kernels, c);
         for (size_t step = 0; step < kSteps; ++step) {

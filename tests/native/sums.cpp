@@ -5,7 +5,6 @@
 #include "check.hpp"
 #include "dispatch.hpp"
 #include "finish.hpp"
-#include "update.hpp"
 
 namespace macqueen::test {
 
@@ -82,8 +81,6 @@ void compare(const Case<T>& c, std::vector<Threads*>& pools, Workspace& workspac
     const double slow = exact::cost(found.squares, found.sums, found.counts.data(), c.centers.data(), c.k, c.d);
     check(fast == slow, "cost of " + what);
     check_rounded(found, high, low, c.centers, means, what);
-    std::vector<T> moved = c.centers;
-    move_running_means(high.data(), found.counts.data(), found.counts.data(), c.k, c.d, moved.data());
   }
 }
 

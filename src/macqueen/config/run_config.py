@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import inspect
 import logging
+import os
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -346,3 +347,19 @@ class RunConfig:
 
 
 _DEFAULTS = {item.name: item.default for item in dataclasses.fields(RunConfig) if item.name in RULES}
+
+
+def settle_config(config: RunConfig | None, model_dir: str | os.PathLike[str] | None) -> RunConfig:
+    """Return the configuration with its model directory: the one given twice, once, or none."""
+    if config is None:
+        config = RunConfig()
+    if not isinstance(config, RunConfig):
+        raise ArgumentError(f"config must be an instance of `RunConfig`, got {config!r}; build one")
+    if model_dir is None or model_dir == "":
+        return config
+    path = folder("model_dir", model_dir)
+    if config.model_dir and path != config.model_dir:
+        raise ArgumentError(
+            f"model_dir is {path!r}, but config.model_dir is {config.model_dir!r}; give one, or both the same"
+        )
+    return config.replace(model_dir=path)

@@ -57,12 +57,16 @@ class Engine:
         """Begin a batch or pass; `squares` as in `Pass`. One at a time: the buffers are the engine's."""
         return Pass(prepared, self._workspace, squares)
 
-    def plan(self, rows: FloatArray | None, prepared: Prepared, given_up: Collection[str] = ()) -> Plan:
+    def plan(
+        self, rows: FloatArray | None, prepared: Prepared, given_up: Collection[str] = (), copied: int = 0
+    ) -> Plan:
         """Choose how passes are made over rows (n, d) in memory, None where they are no such array.
 
-        `given_up`: paths that pay no longer.
+        `given_up`: paths that pay no longer. `copied`: bytes that `rows` take beside those of the caller.
         """
-        return Planner(rows, prepared, self.kernels, self.memory_limit, given_up).choose()
+        limit = None if self.memory_limit is None else self.memory_limit - copied
+        plan = Planner(rows, prepared, self.kernels, limit, given_up).choose()
+        return dataclasses.replace(plan, memory=plan.memory + copied) if copied else plan
 
     def update(self, state: State, stats: StepStats) -> State:
         """Make the state after a step."""
@@ -107,6 +111,7 @@ class Engine:
         for row, (_, source, target) in zip(rows, moves, strict=True):
             stats.totals.move_row(row.astype(np.float64), source, target)
         means, counts, _, _ = prepared.finish(stats.totals)
+        means.flags.writeable = False  # as in `Pass.finish`
         return dataclasses.replace(stats, means=means, counts=counts, relocated=len(moves))
 
     # --- the first centers ------------------------------------------------------------------------------

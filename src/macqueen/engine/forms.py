@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from macqueen import _core
-from macqueen.engine.kernels import Kernels
+from macqueen.engine.kernels import Centers, Kernels
 from macqueen.state import FloatArray
 
 GROUP = 16  # centers that are looked at together
@@ -87,6 +89,43 @@ def forms_for(sample: FloatArray, isa: str, int8: bool) -> list[Form]:
         axes = _core.principal_axes(isa, centered / (np.abs(centered).max() or 1.0), count)
         forms.append(Form(f"int8 and {count} axes", origin, axes, count))
     return forms
+
+
+class Looks(NamedTuple):
+    """What labelling rows through sketches took, each a row: cycles, and what was left."""
+
+    form: Form
+    cycles: float
+    candidates: float  # centers decided among exactly
+    hard: float  # rows compared with all centers in float32
+
+
+def label(
+    rows: FloatArray,
+    form: Form,
+    centers: Centers,
+    places: NDArray[np.int32],
+    kernels: Kernels,
+    labels: NDArray[np.int32],
+) -> Looks:
+    """Label rows (n, d) through sketches of them, into `labels` (n,); `places` (k,): the order of the centers."""
+    native = sketched(rows, form, kernels)
+    done = native.label(kernels.threads, centers, places, labels)
+    opened, candidates, hard = (each / len(rows) for each in (done.opened, done.candidates, done.hard))
+    return Looks(form, form.cycles(centers.k, kernels.width, opened, candidates, hard), candidates, hard)
+
+
+def trials(
+    forms: Iterable[Form], rows: FloatArray, centers: Centers, places: NDArray[np.int32], kernels: Kernels
+) -> list[Looks]:
+    """Label rows (n, d) in each form, but those that could not be the best if they left nothing."""
+    found: list[Looks] = []
+    labels = np.empty(len(rows), np.int32)
+    for form in sorted(forms, key=lambda form: form.least_cycles(centers.k, kernels.width)):
+        least = min((looks.cycles for looks in found), default=math.inf)
+        if form.least_cycles(centers.k, kernels.width) <= least:
+            found.append(label(rows, form, centers, places, kernels, labels))
+    return found
 
 
 def can_sketch(sample: FloatArray) -> bool:

@@ -17,12 +17,22 @@ from macqueen.state import FloatArray
 
 RowName = Callable[[int], str]
 
-ROWS = 256  # of a block
+ROWS = 256  # of a block, at most
 PART_WORK = 1e10  # multiplications in one native call
 
 
 # What adding all rows has shown: whether the index is worth using again; and the sums, where the same call rounds them.
 Added: TypeAlias = tuple[bool, Finished | None]
+
+
+def held(clusters: int, dims: int, threads: int, once: int) -> int:
+    """Return the bytes of what is held for each column of each center: `once`, and a sum in each thread."""
+    return clusters * dims * (once + 8 * threads)
+
+
+def listed(clusters: int, threads: int) -> int:
+    """Return the bytes of what `Bounds` hold for each center, and each thread for a block of rows."""
+    return 250 * clusters + threads * (90 * clusters + (1 << 16))
 
 
 class Boxes:
@@ -41,12 +51,12 @@ class Boxes:
         return looked_at <= self.WORTH * prepared.shape[0], None
 
     @staticmethod
-    def memory(rows: int, dims: int, clusters: int, itemsize: int) -> int:
+    def memory(rows: int, dims: int, clusters: int, itemsize: int, threads: int) -> int:
         """Return the bytes that boxes take beside the rows."""
         boxes = rows // 64 + 1
         folded = dims * itemsize + 4  # where rows repeat
         each = 64 * (max(dims * itemsize, 8) + max(2 * itemsize, 8) + 8 + folded) + 256 + 3 * dims * itemsize
-        return boxes * each + 64 * clusters * dims
+        return boxes * each + held(clusters, dims, threads, 48)
 
 
 class Sorted:
@@ -86,10 +96,11 @@ class Bounds:
         return few and done.hard <= self.WORTH * self.rows, finished
 
     @staticmethod
-    def memory(rows: int, dims: int, clusters: int, form: Form) -> int:
+    def memory(rows: int, dims: int, clusters: int, form: Form, threads: int) -> int:
         """Return the bytes that bounds take beside the rows."""
         spans = -(-clusters // (GROUP * form.share))
-        return rows * (form.record + 20 + 2 * spans) + clusters * dims * 40
+        each = rows * (form.record + 20 + 2 * spans)
+        return each + held(clusters, dims, threads, 24) + listed(clusters, threads)
 
 
 class _FewClusters:
@@ -112,7 +123,7 @@ class _FewClusters:
         return self._worth(done), finished
 
     def _worth(self, done: Any) -> bool:
-        most = max(self.WORTH, self.BEGINS) if done.moved == self.rows else self.WORTH
+        most = self.BEGINS if done.moved == self.rows else self.WORTH
         return done.hard <= most * self.rows  # type: ignore[no-any-return]
 
 
@@ -122,10 +133,10 @@ class Pairs(_FewClusters):
     NATIVE = _core.Pairs32, _core.Pairs64
 
     @staticmethod
-    def memory(rows: int, dims: int, clusters: int) -> int:
+    def memory(rows: int, dims: int, clusters: int, threads: int) -> int:
         """Return the bytes that bounds of pairs take beside the rows, and a copy of these in 8-bit integers."""
         copy = dims + 8 if clusters <= 32 < dims <= 1 << 15 else 0  # as `fits` in cpp/byte_rows.cpp
-        return rows * (clusters + 12 + copy) + clusters * dims * 42
+        return rows * (clusters + 12 + copy) + held(clusters, dims, threads, 26)
 
 
 class Packed(_FewClusters):
@@ -143,15 +154,16 @@ class Packed(_FewClusters):
         return super()._worth(done) and (self._whole or not 0 < done.moved <= self.CALM * self.rows)
 
     @staticmethod
-    def memory(rows: int, dims: int, clusters: int, copied: int, itemsize: int) -> int:
+    def memory(rows: int, dims: int, clusters: int, copied: int, itemsize: int, threads: int) -> int:
         """Return the bytes that a copy of rows takes beside them, with what is kept once they are sorted."""
         if copied < rows:
-            return rows * 4 + copied * Packed.copy(dims) + clusters * dims * 40
+            return rows * 4 + copied * Packed.copy(dims) + held(clusters, dims, threads, 24)
         lying = (rows + 63) // 64 * 64
         if Packed.can_sort(rows, dims, clusters, itemsize):
             padded = (clusters + 15) // 16 * 16
-            return lying * (16 * (Packed.copy(dims) + 7) + padded) // 16 + clusters * (dims * 56 + padded * 12)
-        return lying * (Packed.copy(dims) + 4) + clusters * dims * 40
+            kept = held(clusters, dims, threads, 40) + clusters * padded * 12
+            return lying * (16 * (Packed.copy(dims) + 7) + padded) // 16 + kept
+        return lying * (Packed.copy(dims) + 4) + held(clusters, dims, threads, 24)
 
     @staticmethod
     def can_sort(rows: int, dims: int, clusters: int, itemsize: int) -> bool:

@@ -85,18 +85,19 @@ class Labelling:
         self._sketches = self._kernels.int8 and centers.d >= forms.INT8_DIMS and forms.can_sketch(sample)
         if self._sketches:
             some = np.ascontiguousarray(sample[:: 1 + len(sample) // SAMPLE_ROWS])
-            labels = np.empty(len(some), np.int32)
-            tried = [form for form in forms.forms_for(sample, self._kernels.isa, True) if form.tails]
-            cycles = [self._label(some, form, centers, labels) for form in tried]
-            self._form = tried[int(np.argmin(cycles))]
-            self._sketches = self._pays(min(cycles) / len(some), WORTH, centers) or bool(forced)
+            tails = [form for form in forms.forms_for(sample, self._kernels.isa, True) if form.tails]
+            tried = forms.trials(tails, some, centers, self._places_of(centers), self._kernels)
+            best = min(tried, key=lambda looks: looks.cycles)
+            self._form = best.form
+            self._sketches = self._pays(best.cycles, WORTH, centers) or bool(forced)
         return self._sketches
 
     def _sketched(self, rows: FloatArray, centers: Centers, forced: str) -> NDArray[np.int32]:
         assert self._form is not None
-        labels, cycles = np.empty(len(rows), np.int32), 0.0
+        labels, cycles, places = np.empty(len(rows), np.int32), 0.0, self._places_of(centers)
         for part in _parts(len(rows), self._form.record):
-            cycles += self._label(rows[part], self._form, centers, labels[part])
+            looks = forms.label(rows[part], self._form, centers, places, self._kernels, labels[part])
+            cycles += looks.cycles * len(labels[part])
         self._sketches = self._pays(cycles / len(rows), LEAST_WORTH, centers) or bool(forced)
         return labels
 
@@ -104,16 +105,12 @@ class Labelling:
         """Tell whether a row takes few cycles beside comparing it with all centers."""
         return cycles <= worth * forms.plain_cycles(centers.k, centers.d, self._kernels.width)
 
-    def _label(self, rows: FloatArray, form: Form, centers: Centers, labels: NDArray[np.int32]) -> float:
-        """Label rows, and return the cycles that this is to have taken."""
-        threads = self._kernels.threads
-        places = self._places
-        if places is None or places[0] is not centers:
-            places = self._places = centers, centers.places(threads)
-        native: Any = forms.sketched(rows, form, self._kernels)
-        done = native.label(threads, centers, places[1], labels)
-        looks = [each / len(rows) for each in (done.opened, done.candidates, done.hard)]
-        return len(rows) * form.cycles(centers.k, self._kernels.width, *looks)
+    def _places_of(self, centers: Centers) -> NDArray[np.int32]:
+        """Return the order (k,) of centers that puts those near each other into one group."""
+        kept = self._places
+        if kept is None or kept[0] is not centers:
+            kept = self._places = centers, centers.places(self._kernels.threads)
+        return kept[1]
 
 
 def packed_work(clusters: int, dims: int) -> int:

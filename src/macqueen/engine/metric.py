@@ -21,7 +21,6 @@ class Metric:
     zeros has distance 1 to every center and belongs to no sum.
     """
 
-    name: str
     normalized: bool  # rows and centers are divided by their length first
     factor: float  # of the squared Euclidean distance
 
@@ -39,6 +38,6 @@ class Metric:
 
 
 METRICS = {
-    "squared_euclidean": Metric("squared_euclidean", normalized=False, factor=1.0),
-    "cosine": Metric("cosine", normalized=True, factor=0.5),
+    "squared_euclidean": Metric(normalized=False, factor=1.0),
+    "cosine": Metric(normalized=True, factor=0.5),
 }

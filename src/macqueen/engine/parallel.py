@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from macqueen import _core
 from macqueen.engine.kernels import Kernels
-from macqueen.engine.plus_plus import MOST_DIMS, PlainNearest, PlusPlus, ScreenedNearest, grid_top, grow
+from macqueen.engine.plus_plus import Nearest, PlainNearest, PlusPlus, ScreenedNearest, grid_top, grow
 from macqueen.state import FloatArray
 
 PURPOSE = 3  # of random numbers; those of round r have PURPOSE + 256 r
@@ -124,8 +124,8 @@ class Parallel:
         tries, places = self.plus_plus.candidates, list[int]()
         nearest = WeightedNearest(values, counts, self.kernels)
         grow(nearest, places, 1, tries, self.draws)
-        if self.rows.dims > MOST_DIMS:
-            grow(nearest, places, self.count, tries, self.draws)
-        else:
-            grow(ScreenedNearest(values, nearest.squared, self.kernels, counts), places, self.count, tries, self.draws)
+        among: Nearest = nearest
+        if self.plus_plus.screens(len(values), self.rows.dims):
+            among = ScreenedNearest(values, nearest.squared, self.kernels, counts)
+        grow(among, places, self.count, tries, self.draws)
         return [self.candidates[place] for place in places]

@@ -5,15 +5,15 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from macqueen import _core
 from macqueen.engine import forms
 from macqueen.engine.forced import VARIABLE, forced_path
-from macqueen.engine.forms import GROUP, INT8_DIMS, Form, sketched
-from macqueen.engine.indexes import Bounds, Boxes, Index, Packed, Pairs, Sorted
+from macqueen.engine.forms import GROUP, INT8_DIMS, Form
+from macqueen.engine.indexes import Bounds, Boxes, Index, Packed, Pairs, Sorted, held, listed
 from macqueen.engine.kernels import Kernels
 from macqueen.engine.labelling import PACKED_ROWS, packed_work
 from macqueen.engine.prepared import Prepared
@@ -36,15 +36,6 @@ OPEN, SPREAD_ROWS = 0.25, 128  # rows of a sample that 16-bit integers may leave
 NEARLY = 1.1  # times the cycles of the best sketch, and the smallest is taken
 SKETCH_CYCLES = 1.25  # of a first step, those of a plain one: later steps take less
 SAMPLE_ROWS, SAMPLE_VALUES = 1024, 1 << 18
-
-
-class Trial(NamedTuple):
-    """What the first step of `bounds` takes a row of a sample: cycles, candidates, rows compared with all centers."""
-
-    form: Form
-    cycles: float
-    candidates: float
-    hard: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -146,11 +137,11 @@ class Planner:
         """Return the plan."""
         forced = forced_path()
         if self.rows is None:
-            return self._plain("the rows are not one array in memory")
+            return self._plain("the rows are not one array of the model's dtype in memory")
         if self.prepared.metric.normalized:
             return self._plain("rows are normalized block by block")
         if forced:
-            return self._forced("plain" if forced in self.given_up else forced)
+            return self._forced(forced)
         if self._sorting_can_pay():
             return self._sorted("1 dimension")
         if self._boxes_can_pay():
@@ -170,6 +161,8 @@ class Planner:
 
     def _forced(self, path: str) -> Plan:
         reason = f"{VARIABLE} asks for it"
+        if path in self.given_up:
+            return self._plain(f"{path}, which {VARIABLE} asks for, turned out not to pay any longer")
         if path == "sorted" and self.dims == 1:
             return self._sorted(reason)
         if path == "boxes" and self.dims <= MOST_BOX_DIMS:
@@ -178,14 +171,16 @@ class Planner:
             return self._packed(reason, self.count)
         if path == "pairs":
             return self._pairs(reason)
-        return self._bounds(reason) if path == "bounds" else self._plain(reason)
+        if path == "bounds":
+            return self._bounds(reason)
+        return self._plain(reason if path == "plain" else f"{path}, which {VARIABLE} asks for, takes fewer dimensions")
 
     def _promised_each(self, copy: int) -> float:
         return (copy + 3 * self.clusters / 16 + 48) * self.prepared.dtype.itemsize / 4
 
     def _promised(self, copy: int) -> float:
         """Return the bytes that no path takes more of, with `copy` for a float32 row."""
-        return self.count * self._promised_each(copy) + 64 * self.clusters * self.dims
+        return self.count * self._promised_each(copy) + held(self.clusters, self.dims, self.kernels.count, 48)
 
     def _seconds(self, cycles: float) -> float:
         return self.count * cycles / CYCLES_PER_SECOND / self.kernels.count
@@ -216,7 +211,7 @@ class Planner:
         return few and self._boxes("").memory <= min(self.memory_limit, self._promised(self.dims))
 
     def _boxes(self, reason: str) -> Plan:
-        memory = Boxes.memory(self.count, self.dims, self.clusters, self.prepared.dtype.itemsize)
+        memory = Boxes.memory(self.count, self.dims, self.clusters, self.prepared.dtype.itemsize, self.kernels.count)
         near = min(self.clusters, 16 * 2**self.dims) * self.dims / self.lanes * 4
         return Plan("boxes", reason, self._seconds(near + 100), memory)
 
@@ -228,7 +223,7 @@ class Planner:
     def _packed_can_pay(self) -> bool:
         memory = self._packed("", self.count).memory
         # A copy of the rows may not take more than the path `bounds` would: wide rows go another way.
-        small = memory <= PACKED_SMALL + 64 * self.clusters * self.dims
+        small = memory <= PACKED_SMALL + held(self.clusters, self.dims, self.kernels.count, 48)
         slim = small or 2 * self.dims + 14 <= self._promised_each(self.dims)
         most = PACKED_WORK if self._bounds_can_pay() else math.inf
         if Packed.can_sort(self.count, self.dims, self.clusters, self.prepared.dtype.itemsize):
@@ -261,7 +256,9 @@ class Planner:
 
     def _packed(self, reason: str, copied: int) -> Plan:
         compare = 2 * self.clusters * (self.dims / 2 + 4) / self.lanes
-        memory = Packed.memory(self.count, self.dims, self.clusters, copied, self.prepared.dtype.itemsize)
+        memory = Packed.memory(
+            self.count, self.dims, self.clusters, copied, self.prepared.dtype.itemsize, self.kernels.count
+        )
         form = "" if copied >= self.count else f"{copied / self.count:.0%} copied"
         seconds = self._seconds(compare + 2 * self.dims + 60)
         return Plan("packed", reason, seconds, memory, form, copied=copied)
@@ -274,7 +271,12 @@ class Planner:
 
     def _pairs(self, reason: str) -> Plan:
         cycles = 2 * self.clusters * self.dims / self.lanes + 2 * self.dims + 100
-        return Plan("pairs", reason, self._seconds(cycles), Pairs.memory(self.count, self.dims, self.clusters))
+        return Plan(
+            "pairs",
+            reason,
+            self._seconds(cycles),
+            Pairs.memory(self.count, self.dims, self.clusters, self.kernels.count),
+        )
 
     def _bounds_can_pay(self) -> bool:
         return self.count >= BOUND_ROWS and self.work >= BOUND_WORK and self._compare_cycles() >= BOUND_CYCLES
@@ -292,42 +294,29 @@ class Planner:
         if not reason and (best.hard > Bounds.WORTH or least > SKETCH_CYCLES * self._plain_cycles()):
             return self._plain("sketches would leave too many centers")
         why = reason or f"a sketch leaves {best.candidates:.2g} of {self.clusters} centers a row"
-        memory = Bounds.memory(self.count, self.dims, self.clusters, best.form)
+        memory = Bounds.memory(self.count, self.dims, self.clusters, best.form, self.kernels.count)
         return Plan("bounds", why, self._seconds(best.cycles), memory, best.form.name, best.form)
 
-    def _trials(self, sample: FloatArray) -> list[Trial]:
-        """Try the forms that there is memory for, but those that could not be the best if they left nothing."""
-        native: Any = self.prepared.native
+    def _trials(self, sample: FloatArray) -> list[forms.Looks]:
+        """Make the first step of `bounds` over a sample, in the forms that there is memory for."""
         copy = self.dims if self.int8 and self.dims >= INT8_DIMS else 4 * self.dims
+        fine = forms.forms_for(sample, self.kernels.isa, self.int8)
+        fitting = [form for each in fine if (form := self._fitting(each, copy)) is not None]
         any_places = np.arange(self.clusters, dtype=np.int32)  # any groups tell which form is best
-        trials: list[Trial] = []
-        for fine in self._forms_by_cost(sample):
-            form = self._fitting(fine, copy)
-            least = min((trial.cycles for trial in trials), default=math.inf)
-            if form is None or form.least_cycles(self.clusters, self.lanes) > least:
-                continue
-            labels = np.empty(len(sample), np.int32)
-            tried = sketched(sample, form, self.kernels).label(self.kernels.threads, native, any_places, labels)
-            opened, left, hard = (each / len(sample) for each in (tried.opened, tried.candidates, tried.hard))
-            cycles = form.cycles(self.clusters, self.lanes, opened, left, hard)
-            trials.append(Trial(form, cycles, left, hard))
-        return trials
+        return forms.trials(fitting, sample, self.prepared.native, any_places, self.kernels)
 
     def _fitting(self, fine: Form, copy: int) -> Form | None:
         """Return the form with as few groups to a bound as the limit allows, if any."""
 
         def memory(form: Form) -> int:
-            return Bounds.memory(self.count, self.dims, self.clusters, form)
+            return Bounds.memory(self.count, self.dims, self.clusters, form, self.kernels.count)
 
+        promised = self._promised(copy) + listed(self.clusters, self.kernels.count)
         form, groups, share = fine, -(-self.clusters // GROUP), 1
         while memory(form) > self.memory_limit and share < groups:
             share *= 2
             form = fine.sharing(share)
-        return form if memory(form) <= self.memory_limit and memory(fine) <= self._promised(copy) else None
-
-    def _forms_by_cost(self, sample: FloatArray) -> list[Form]:
-        found = forms.forms_for(sample, self.kernels.isa, self.int8)
-        return sorted(found, key=lambda form: form.least_cycles(self.clusters, self.lanes))
+        return form if memory(form) <= self.memory_limit and memory(fine) <= promised else None
 
     def _sketchable(self, sample: FloatArray) -> bool:
         assert self.rows is not None

@@ -227,13 +227,16 @@ class PlusPlus:
             chosen += itertools.islice(unused, self.count - len(chosen))
         return chosen
 
+    def screens(self, rows: int, dims: int, copied: int = 0) -> bool:
+        """Tell whether distances to so many rows may be left out; `copied`: bytes that the rows take themselves."""
+        memory = ScreenedNearest.memory(rows, dims, self.candidates) + copied
+        return not self.plain and dims <= MOST_DIMS and memory <= self.memory_limit
+
     def _screened(self, nearest: PlainNearest) -> Nearest:
         """Return what goes on after the first center."""
         rows, dims = self.rows.rows, self.rows.dims
-        if self.plain or dims > MOST_DIMS or rows * dims * self.count * self.candidates < NEAR_WORK:
-            return nearest
         copied = rows * dims * 8 if self.metric.normalized else 0
-        if ScreenedNearest.memory(rows, dims, self.candidates) + copied > self.memory_limit:
+        if rows * dims * self.count * self.candidates < NEAR_WORK or not self.screens(rows, dims, copied):
             return nearest
         array = self.rows.whole()
         return nearest if array is None else ScreenedNearest(array, nearest.squared, self.kernels)

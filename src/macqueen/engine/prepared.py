@@ -119,7 +119,7 @@ class Kept:
     def prepared(
         self, centers: FloatArray, metric: Metric, kernels: Kernels, dtype: DTypeLike, labelling: Labelling | None
     ) -> Prepared:
-        """Return centers (k, d) made ready to compute in `dtype`; what is kept has learnt more of the rows."""
+        """Return centers (k, d) made ready to compute in `dtype`; those kept have a `labelling` that has seen more."""
         last = self._last
         if last is not None and last[0] is centers and last[1].dtype == dtype:
             return last[1]

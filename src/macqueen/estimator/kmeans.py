@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from macqueen import checkpoint, loop, reading, summaries
 from macqueen import feature_columns as columns
-from macqueen.config import KMeansParams, RunConfig
+from macqueen.config import KMeansParams, RunConfig, settle_config
 from macqueen.config.checks import above_zero
 from macqueen.engine import Engine, Kept, Kernels
 from macqueen.errors import ArgumentError, ArgumentTypeError
@@ -26,7 +26,7 @@ from macqueen.estimator.opening import opened
 from macqueen.estimator.reader import Reader
 from macqueen.estimator.training import Training
 from macqueen.hooks import History
-from macqueen.model import Model, settle_config
+from macqueen.model import Model
 from macqueen.state import FloatArray
 from macqueen.threads import resolve_threads
 from macqueen.workers import Local

@@ -51,6 +51,11 @@ class Training:
         self._listeners: SaveListeners | None = None
         self._writer: summaries.EventWriter | None = None
         listeners = items_of(saving_listeners, "saving_listeners")
+        if len(self._watch.savers) > 1:
+            raise ArgumentError(
+                f"hooks must hold one CheckpointSaverHook at most, got {len(self._watch.savers)}: a model is saved at "
+                "one rate; put the listeners of all into one"
+            )
         for saver in self._watch.savers:
             self._config = saver.replaced(config)
             listeners = [*saver.listeners, *listeners]

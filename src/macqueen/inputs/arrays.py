@@ -37,11 +37,12 @@ class RowSet:
         self.dims = table.kind.dims
         self.rows = table.rows
         self.in_memory = table.in_memory  # all rows can be had at once without reading them from a file
+        self.copy_bytes = table.copy_bytes
         self.batch_size = batch_size
 
     @property
     def array(self) -> NDArray[Any]:
-        """All rows (n, d): a view where they are in memory."""
+        """All rows (n, d): a view, or a copy of `copy_bytes`, where they are in memory."""
         return self._table.block(0, self.rows, self.dtype)
 
     def blocks(self, most_rows: int) -> Iterator[NDArray[Any]]:

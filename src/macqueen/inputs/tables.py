@@ -33,10 +33,13 @@ class Table(ABC):
     kind : Kind
         The dtype to compute in and the number of columns.
     in_memory : bool
-        Whether a block of all rows is a view of an array in memory.
+        Whether the rows are one array in memory, of the dtype to compute in.
+    copy_bytes : int
+        What a block of all rows takes beside it: 0 where it is a view.
     """
 
     in_memory = False
+    copy_bytes = 0
 
     def __init__(self, rows: int, kind: Kind, what: str) -> None:
         self.rows = rows
@@ -86,6 +89,8 @@ class ArrayTable(Table):
         first = columns[0]
         super().__init__(first.shape[0], Kind(dtype, dims, tuple([column.dtype for column in columns])), what)
         self.in_memory = len(columns) == 1 and first.dtype == self.kind.dtype and not _is_mapped(first)
+        if self.in_memory and not (first.flags.c_contiguous and first.flags.aligned):
+            self.copy_bytes = first.size * first.itemsize
 
     def pieces(self, at: "slice | NDArray[np.int64]") -> list[NDArray[Any]]:
         """Return some rows of each array."""

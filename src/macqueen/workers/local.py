@@ -5,6 +5,7 @@ Each kind owns what belongs to its rows and does one thing: `accumulate` the nex
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -168,9 +169,13 @@ class DataSetRows(_Rows):
         return int(self.source.dims)
 
     def _array(self) -> FloatArray | None:
-        """Return all rows as they lie in memory, or None where they do not in one array of the model's dtype."""
+        """Return all rows in one array of the model's dtype, or None where they are not in memory in such a one.
+
+        Those in another memory order are copied, where the memory limit leaves room.
+        """
         fits = self._in_memory and self.source.dtype == self.dtype
-        return self.source.array if fits else None
+        limit = self.engine.memory_limit
+        return self.source.array if fits and (limit is None or self.source.copy_bytes <= limit) else None
 
     def whole(self) -> FloatArray | None:
         """Return all rows in one array, as the kernels take them, or None where they are not in memory."""
@@ -207,12 +212,23 @@ class DataSetRows(_Rows):
 
         def look() -> Batch | None:
             batch = next(batches, None)
-            return None if batch is None else self._looked_at(batch, "")
+            with self._rows_named():
+                return None if batch is None else self._looked_at(batch, "")
 
         return self.engine.seed_from_batches(look, self.seed)  # type: ignore[no-any-return]
 
     def _batches_to_look_at(self) -> Iterator[FloatArray]:
         return self.source.blocks(self.rows)  # type: ignore[no-any-return]
+
+    @contextlib.contextmanager
+    def _rows_named(self) -> Iterator[None]:
+        """Let an error name a row by its place in the data set, not in a block or a shuffled batch of it."""
+        try:
+            yield
+        except DataError:
+            for _ in self.blocks():  # raises at the first such row
+                pass
+            raise
 
 
 FEW_CLUSTERS = 64  # below them a plain step costs less than bounds, which are then made for the second step
@@ -223,6 +239,7 @@ class PassRows(DataSetRows):
 
     def __init__(self, engine: Any, source: Any, seed: int, dtype: Any) -> None:
         super().__init__(engine, source, seed, dtype)
+        self._rows_array: FloatArray | None = None
         self._squares: _core.Totals | None = None  # the squared norms need one pass only
         self._rows = 0
         self._steps = 0
@@ -231,10 +248,21 @@ class PassRows(DataSetRows):
         self._index: Any = None
         self._last: tuple[FloatArray, StepStats] | None = None  # the centers of the step before, and what came of it
 
+    def _array(self) -> FloatArray | None:
+        if self._rows_array is None:  # kept: it may be a copy
+            self._rows_array = super()._array()
+        return self._rows_array
+
+    def plan(self, prepared: Any) -> Any:
+        """Choose how passes are made."""
+        rows = self._array()
+        copied = 0 if rows is None else self.source.copy_bytes
+        return self.engine.plan(rows, prepared, self._given_up, copied)
+
     def _indexed(self, prepared: Any) -> Any:
         """Return the index to make this step with, or None for a plain pass."""
         if self._plan is None:
-            self._plan = self.engine.plan(self._array(), prepared, self._given_up)
+            self._plan = self.plan(prepared)
             _LOG.info("plan: %s", self._plan)
         later = self._plan.path == "bounds" and prepared.shape[0] < FEW_CLUSTERS and self._steps == 0
         if self._index is None and not later:
@@ -317,9 +345,5 @@ class MiniBatchRows(DataSetRows):
         batch = next(self._next)
         self._batch += 1
         position = {"pass": self._pass, "batch": self._batch, "batches": self._count}
-        try:
+        with self._rows_named():
             return self._step(state, batch, f"batch {self._batch - 1} of pass {self._pass}", position)
-        except DataError:
-            for _ in self.blocks():  # names the row by its place in the data set, not in a shuffled batch
-                pass
-            raise
