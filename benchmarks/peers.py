@@ -9,6 +9,7 @@ of its own, another one in each fit. Whatever a library does for a fit, making i
 
 from __future__ import annotations
 
+import os
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -142,7 +143,8 @@ def superkmeans_sq8(task: Task) -> Fit:
     return superkmeans(task, "sq8")
 
 
-def clostera(task: Task) -> Fit:
+def clostera(task: Task, assign: str = "") -> Fit:
+    os.environ["CLOSTERA_DENSE_ASSIGN"] = assign  # "": it chooses
     from clostera import DenseKMeans
 
     def fit() -> tuple[Rows, Labels]:
@@ -151,6 +153,10 @@ def clostera(task: Task) -> Fit:
         return model.cluster_centers_, model.predict
 
     return fit
+
+
+def clostera_row(task: Task) -> Fit:
+    return clostera(task, "row")
 
 
 @dataclass(frozen=True)
@@ -172,6 +178,7 @@ PEERS = {
     "scikit-learn-intelex": Peer(sklearnex, "scikit-learn-intelex"),
     "faiss": Peer(faiss, "faiss-cpu"),
     "clostera": Peer(clostera, "clostera"),
+    "clostera row": Peer(clostera_row, "clostera"),
     "faiss.SuperKMeans": Peer(faiss_super, "faiss-cpu", exact=False, fewest_dims=32),
     "superkmeans": Peer(superkmeans, "superkmeans", exact=False),
     "superkmeans sq8": Peer(superkmeans_sq8, "superkmeans", exact=False),
