@@ -21,7 +21,7 @@ SOURCES := pyproject.toml CMakeLists.txt README.md LICENSE \
 CPP     := $(shell find cpp tests/native benchmarks -name '*.cpp' -o -name '*.hpp' 2>/dev/null)
 
 .DELETE_ON_ERROR:
-.PHONY: help demo test check bench bench-quick bench-shapes bench-seeding bench-reading bench-out-of-core bench-exactness bench-bits bench-growth bench-hooks bench-tensorflow compare-tensorflow tensorboard sanitize neon clean
+.PHONY: help demo test check bench bench-quick bench-shapes bench-seeding bench-reading bench-out-of-core bench-exactness bench-bits bench-growth bench-hooks bench-tensorflow compare-tensorflow tensorboard native sanitize neon clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 26
@@ -86,6 +86,11 @@ compare-tensorflow: $(STAMPS)/dev  ## compare with TensorFlow 2.15: make compare
 
 tensorboard: $(STAMPS)/demo $(STAMPS)/dev  ## take the picture of docs/tensorboard.md; needs chromium
 	$(BIN)/python docs/tensorboard.py
+
+native: $(STAMPS)/tools  ## native tests of the kernels, against the checksums that every machine must find
+	PATH="$(abspath $(BIN)):$$PATH" cmake -S tests/native -B build/native
+	PATH="$(abspath $(BIN)):$$PATH" cmake --build build/native
+	build/native/native_tests
 
 sanitize: $(STAMPS)/tools  ## native tests under the address, undefined-behaviour and thread sanitizers
 	PATH="$(abspath $(BIN)):$$PATH" cmake -S tests/native -B build/asan -DSANITIZE=address,undefined

@@ -20,6 +20,7 @@ from typing import Any
 
 import numpy as np
 from cases import Rows, tabular
+from machine import processor
 from photos import patches, reduced
 from rich.console import Console
 from sentences import embeddings
@@ -126,14 +127,6 @@ def measure(console: Console) -> dict[str, Any]:
             index[point.data] = {"path": chosen.path, "bytes": chosen.memory / point.rows}
     machine = {"processor": processor(), "threads": THREADS, "load": load, "rounds": ROUNDS}
     return {**machine, "results": results, "index": index}
-
-
-def processor() -> str:
-    """Return the name of the processor."""
-    for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
-        if line.startswith("model name"):
-            return line.partition(":")[2].strip()
-    return "unknown processor"
 
 
 def main() -> None:

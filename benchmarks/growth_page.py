@@ -176,7 +176,7 @@ def busy(content: Result) -> str:
     """Say what else the machine did."""
     load = content["load"]
     if load < 0.5:
-        return "Nothing else ran on the machine."
+        return "Little else ran on the machine when it began."
     return (
         f"**The machine was busy with other work (load {load:.1f} at the beginning):**\n"
         "times are too long, and what is said of threads means nothing."

@@ -1,4 +1,4 @@
-"""W11: rows that need not fit into memory, from a file on disk; speed against the disk, and the memory it takes.
+"""W11: rows from a file on disk, which need not fit into memory; speed against the disk, and the memory it takes.
 
 Writes W4's generator into a .npy file, block by block, reads it once as fast as it can be read, and trains on it
 through a memory map. The file is dropped from the page cache before each of the two; later passes find in memory what
@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 from cases import Rows, tabular
 from contender import HERE, pin
+from machine import described
 from peers import Task
 from worker import forget_peak, resident
 
@@ -168,7 +169,8 @@ def main() -> None:
     print("\n".join(lines(result)))
     (HERE / "results").mkdir(exist_ok=True)
     stored = HERE / "results" / f"out-of-core-{datetime.now(UTC):%Y%m%dT%H%M%SZ}.json"
-    stored.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    content = {"machine": described(arguments.threads), **result}
+    stored.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

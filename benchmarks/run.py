@@ -15,7 +15,6 @@ import argparse
 import contextlib
 import json
 import os
-import platform
 import sys
 import tempfile
 import time
@@ -27,6 +26,7 @@ import numpy as np
 import report
 from cases import CASES, Rows
 from contender import HERE, Contender, EndedError
+from machine import described
 from peaks import peaks
 from peers import PEERS, version
 from rich.console import Console
@@ -124,26 +124,6 @@ def show(table: report.Table, console: Console) -> None:
     console.print(shown)
 
 
-def machine(threads: int) -> dict[str, Any]:
-    """Return what has to be known to read the times."""
-    from macqueen import runtime_info
-
-    model = "unknown"
-    with contextlib.suppress(OSError):
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-        model = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), model)
-    return {
-        "processor": model,
-        "cores": os.cpu_count(),
-        "threads": threads,
-        "peaks": peaks(threads),
-        "system": platform.platform(),
-        "python": platform.python_version(),
-        "macqueen": runtime_info(),
-        "versions": {peer: version(peer) for peer in PEERS},
-    }
-
-
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Measure macqueen beside other libraries.")
     parser.add_argument("--quick", action="store_true", help="fewer rows, 10 steps, 2 repeats: a first look")
@@ -174,7 +154,7 @@ def main() -> None:
     path = folder / f"run-{datetime.now(UTC):%Y%m%dT%H%M%SZ}.json"
     content = {"quick": arguments.quick, "pause": arguments.pause, "results": [], "left_out": left_out}
     with console.status("measuring the machine") as status:
-        content["machine"] = machine(arguments.threads)
+        content["machine"] = described(arguments.threads) | {"peaks": peaks(arguments.threads)}
         for case in arguments.cases:
             status.update(f"{case}: loading")
             measurement = Measurement(case, arguments, status)

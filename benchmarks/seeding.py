@@ -24,6 +24,7 @@ from typing import Any
 import numpy as np
 from cases import CASES, Rows
 from contender import HERE, environment, pin
+from machine import described
 from rich.console import Console
 from rich.table import Table
 
@@ -157,7 +158,7 @@ def main() -> None:
     show(results, console)
     (HERE / "results").mkdir(exist_ok=True)
     stored = HERE / "results" / f"seeding-{datetime.now(UTC):%Y%m%dT%H%M%SZ}.json"
-    content = {"quick": arguments.quick, "threads": arguments.threads, "results": results}
+    content = {"quick": arguments.quick, "machine": described(arguments.threads), "results": results}
     stored.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
 
 

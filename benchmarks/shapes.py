@@ -20,11 +20,12 @@ import numpy as np
 import report
 from cases import Rows
 from contender import HERE
+from machine import described
 from numpy.random import Generator
 from numpy.typing import NDArray
 from peers import PEERS, version
 from rich.console import Console
-from run import Measurement, machine, show
+from run import Measurement, show
 
 Draw = Callable[[Generator, int, int, int], NDArray[Any]]
 
@@ -165,7 +166,7 @@ def main() -> None:
     console = Console() if sys.stdout.isatty() else Console(width=180)
     path = HERE / "results" / f"shapes-{datetime.now(UTC):%Y%m%dT%H%M%SZ}.json"
     path.parent.mkdir(exist_ok=True)
-    content: dict[str, Any] = {"machine": machine(arguments.threads), "results": [], "left_out": []}
+    content: dict[str, Any] = {"machine": described(arguments.threads), "results": [], "left_out": []}
     with console.status("") as status:
         for kind, n, d, k in SHAPES:
             if kind in arguments.kinds:

@@ -9,10 +9,8 @@ batches from given centers.
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
-import platform
 import statistics
 import subprocess
 import sys
@@ -21,6 +19,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+from machine import processor
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "tensorflow-2.15.md"
 SIZES = {"100 x 2, k = 5": (100, 2, 5), "1000 x 8, k = 8": (1000, 8, 8), "10 000 x 16, k = 16": (10000, 16, 16)}
@@ -224,15 +223,6 @@ def times(python):
             theirs = least.pop(OLD)
             ours = " | ".join(f"{1000 * seconds:.2f} | {theirs / seconds:.0f}" for seconds in least.values())
             yield f"| {size} | {call} | {1000 * theirs:.1f} | {ours} |"
-
-
-def processor():
-    """Return what the machine calls its processor."""
-    with contextlib.suppress(OSError):
-        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.machine()
 
 
 def page(python):

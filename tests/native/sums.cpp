@@ -5,6 +5,7 @@
 #include "check.hpp"
 #include "dispatch.hpp"
 #include "finish.hpp"
+#include "update.hpp"
 
 namespace macqueen::test {
 
