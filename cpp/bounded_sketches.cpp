@@ -64,9 +64,9 @@ BoundedRows<T>::BoundedRows(Threads& threads, const Kernels& kernels, const T* r
   }
   form_.basis = basis_.data();
   form_.axes = axes_.data();
-  const double chain = (form_.heads == 0 ? 0.0 : 64 + static_cast<double>(form_.heads) / 64) + 12;
+  const double chain = (form_.heads == 0 ? 0.0 : kSketchChunk + static_cast<double>(form_.heads) / kSketchChunk) + 12;
   // Each head is wrong by up to `product` of |X|, so all of them by sqrt(heads) times that; tails by a rounding a head.
-  const double product = 80 + static_cast<double>(d) / 80 + 8, heads = static_cast<double>(used);
+  const double product = kScreenChunk + static_cast<double>(d) / kScreenChunk + 8, heads = static_cast<double>(used);
   const double basis = used == 0 ? 0.0 : 2 * (std::sqrt(heads) * (product + 1) + heads);
   form_.slack = 1.1 * 0x1p-24 * (3 * chain + basis) + (used == 0 ? 0.0 : 2 * departure(plan.axes, d));
   set_scale(plan.origin);

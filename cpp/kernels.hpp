@@ -22,6 +22,8 @@ enum Feature : unsigned {
   kNeon = 1u << 4,
 };
 
+constexpr size_t kScreenChunk = 80;  // dimensions that the float32 screen adds up at a time (cpp/screen.hpp)
+
 // The centers as the float32 screen sees them: origin subtracted, scaled by a power of two so that the
 // largest coordinate is about 1, and packed `lanes` centers side by side. cpp/screen.hpp has the bounds.
 struct Screen {

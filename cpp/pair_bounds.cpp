@@ -22,8 +22,8 @@ constexpr double kUnitsOfGap = 20;   // of the grid in the gap between a row's n
 constexpr double kUnitsOfPath = 40;  // a center that has come farther has its bounds brought down
 constexpr double kSmallestUnit = 1e-30, kLargestUnit = 1e16;
 constexpr int kLargestTop = 50;  // values beyond 2^50: squares could overflow, paths outgrow float32
-constexpr size_t kSampledBlocks = 16;
-constexpr size_t kFewestBlocks = 16;   // of a task
+constexpr size_t kSampledBlocks = 16, kSampleShare = 16;  // at most so many, and of few blocks one in so many
+constexpr size_t kFewestBlocks = 16;                      // of a task
 constexpr size_t kTaskWork = 4000000;  // multiplications of comparing all: less is not worth waking a thread for
 constexpr double kFewPairs = 0.3;      // of the pairs of a block: where more are needed, all are computed
 constexpr double kUndecided = 0.5;     // of the rows that are compared by their copies: then these are of little use
@@ -55,7 +55,7 @@ bool PairBounds<T>::narrow() const {
 template <class T>
 void PairBounds<T>::begin(const Centers<T>& centers) {
   const auto& functions = row_kernels<T>(centers.kernels());
-  const size_t k = centers.k(), every = std::max(kSampledBlocks, (blocks() + kSampledBlocks - 1) / kSampledBlocks);
+  const size_t k = centers.k(), every = std::max(kSampleShare, (blocks() + kSampledBlocks - 1) / kSampledBlocks);
   Slot slot(k, d_);
   slot.columns.resize(k);
   std::iota(slot.columns.begin(), slot.columns.end(), 0);

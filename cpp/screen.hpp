@@ -6,9 +6,9 @@
 // 1. Storing rounds each coordinate once (twice for float64 rows): |x - X| <= v|X|, |c - C| <= v|C|, v = 1.01 u,
 //    beside 2^-149 sqrt(d) where scaling or narrowing underflows. Hence | |X-C|^2 - |x-c|^2 | <=
 //    2 v' (|x| + |c|)^2 + underflow, v' = 1.01 v.
-// 2. The screen computes t = A - sum_j 2 c_j x_j - B N by multiply-adds in chunks of `kChunk` dimensions, with
+// 2. The screen computes t = A - sum_j 2 c_j x_j - B N by multiply-adds in chunks of `kScreenChunk` dimensions, with
 //    A ~ (1 - a)|c|^2 rounded down, B ~ b|c| rounded up, N >= |x|. The longest chain of roundings is
-//    L = kChunk + d / kChunk + 8, multiply and add rounded separately or not, so the error is at most
+//    L = kScreenChunk + d / kScreenChunk + 8, multiply and add rounded separately or not, so the error is at most
 //    g (A + 2|c||x| + B N), g = 1.01 L u (Higham, Accuracy and Stability, section 3.1).
 // 3. With a = 1.1 (g + 2 v') and b = 1.1 (2 g + 4 v'), t is a lower bound of S = |X-C|^2 - |x|^2 up to the
 //    row's own slack R = 2 v' N^2 + underflow: t <= S + R, and S <= t + 2.5 (a|c|^2 + b N|c|) + R.
@@ -25,7 +25,6 @@ namespace macqueen {
 namespace MACQUEEN_ISA {
 namespace {
 
-constexpr size_t kChunk = 80;
 constexpr float kHuge = 3e38f;         // a lane without a center
 constexpr double kWidestRow = 0x1p60;  // scaled rows beyond it are left to float64
 constexpr double kUnit = 0x1p-24;
@@ -85,7 +84,7 @@ template <class T>
 void pack(const T* centers, Screen& s) {
   set_origin(centers, s);
   set_scale(centers, s);
-  const double chain = static_cast<double>(kChunk + s.d / kChunk + 8);
+  const double chain = static_cast<double>(kScreenChunk + s.d / kScreenChunk + 8);
   const double rounding = 1.01 * chain * kUnit;
   const double storing = 1.03 * kUnit;
   const double a = 1.1 * (rounding + 2 * storing);
@@ -159,18 +158,18 @@ inline void tile_of(const float* rows, size_t depth, const float* panel, const f
       }
     }
   };
-  if (depth <= kChunk) {
+  if (depth <= kScreenChunk) {
     add_chunk(0, depth);
     for (size_t r = 0; r < kTileRows; ++r) take(r, sum[r]);
     return;
   }
   Floats total[kTileRows][kVectors];
   memcpy(total, sum, sizeof total);
-  for (size_t j = 0; j < depth; j += kChunk) {
+  for (size_t j = 0; j < depth; j += kScreenChunk) {
     for (size_t r = 0; r < kTileRows; ++r) {
       for (size_t v = 0; v < kVectors; ++v) sum[r][v] = broadcast(0);
     }
-    add_chunk(j, j + kChunk < depth ? j + kChunk : depth);
+    add_chunk(j, j + kScreenChunk < depth ? j + kScreenChunk : depth);
     for (size_t r = 0; r < kTileRows; ++r) {
       for (size_t v = 0; v < kVectors; ++v) total[r][v] = add(total[r][v], sum[r][v]);
     }

@@ -33,7 +33,6 @@ namespace macqueen {
 namespace MACQUEEN_ISA {
 namespace {
 
-constexpr size_t kSketchChunk = 64;
 constexpr size_t kGroupVectors = kGroup / kWidth;
 constexpr size_t kSketchTile = kWidth == 16 ? 8 : kWidth == 8 ? 4 : 2;  // rows side by side
 constexpr float kNobody = 1e18f;          // a bound beyond it means that a group has no other center

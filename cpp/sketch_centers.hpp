@@ -8,7 +8,7 @@ namespace MACQUEEN_ISA {
 namespace {
 
 // Integers (padded,) of a center, 0: none, into its lane of the panels, with kByteBias added.
-inline void lane_tails(const SketchForm& f, const int8_t* integers, size_t place, const SketchPanels& panels) {
+inline void panel_tails(const SketchForm& f, const int8_t* integers, size_t place, const SketchPanels& panels) {
   constexpr uint32_t kOnes = 0x01010101, kZeros = kByteBias * kOnes;
   uint8_t* out = panels.tails + place / kGroup * f.padded_tails() * kGroup + place % kGroup * sizeof kZeros;
   for (size_t j = 0; j < f.padded_tails(); j += sizeof kZeros, out += kGroup * sizeof kZeros) {
@@ -31,7 +31,7 @@ inline void tile_tails(const SketchForm& f, const int8_t* integers, size_t place
 inline void empty_place(const SketchForm& f, size_t place, const SketchPanels& panels) {
   const size_t g = place / kGroup, lane = place % kGroup;
   for (size_t j = 0; j < f.heads; ++j) panels.heads[(g * f.heads + j) * kGroup + lane] = 0;
-  lane_tails(f, nullptr, place, panels);
+  panel_tails(f, nullptr, place, panels);
   if (panels.tiles != nullptr) tile_tails(f, nullptr, place, panels);
   panels.start[place] = kHuge;
   panels.step[place] = panels.tail[place] = panels.error[place] = 0;
@@ -57,7 +57,7 @@ inline void place_center(const float* v, const float* y, float square, float top
   Lengths lengths;
   if (f.tails > 0) {
     to_grid(v, top, f, kMostBiased, integers, 0, tails);
-    lane_tails(f, integers, place, panels);
+    panel_tails(f, integers, place, panels);
   }
   if (panels.tiles != nullptr) tile_tails(f, integers, place, panels);
   lengths_of(tails, f, lengths);

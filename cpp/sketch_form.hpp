@@ -11,6 +11,7 @@ constexpr size_t kGroup = 16;
 constexpr size_t kSketchRows = 256;  // rows of a block
 constexpr size_t kSketchPart = 16;   // of them whose coordinates are made together: they stay in the nearest cache
 constexpr size_t kSketchLanes = 16;  // rows side by side in SketchRows that are interleaved
+constexpr size_t kSketchChunk = 64;  // heads that are added up at a time (cpp/sketch.hpp)
 constexpr size_t kListStride = kSketchRows + 16;
 constexpr size_t kTailsAhead = 15 * 64;   // bytes that may be read beyond tails: tiles are read whole
 constexpr float kUntouched = 3.4e38f;     // in `found`: a group that was not looked at

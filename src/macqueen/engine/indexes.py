@@ -17,7 +17,6 @@ from macqueen.state import FloatArray
 
 RowName = Callable[[int], str]
 
-ROWS = 256  # of a block, at most
 PART_WORK = 1e10  # multiplications in one native call
 
 
@@ -90,7 +89,7 @@ class Bounds:
 
     def add_to(self, totals: _core.Totals, prepared: Prepared) -> Added:
         """Label all rows and add them to `totals`."""
-        _, done, finished = step(self._native, prepared, totals)
+        _, done, finished = step(self._native, prepared, totals, self.rows)
         begins = done.moved == self.rows
         few = begins or done.candidates <= self.rows * max(8, self.LEFT * prepared.shape[0])
         return few and done.hard <= self.WORTH * self.rows, finished
@@ -118,7 +117,7 @@ class _FewClusters:
 
     def add_to(self, totals: _core.Totals, prepared: Prepared) -> Added:
         """Label all rows and add them to `totals`."""
-        refused, done, finished = step(self._native, prepared, totals)
+        refused, done, finished = step(self._native, prepared, totals, self.rows)
         check_rows(refused, self._rows, self._name)
         return self._worth(done), finished
 
@@ -186,14 +185,15 @@ class Packed(_FewClusters):
 Index: TypeAlias = Boxes | Bounds | Packed | Pairs | Sorted
 
 
-def step(native: Any, prepared: Prepared, totals: _core.Totals) -> Any:
-    """Make one step in parts, between which Ctrl-C is noticed, and return what its last part does.
+def step(native: Any, prepared: Prepared, totals: _core.Totals, rows: int) -> Any:
+    """Make one step over so many rows in parts, between which Ctrl-C is noticed, and return what its last part does.
 
     That is the row it refused (-1: none), what the step did, and what `_core.finish` would return.
     """
     threads, centers = prepared.kernels.threads, prepared.native
     clusters, dims = prepared.shape
-    blocks, part = native.blocks, max(1, int(PART_WORK / (ROWS * clusters * dims)))
+    blocks = native.blocks
+    part = max(1, int(blocks * PART_WORK / (rows * clusters * dims)))
     for begin in range(0, blocks, part):
         found = native.step(threads, centers, totals, begin, min(begin + part, blocks))
         if found[0] >= 0:
