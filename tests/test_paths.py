@@ -242,7 +242,6 @@ def trained(path, kind, dtype):
         patch.setattr(Bounds, "WORTH", float("inf"))
         patch.setattr(Bounds, "LEFT", float("inf"))
         patch.setattr(Packed, "WORTH", float("inf"))
-        patch.setattr(Packed, "BEGINS", float("inf"))
         patch.setattr(Pass, "add_index", lambda *arguments: steps.append(1) or add_index(*arguments))
         model = in_memory(40, centers, use_mini_batch=False).train(rows, steps=5)
     history = model.history()

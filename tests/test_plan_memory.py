@@ -118,8 +118,7 @@ def test_no_plan_takes_more_than_is_promised(dims, clusters, dtype):
     count = len(values) // dims
     rows = values[: count * dims].reshape(count, dims) * np.where(np.arange(dims) < 16, 1, 0.1).astype(dtype)
     chosen = plan(rows, clusters, config=RunConfig(num_threads=2))
-    promised = most(chosen.path, count, dims, clusters, rows.itemsize) + 64 * clusters * dims  # with two threads
-    promised += 430 * clusters + (1 << 17) if chosen.path == "bounds" else 0
+    promised = most(chosen.path, count, dims, clusters, rows.itemsize) + 64 * clusters * dims
     assert chosen.memory <= (max(promised, 4 * MIB) if chosen.path == "packed" else promised)
 
 

@@ -122,7 +122,7 @@ class _FewClusters:
         return self._worth(done), finished
 
     def _worth(self, done: Any) -> bool:
-        most = self.BEGINS if done.moved == self.rows else self.WORTH
+        most = max(self.WORTH, self.BEGINS) if done.moved == self.rows else self.WORTH
         return done.hard <= most * self.rows  # type: ignore[no-any-return]
 
 

@@ -257,7 +257,10 @@ class PassRows(DataSetRows):
         """Choose how passes are made."""
         rows = self._array()
         copied = 0 if rows is None else self.source.copy_bytes
-        return self.engine.plan(rows, prepared, self._given_up, copied)
+        plan = self.engine.plan(rows, prepared, self._given_up, copied)
+        if plan.path == "plain":
+            self._rows_array = None  # blocks of the source do
+        return plan
 
     def _indexed(self, prepared: Any) -> Any:
         """Return the index to make this step with, or None for a plain pass."""
